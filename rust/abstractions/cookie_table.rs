@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A resizable hash table of objects by cookie, read under RCU.
+//!
+//! A cookie is a number that the caller of an interface chose to name an object; in flow offload
+//! it is an address, so the table hashes it rather than indexing by it.
+//!
+//! C header: [`include/linux/rhashtable.h`](srctree/include/linux/rhashtable.h)
+
+use crate::bindings;
+use core::{
+    ffi::c_void,
+    marker::PhantomData,
+    ptr, //
+};
+use kernel::{
+    container_of,
+    error::to_result,
+    prelude::*,
+    sync::rcu::Guard,
+    types::Opaque, //
+};
+
+/// An object in a [`CookieTable`], with what the table needs to link it.
+#[repr(C)]
+pub(crate) struct Entry<T> {
+    node: Opaque<bindings::ekho_cookie_node>,
+    rcu: Opaque<bindings::callback_head>,
+    value: T,
+}
+
+impl<T> Entry<T> {
+    /// Wraps `value` for insertion under `cookie`. May sleep.
+    pub(crate) fn new(cookie: usize, value: T) -> Result<KBox<Self>> {
+        let node = bindings::ekho_cookie_node {
+            cookie,
+            ..pin_init::zeroed()
+        };
+        Ok(KBox::new(
+            Self {
+                node: Opaque::new(node),
+                rcu: Opaque::uninit(),
+                value,
+            },
+            GFP_KERNEL,
+        )?)
+    }
+}
+
+/// Objects of type `T` by cookie.
+///
+/// Lookups take no lock and may run in any context. Insertion and removal may run in parallel.
+///
+/// # Invariants
+///
+/// - `table` is an initialised `struct rhashtable` with the parameters of `c/helpers.c`.
+/// - Each node in it is the `node` of an `Entry<T>` that came from a [`KBox`] and is owned by the
+///   table. A removed entry is freed after a grace period.
+#[pin_data(PinnedDrop)]
+pub(crate) struct CookieTable<T: Send + Sync> {
+    #[pin]
+    table: Opaque<bindings::rhashtable>,
+    _owns: PhantomData<KBox<Entry<T>>>,
+}
+
+// SAFETY: The table owns its entries, and a `struct rhashtable` isn't tied to a thread.
+unsafe impl<T: Send + Sync> Send for CookieTable<T> {}
+// SAFETY: All methods on `&self` are safe to call in parallel: rhashtable locks its buckets, and
+// hands out shared references to `T: Sync` only.
+unsafe impl<T: Send + Sync> Sync for CookieTable<T> {}
+
+impl<T: Send + Sync> CookieTable<T> {
+    /// Creates an empty table.
+    pub(crate) fn new() -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            // INVARIANT: Initialised by the helper; an empty table has no nodes.
+            table <- Opaque::try_ffi_init(|slot| {
+                // SAFETY: `slot` is valid for writes and pinned.
+                to_result(unsafe { bindings::ekho_helper_cookie_table_init(slot) })
+            }),
+            _owns: PhantomData,
+        })
+    }
+
+    /// How many entries there are. Exact while nobody inserts or removes.
+    pub(crate) fn len(&self) -> usize {
+        // SAFETY: By the type invariants the table is initialised; `nelems` is an `atomic_t`, which
+        // is read here as the C side would, by a single load.
+        let n = unsafe { ptr::read_volatile(&raw const (*self.table.get()).nelems.counter) };
+        usize::try_from(n).unwrap_or(0)
+    }
+
+    /// Adds `entry`.
+    ///
+    /// Fails with [`EEXIST`] if its cookie is in use, or with [`ENOMEM`]; the entry is freed then.
+    pub(crate) fn insert(&self, entry: KBox<Entry<T>>) -> Result {
+        let entry = KBox::into_raw(entry);
+        // SAFETY: The table is initialised, and `entry` is valid and not in any table.
+        let ret = unsafe {
+            bindings::ekho_helper_cookie_table_insert(self.table.get(), (*entry).node.get())
+        };
+        // INVARIANT: On success the table owns an entry that came from a `KBox`.
+        to_result(ret).inspect_err(|_| {
+            // SAFETY: The table didn't take the entry, so it is still ours.
+            drop(unsafe { KBox::from_raw(entry) });
+        })
+    }
+
+    fn find(&self, cookie: usize, _guard: &Guard) -> *mut bindings::ekho_cookie_node {
+        // SAFETY: The table is initialised.
+        unsafe { bindings::ekho_helper_cookie_table_lookup(self.table.get(), cookie) }
+    }
+
+    /// # Safety
+    ///
+    /// `node` must be in this table, or have been taken out of it under the RCU read lock that is
+    /// held for `'a`.
+    unsafe fn entry<'a>(node: *mut bindings::ekho_cookie_node) -> *mut Entry<T> {
+        // SAFETY: By the type invariants each node is the `node` of an `Entry<T>`.
+        unsafe { container_of!(Opaque::cast_from(node), Entry<T>, node).cast_mut() }
+    }
+
+    /// Finds the object with `cookie`. Any context.
+    pub(crate) fn get<'a>(&'a self, cookie: usize, guard: &'a Guard) -> Option<&'a T> {
+        let node = self.find(cookie, guard);
+        if node.is_null() {
+            return None;
+        }
+        // SAFETY: The node was found in this table, and isn't freed before the guard is dropped.
+        Some(unsafe { &(*Self::entry(node)).value })
+    }
+
+    /// Takes the object with `cookie` out of the table.
+    ///
+    /// Of several that remove the same object in parallel, one gets it.
+    pub(crate) fn remove<'a>(&'a self, cookie: usize, guard: &'a Guard) -> Option<&'a T> {
+        let node = self.find(cookie, guard);
+        if node.is_null() {
+            return None;
+        }
+        // SAFETY: The node was found in this table under the guard.
+        let ret = unsafe { bindings::ekho_helper_cookie_table_remove(self.table.get(), node) };
+        if ret != 0 {
+            return None;
+        }
+        // SAFETY: The node was in this table, and can't be freed before the guard is dropped.
+        let entry = unsafe { Self::entry(node) };
+        // SAFETY: The entry is out of the table, by the hand of this thread alone, so this is the
+        // only callback for it; it owns the entry.
+        unsafe { bindings::call_rcu((*entry).rcu.get(), Some(free_rcu::<T>)) };
+        // SAFETY: The grace period that the callback waits for can't end before the guard is
+        // dropped.
+        Some(unsafe { &(*entry).value })
+    }
+
+    /// Calls `f` with each object that is in the table throughout; one that comes or goes in the
+    /// meantime may be missed, or if the table is resized seen twice. Process context.
+    ///
+    /// Stops early when `f` fails, with its result. `f` runs under RCU and must not sleep.
+    pub(crate) fn for_each<E>(&self, mut f: impl FnMut(&T) -> Result<(), E>) -> Result<(), E> {
+        let iter = Opaque::<bindings::rhashtable_iter>::uninit();
+        // SAFETY: The table is initialised; `enter` initialises `iter`, which doesn't move.
+        unsafe { bindings::rhashtable_walk_enter(self.table.get(), iter.get()) };
+        // SAFETY: `iter` was initialised by `enter`. RCU is held from here until `stop`.
+        unsafe { bindings::ekho_helper_rhashtable_walk_start(iter.get()) };
+        let mut result = Ok(());
+        loop {
+            // SAFETY: Between `start` and `stop`.
+            let node = unsafe { bindings::rhashtable_walk_next(iter.get()) };
+            if node.is_null() {
+                break;
+            }
+            // An error pointer is -EAGAIN: the table is being resized, and the walk goes on.
+            if kernel::error::from_err_ptr(node).is_err() {
+                continue;
+            }
+            // SAFETY: `node` is in this table, and RCU is held until after `f`. The hash head is
+            // the first field of the node.
+            let value = unsafe { &(*Self::entry(node.cast())).value };
+            result = f(value);
+            if result.is_err() {
+                break;
+            }
+        }
+        // SAFETY: Pairs with `start`.
+        unsafe { bindings::rhashtable_walk_stop(iter.get()) };
+        // SAFETY: Pairs with `enter`.
+        unsafe { bindings::rhashtable_walk_exit(iter.get()) };
+        result
+    }
+}
+
+/// Frees a removed entry.
+///
+/// # Safety
+///
+/// `head` must be the `rcu` of an `Entry<T>` from a [`KBox`] that nobody uses any longer.
+unsafe extern "C" fn free_rcu<T>(head: *mut bindings::callback_head) {
+    // SAFETY: By the requirements of this function.
+    let entry = unsafe { container_of!(Opaque::cast_from(head), Entry<T>, rcu).cast_mut() };
+    // SAFETY: As above.
+    drop(unsafe { KBox::from_raw(entry) });
+}
+
+/// Frees an entry that is still in a table which is being destroyed.
+///
+/// # Safety
+///
+/// `node` must be the node of an `Entry<T>` from a [`KBox`] that nobody uses any longer.
+unsafe extern "C" fn free_node<T>(node: *mut c_void, _arg: *mut c_void) {
+    let node: *mut bindings::ekho_cookie_node = node.cast();
+    // SAFETY: By the requirements of this function.
+    let entry = unsafe { container_of!(Opaque::cast_from(node), Entry<T>, node).cast_mut() };
+    // SAFETY: As above.
+    drop(unsafe { KBox::from_raw(entry) });
+}
+
+#[pinned_drop]
+impl<T: Send + Sync> PinnedDrop for CookieTable<T> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: The table is initialised and, as it is being dropped, not in use. What is left
+        // in it is owned by it. May sleep.
+        unsafe {
+            bindings::rhashtable_free_and_destroy(
+                self.table.get(),
+                Some(free_node::<T>),
+                ptr::null_mut(),
+            )
+        };
+    }
+}

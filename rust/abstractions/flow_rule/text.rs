@@ -1,0 +1,573 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A rule's match and actions in a compact form that outlives the request, and its text.
+//!
+//! Depends on `core` only, so that it is tested on the host: `rustc --edition 2021 --test text.rs`.
+//!
+//! A rule of *n* bytes is a sequence of records. A match record is a tag byte below 0x80 (which
+//! [`Field`]), a length byte, and that many bytes of key and of mask as they are in the kernel. An
+//! action record is a tag byte of 0x80 + [`ActionKind`] and a little-endian `u32` argument.
+
+use core::{
+    fmt,
+    net::{
+        Ipv4Addr,
+        Ipv6Addr, //
+    },
+};
+
+/// How the bytes of a field are shown.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    /// A big-endian number, in decimal.
+    Dec,
+    /// A big-endian number, in hexadecimal.
+    Hex,
+    /// A number in the machine's byte order, in decimal.
+    NativeDec,
+    /// The same in hexadecimal.
+    NativeHex,
+    /// A network address, by its length.
+    Ip,
+    /// An Ethernet address.
+    Mac,
+    /// Uninterpreted bytes.
+    Bytes,
+}
+
+macro_rules! fields {
+    ($($(#[$doc:meta])* $id:ident = $name:literal, $format:ident;)*) => {
+        /// A field of a packet, or of its metadata, that a rule can match.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        pub(crate) enum Field {
+            $($(#[$doc])* $id,)*
+        }
+
+        impl Field {
+            const ALL: &'static [(Field, &'static str, Format)] = &[
+                $((Field::$id, $name, Format::$format),)*
+            ];
+        }
+    };
+}
+
+// Names are those of tc-flower(8) where it has one.
+fields! {
+    /// Fragment flags.
+    IpFlags = "ip_flags", NativeHex;
+    /// EtherType.
+    EthType = "eth_type", Hex;
+    /// IP protocol.
+    IpProto = "ip_proto", Dec;
+    /// IPv4 source.
+    SrcIp4 = "src_ip", Ip;
+    /// IPv4 destination.
+    DstIp4 = "dst_ip", Ip;
+    /// IPv6 source.
+    SrcIp6 = "src_ip", Ip;
+    /// IPv6 destination.
+    DstIp6 = "dst_ip", Ip;
+    /// Transport source port.
+    SrcPort = "src_port", Dec;
+    /// Transport destination port.
+    DstPort = "dst_port", Dec;
+    /// Lowest source port.
+    SrcPortMin = "src_port_min", Dec;
+    /// Highest source port.
+    SrcPortMax = "src_port_max", Dec;
+    /// Lowest destination port.
+    DstPortMin = "dst_port_min", Dec;
+    /// Highest destination port.
+    DstPortMax = "dst_port_max", Dec;
+    /// ICMP type.
+    IcmpType = "type", Dec;
+    /// ICMP code.
+    IcmpCode = "code", Dec;
+    /// Ethernet destination.
+    DstMac = "dst_mac", Mac;
+    /// Ethernet source.
+    SrcMac = "src_mac", Mac;
+    /// ARP sender address.
+    ArpSip = "arp_sip", Ip;
+    /// ARP target address.
+    ArpTip = "arp_tip", Ip;
+    /// ARP operation.
+    ArpOp = "arp_op", Dec;
+    /// ARP sender hardware address.
+    ArpSha = "arp_sha", Mac;
+    /// ARP target hardware address.
+    ArpTha = "arp_tha", Mac;
+    /// Outer VLAN tag: priority, DEI and id.
+    VlanTci = "vlan_tci", NativeHex;
+    /// EtherType behind the outer VLAN tag.
+    VlanEthType = "vlan_ethtype", Hex;
+    /// TPID of the outer VLAN tag.
+    VlanTpid = "vlan_tpid", Hex;
+    /// Inner VLAN tag.
+    CvlanTci = "cvlan_tci", NativeHex;
+    /// EtherType behind the inner VLAN tag.
+    CvlanEthType = "cvlan_ethtype", Hex;
+    /// TPID of the inner VLAN tag.
+    CvlanTpid = "cvlan_tpid", Hex;
+    /// MPLS label stack.
+    Mpls = "mpls", Bytes;
+    /// TCP flags.
+    TcpFlags = "tcp_flags", Hex;
+    /// IP TOS or traffic class.
+    IpTos = "ip_tos", Hex;
+    /// IP TTL or hop limit.
+    IpTtl = "ip_ttl", Dec;
+    /// Tunnel key.
+    EncKeyId = "enc_key_id", Dec;
+    /// Outer IPv4 source.
+    EncSrcIp4 = "enc_src_ip", Ip;
+    /// Outer IPv4 destination.
+    EncDstIp4 = "enc_dst_ip", Ip;
+    /// Outer IPv6 source.
+    EncSrcIp6 = "enc_src_ip", Ip;
+    /// Outer IPv6 destination.
+    EncDstIp6 = "enc_dst_ip", Ip;
+    /// Outer source port.
+    EncSrcPort = "enc_src_port", Dec;
+    /// Outer destination port.
+    EncDstPort = "enc_dst_port", Dec;
+    /// Outer TOS.
+    EncTos = "enc_tos", Hex;
+    /// Outer TTL.
+    EncTtl = "enc_ttl", Dec;
+    /// Tunnel flags.
+    EncFlags = "enc_flags", NativeHex;
+    /// Device that the packet came in by.
+    InDev = "indev", NativeDec;
+    /// Whether bridging found no entry.
+    L2Miss = "l2_miss", Dec;
+    /// Connection tracking state.
+    CtState = "ct_state", NativeHex;
+    /// Connection tracking zone.
+    CtZone = "ct_zone", NativeDec;
+    /// Connection mark.
+    CtMark = "ct_mark", NativeHex;
+    /// Connection labels.
+    CtLabels = "ct_label", Bytes;
+    /// Hash of the packet.
+    Hash = "hash", NativeHex;
+    /// How many VLAN tags there are.
+    NumOfVlans = "num_of_vlans", Dec;
+    /// PPPoE session.
+    PppoeSid = "pppoe_sid", Dec;
+    /// PPP protocol.
+    PppProto = "ppp_proto", Hex;
+    /// L2TPv3 session.
+    L2tpv3Sid = "l2tpv3_sid", Dec;
+    /// CFM level and version.
+    CfmMdlVer = "cfm_mdl_ver", Hex;
+    /// CFM opcode.
+    CfmOp = "cfm_op", Dec;
+    /// IPsec SPI.
+    Spi = "spi", Hex;
+    /// A key that this module doesn't know, with its id for a value.
+    Unknown = "unknown_key", NativeDec;
+}
+
+macro_rules! actions {
+    ($($(#[$doc:meta])* $id:ident = $name:literal;)*) => {
+        /// What a rule does with a packet.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        #[repr(u8)]
+        #[cfg_attr(not(test), expect(dead_code, reason = "rules bring the number"))]
+        pub(crate) enum ActionKind {
+            $($(#[$doc])* $id,)*
+        }
+
+        impl ActionKind {
+            const NAMES: &'static [&'static str] = &[$($name,)*];
+        }
+    };
+}
+
+// In the order of enum flow_action_id; abstractions/flow_rule/mod.rs asserts it.
+actions! {
+    /// Go on.
+    Accept = "pass";
+    /// Drop.
+    Drop = "drop";
+    /// Hand to the CPU.
+    Trap = "trap";
+    /// Go to a chain.
+    Goto = "goto";
+    /// Send out of a device.
+    Redirect = "redirect";
+    /// Send a copy out of a device.
+    Mirred = "mirror";
+    /// Let arrive on a device.
+    RedirectIngress = "redirect_ingress";
+    /// Let a copy arrive on a device.
+    MirredIngress = "mirror_ingress";
+    /// Add a VLAN tag.
+    VlanPush = "vlan_push";
+    /// Remove a VLAN tag.
+    VlanPop = "vlan_pop";
+    /// Change a VLAN tag.
+    VlanMangle = "vlan_modify";
+    /// Add a tunnel header.
+    TunnelEncap = "tunnel_set";
+    /// Remove a tunnel header.
+    TunnelDecap = "tunnel_unset";
+    /// Change header bytes.
+    Mangle = "pedit";
+    /// Add to header bytes.
+    Add = "pedit_add";
+    /// Recompute checksums.
+    Csum = "csum";
+    /// Set the packet mark.
+    Mark = "mark";
+    /// Set the packet type.
+    Ptype = "ptype";
+    /// Set the priority.
+    Priority = "priority";
+    /// Choose a receive queue.
+    RxQueueMapping = "rx_queue";
+    /// Wake the host.
+    Wake = "wake";
+    /// Choose a queue.
+    Queue = "queue";
+    /// Sample packets.
+    Sample = "sample";
+    /// Limit the rate.
+    Police = "police";
+    /// Send through connection tracking.
+    Ct = "ct";
+    /// Set connection tracking metadata.
+    CtMetadata = "ct_metadata";
+    /// Add an MPLS label.
+    MplsPush = "mpls_push";
+    /// Remove an MPLS label.
+    MplsPop = "mpls_pop";
+    /// Change an MPLS label.
+    MplsMangle = "mpls_modify";
+    /// Let through by time.
+    Gate = "gate";
+    /// Add a PPPoE header.
+    PppoePush = "pppoe_push";
+    /// Skip actions.
+    Jump = "jump";
+    /// Go on with the next action.
+    Pipe = "pipe";
+    /// Add an Ethernet header.
+    VlanPushEth = "push_eth";
+    /// Remove the Ethernet header.
+    VlanPopEth = "pop_eth";
+    /// Go on with the next filter.
+    Continue = "continue";
+}
+
+impl ActionKind {
+    /// How many kinds there are.
+    #[cfg_attr(not(test), expect(dead_code, reason = "used at build time"))]
+    pub(crate) const COUNT: u32 = Self::NAMES.len() as u32;
+
+    /// Whether the argument says something.
+    const fn has_arg(tag: u8) -> bool {
+        matches!(
+            tag,
+            t if t == Self::Goto as u8
+                || t == Self::Redirect as u8
+                || t == Self::Mirred as u8
+                || t == Self::RedirectIngress as u8
+                || t == Self::MirredIngress as u8
+                || t == Self::VlanPush as u8
+                || t == Self::VlanMangle as u8
+                || t == Self::Mark as u8
+                || t == Self::Ptype as u8
+                || t == Self::Priority as u8
+                || t == Self::RxQueueMapping as u8
+                || t == Self::Sample as u8
+                || t == Self::Police as u8
+                || t == Self::Ct as u8
+                || t == Self::MplsPush as u8
+                || t == Self::PppoePush as u8
+        )
+    }
+}
+
+const ACTION: u8 = 0x80;
+
+/// Writes records into a buffer.
+pub(crate) struct Encoder<'a> {
+    buf: &'a mut [u8],
+    len: usize,
+    complete: bool,
+}
+
+impl<'a> Encoder<'a> {
+    /// Starts at the beginning of `buf`.
+    pub(crate) fn new(buf: &'a mut [u8]) -> Self {
+        Self {
+            buf,
+            len: 0,
+            complete: true,
+        }
+    }
+
+    fn put(&mut self, parts: &[&[u8]]) {
+        let len: usize = parts.iter().map(|part| part.len()).sum();
+        // Once something is missing, nothing may follow it.
+        self.complete &= len <= self.buf.len() - self.len;
+        if !self.complete {
+            return;
+        }
+        for part in parts {
+            self.buf[self.len..self.len + part.len()].copy_from_slice(part);
+            self.len += part.len();
+        }
+    }
+
+    /// Adds a match. `key` and `mask` have the same length, below 256.
+    pub(crate) fn field(&mut self, field: Field, key: &[u8], mask: &[u8]) {
+        self.put(&[&[field as u8, key.len() as u8], key, mask]);
+    }
+
+    /// Adds an action of the kind with this number.
+    pub(crate) fn action(&mut self, kind: u8, arg: u32) {
+        self.put(&[&[ACTION | kind], &arg.to_le_bytes()]);
+    }
+
+    /// What was written, and whether all of it found room.
+    pub(crate) fn finish(self) -> (&'a [u8], bool) {
+        (&self.buf[..self.len], self.complete)
+    }
+}
+
+/// Reads records.
+#[derive(Clone, Copy)]
+struct Records<'a>(&'a [u8]);
+
+enum Record<'a> {
+    Match(u8, &'a [u8], &'a [u8]),
+    Action(u8, u32),
+}
+
+impl<'a> Iterator for Records<'a> {
+    type Item = Record<'a>;
+
+    fn next(&mut self) -> Option<Record<'a>> {
+        let (&tag, rest) = self.0.split_first()?;
+        if tag & ACTION != 0 {
+            let (arg, rest) = rest.split_first_chunk::<4>()?;
+            self.0 = rest;
+            return Some(Record::Action(tag & !ACTION, u32::from_le_bytes(*arg)));
+        }
+        let (&len, rest) = rest.split_first()?;
+        let (key, rest) = rest.split_at_checked(len.into())?;
+        let (mask, rest) = rest.split_at_checked(len.into())?;
+        self.0 = rest;
+        Some(Record::Match(tag, key, mask))
+    }
+}
+
+/// Shows the match of an encoded rule: `name:value[/mask]`, comma-separated, `-` if it is empty.
+///
+/// The mask is left out where it has all bits set.
+pub(crate) struct MatchText<'a>(pub(crate) &'a [u8]);
+
+/// Shows the actions of an encoded rule: `name[:argument]`, comma-separated, `-` if there are none.
+pub(crate) struct ActionsText<'a>(pub(crate) &'a [u8]);
+
+struct Value<'a>(Format, &'a [u8]);
+
+impl fmt::Display for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let &Self(format, bytes) = self;
+        let big = |bytes: &[u8]| bytes.iter().fold(0u64, |n, &b| n << 8 | u64::from(b));
+        let native = |bytes: &[u8]| {
+            if cfg!(target_endian = "big") {
+                big(bytes)
+            } else {
+                bytes.iter().rev().fold(0u64, |n, &b| n << 8 | u64::from(b))
+            }
+        };
+        match format {
+            Format::Dec => write!(f, "{}", big(bytes)),
+            Format::NativeDec => write!(f, "{}", native(bytes)),
+            Format::Hex => write!(f, "0x{:01$x}", big(bytes), bytes.len() * 2),
+            Format::NativeHex => write!(f, "0x{:x}", native(bytes)),
+            Format::Ip => match (<[u8; 4]>::try_from(bytes), <[u8; 16]>::try_from(bytes)) {
+                (Ok(v4), _) => write!(f, "{}", Ipv4Addr::from(v4)),
+                (_, Ok(v6)) => write!(f, "{}", Ipv6Addr::from(v6)),
+                _ => Value(Format::Bytes, bytes).fmt(f),
+            },
+            Format::Mac => {
+                for (i, byte) in bytes.iter().enumerate() {
+                    write!(f, "{}{byte:02x}", if i == 0 { "" } else { ":" })?;
+                }
+                Ok(())
+            }
+            Format::Bytes => {
+                f.write_str("0x")?;
+                bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+        }
+    }
+}
+
+impl fmt::Display for MatchText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for record in Records(self.0) {
+            let Record::Match(tag, key, mask) = record else {
+                continue;
+            };
+            let Some(&(_, name, format)) = Field::ALL.get(usize::from(tag)) else {
+                continue;
+            };
+            write!(f, "{separator}{name}:{}", Value(format, key))?;
+            if mask.iter().any(|&byte| byte != 0xff) {
+                write!(f, "/{}", Value(format, mask))?;
+            }
+            separator = ",";
+        }
+        f.write_str(if separator.is_empty() { "-" } else { "" })
+    }
+}
+
+impl fmt::Display for ActionsText<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut separator = "";
+        for record in Records(self.0) {
+            let Record::Action(kind, arg) = record else {
+                continue;
+            };
+            match ActionKind::NAMES.get(usize::from(kind)) {
+                Some(name) => write!(f, "{separator}{name}")?,
+                None => write!(f, "{separator}unknown_action:{kind}")?,
+            }
+            if ActionKind::has_arg(kind) {
+                write!(f, ":{arg}")?;
+            }
+            separator = ",";
+        }
+        f.write_str(if separator.is_empty() { "-" } else { "" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::*;
+    use std::string::{String, ToString};
+
+    fn encode(f: impl FnOnce(&mut Encoder<'_>)) -> (std::vec::Vec<u8>, bool) {
+        let mut buf = [0; 256];
+        let mut encoder = Encoder::new(&mut buf);
+        f(&mut encoder);
+        let (bytes, complete) = encoder.finish();
+        (bytes.to_vec(), complete)
+    }
+
+    fn text(f: impl FnOnce(&mut Encoder<'_>)) -> (String, String) {
+        let (bytes, complete) = encode(f);
+        assert!(complete);
+        (
+            MatchText(&bytes).to_string(),
+            ActionsText(&bytes).to_string(),
+        )
+    }
+
+    #[test]
+    fn empty_rule_is_a_dash() {
+        assert_eq!(text(|_| ()), ("-".into(), "-".into()));
+    }
+
+    #[test]
+    fn five_tuple_reads_like_tc() {
+        let (matches, actions) = text(|e| {
+            e.field(Field::EthType, &[0x08, 0x00], &[0xff; 2]);
+            e.field(Field::IpProto, &[6], &[0xff]);
+            e.field(Field::SrcIp4, &[10, 0, 0, 0], &[255, 0, 0, 0]);
+            e.field(Field::DstIp4, &[192, 0, 2, 1], &[255; 4]);
+            e.field(Field::DstPort, &[0x1f, 0x90], &[0xff; 2]);
+            e.action(ActionKind::Drop as u8, 0);
+        });
+        assert_eq!(
+            matches,
+            "eth_type:0x0800,ip_proto:6,src_ip:10.0.0.0/255.0.0.0,dst_ip:192.0.2.1,dst_port:8080"
+        );
+        assert_eq!(actions, "drop");
+    }
+
+    #[test]
+    fn addresses_by_length() {
+        let mut v6 = [0; 16];
+        v6[0] = 0x20;
+        v6[1] = 0x01;
+        v6[15] = 1;
+        let (matches, _) = text(|e| {
+            e.field(Field::DstIp6, &v6, &[255; 16]);
+            e.field(
+                Field::SrcMac,
+                &[2, 0, 0, 0, 0, 1],
+                &[255, 255, 255, 255, 255, 0],
+            );
+        });
+        assert_eq!(
+            matches,
+            "dst_ip:2001::1,src_mac:02:00:00:00:00:01/ff:ff:ff:ff:ff:00"
+        );
+    }
+
+    #[test]
+    fn native_numbers_follow_the_machine() {
+        let (matches, _) = text(|e| {
+            e.field(
+                Field::VlanTci,
+                &0x2005u16.to_ne_bytes(),
+                &0x0fffu16.to_ne_bytes(),
+            );
+            e.field(Field::InDev, &7u32.to_ne_bytes(), &[255; 4]);
+        });
+        assert_eq!(matches, "vlan_tci:0x2005/0xfff,indev:7");
+    }
+
+    #[test]
+    fn actions_keep_their_order_and_argument() {
+        let (_, actions) = text(|e| {
+            e.action(ActionKind::VlanPush as u8, 100);
+            e.action(ActionKind::Csum as u8, 9);
+            e.action(ActionKind::Redirect as u8, 4);
+            e.action(0x7e, 1);
+        });
+        assert_eq!(actions, "vlan_push:100,csum,redirect:4,unknown_action:126");
+    }
+
+    #[test]
+    fn what_does_not_fit_ends_the_rule() {
+        let mut buf = [0; 8];
+        let mut encoder = Encoder::new(&mut buf);
+        encoder.field(Field::EthType, &[8, 0], &[255, 255]);
+        encoder.field(Field::DstPort, &[0, 80], &[255, 255]);
+        encoder.field(Field::IpProto, &[6], &[255]);
+        let (bytes, complete) = encoder.finish();
+        assert!(!complete);
+        assert_eq!(MatchText(bytes).to_string(), "eth_type:0x0800");
+    }
+
+    #[test]
+    fn broken_bytes_end_the_text() {
+        for cut in 0..6 {
+            let (bytes, _) = encode(|e| e.field(Field::EthType, &[8, 0], &[255, 255]));
+            assert_eq!(MatchText(&bytes[..cut]).to_string(), "-");
+        }
+        assert_eq!(MatchText(&[0x7f, 0]).to_string(), "-");
+        assert_eq!(ActionsText(&[ACTION, 1, 2]).to_string(), "-");
+    }
+
+    #[test]
+    fn every_field_has_its_own_place_in_the_table() {
+        for (i, (field, name, _)) in Field::ALL.iter().enumerate() {
+            assert_eq!(*field as usize, i);
+            assert!(!name.is_empty() && !name.contains([' ', ',', ':', '/']));
+        }
+        assert!(Field::ALL.len() < usize::from(ACTION));
+    }
+}

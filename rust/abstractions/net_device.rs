@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Network devices, the RTNL lock, and the notifier chain that tells of devices' lives.
+//!
+//! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
+
+use crate::bindings;
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
+use kernel::{
+    error::to_result,
+    ffi::{
+        c_int,
+        c_ulong,
+        c_void, //
+    },
+    fmt,
+    prelude::*,
+    sync::aref::{
+        ARef,
+        AlwaysRefCounted, //
+    },
+    types::{
+        NotThreadSafe,
+        Opaque, //
+    },
+};
+
+/// Evidence that this thread holds RTNL, the lock of network configuration.
+///
+/// # Invariants
+///
+/// RTNL is held by this thread while the object exists.
+pub(crate) struct Rtnl(NotThreadSafe);
+
+/// RTNL, released when dropped.
+pub(crate) struct RtnlGuard(Rtnl);
+
+impl RtnlGuard {
+    /// Takes RTNL. Process context; outermost of all networking locks.
+    pub(crate) fn lock() -> Self {
+        // SAFETY: No requirement but process context.
+        unsafe { bindings::rtnl_lock() };
+        // INVARIANT: Just taken.
+        Self(Rtnl(NotThreadSafe))
+    }
+}
+
+impl core::ops::Deref for RtnlGuard {
+    type Target = Rtnl;
+
+    fn deref(&self) -> &Rtnl {
+        &self.0
+    }
+}
+
+impl Drop for RtnlGuard {
+    fn drop(&mut self) {
+        // SAFETY: Held, by the invariant of `Rtnl`.
+        unsafe { bindings::rtnl_unlock() };
+    }
+}
+
+impl Rtnl {
+    /// # Safety
+    ///
+    /// RTNL must be held by this thread for as long as the object exists.
+    unsafe fn assume_held() -> Self {
+        // INVARIANT: By the requirements of this function.
+        Self(NotThreadSafe)
+    }
+}
+
+/// The name of a device, at some time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct DevName([u8; bindings::IFNAMSIZ as usize]);
+
+impl DevName {
+    /// The bytes of the C array, NUL-padded.
+    pub(crate) fn bytes(&self) -> &[u8; bindings::IFNAMSIZ as usize] {
+        &self.0
+    }
+}
+
+impl fmt::Display for DevName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        core::fmt::Display::fmt(self, f)
+    }
+}
+
+impl core::fmt::Display for DevName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let len = self.0.iter().position(|&c| c == 0).unwrap_or(self.0.len());
+        // Names are what user space gave: bytes without white space, not always UTF-8.
+        for chunk in self.0[..len].utf8_chunks() {
+            f.write_str(chunk.valid())?;
+            for byte in chunk.invalid() {
+                write!(f, "\\x{byte:02x}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// How a device can be given offload requests.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SetupTc {
+    /// Its driver has this `ndo_setup_tc`.
+    Driver(usize),
+    /// Its driver has none; indirect blocks serve it.
+    None,
+}
+
+/// A network device: `struct net_device`.
+///
+/// # Invariants
+///
+/// A reference points at a device that isn't freed while the reference lives.
+#[repr(transparent)]
+pub(crate) struct NetDevice(Opaque<bindings::net_device>);
+
+// SAFETY: A `net_device` may be used and let go of from any thread.
+unsafe impl Send for NetDevice {}
+// SAFETY: Methods on `&self` read single fields that the kernel also reads without a lock.
+unsafe impl Sync for NetDevice {}
+
+// SAFETY: The kernel's own reference count is used.
+unsafe impl AlwaysRefCounted for NetDevice {
+    fn inc_ref(&self) {
+        // SAFETY: The device is alive, by the type invariants.
+        unsafe { bindings::ekho_helper_dev_hold(self.0.get()) };
+    }
+
+    unsafe fn dec_ref(obj: NonNull<Self>) {
+        // SAFETY: The caller gives up a reference that it had.
+        unsafe { bindings::ekho_helper_dev_put(obj.as_ptr().cast()) };
+    }
+}
+
+impl NetDevice {
+    /// # Safety
+    ///
+    /// `ptr` must point at a device that isn't freed for `'a`.
+    pub(crate) unsafe fn from_raw<'a>(ptr: *mut bindings::net_device) -> &'a Self {
+        // CAST: `Self` is a transparent wrapper.
+        // SAFETY: By the requirements of this function.
+        unsafe { &*ptr.cast() }
+    }
+
+    pub(crate) fn as_raw(&self) -> *mut bindings::net_device {
+        self.0.get()
+    }
+
+    /// A number that no other device has while this one is alive.
+    pub(crate) fn key(&self) -> usize {
+        self.as_raw() as usize
+    }
+
+    /// Its index in its network namespace.
+    pub(crate) fn ifindex(&self) -> u32 {
+        // SAFETY: The device is alive; the index changes under RTNL only, and a torn read can't
+        // happen to an int.
+        unsafe { (&raw const (*self.as_raw()).ifindex).read_volatile() as u32 }
+    }
+
+    /// Its name now. A rename under way may show half of each, as it does to the kernel's own
+    /// messages.
+    pub(crate) fn name(&self) -> DevName {
+        // SAFETY: The device is alive, and so is the array in it.
+        let name = unsafe { (&raw const (*self.as_raw()).name).read_volatile() };
+        DevName(name)
+    }
+
+    /// The inode number of its network namespace, as `/proc/PID/ns/net` shows it.
+    pub(crate) fn netns(&self) -> u32 {
+        // SAFETY: The device is alive.
+        unsafe { bindings::ekho_helper_dev_netns(self.as_raw()) }
+    }
+
+    /// Whether `ethtool -k` says `hw-tc-offload: on`.
+    pub(crate) fn hw_tc_offload(&self) -> bool {
+        // SAFETY: The device is alive; the kernel reads its features without a lock as well.
+        let features = unsafe { (&raw const (*self.as_raw()).features).read_volatile() };
+        features & bindings::EKHO_CONST_NETIF_F_HW_TC != 0
+    }
+
+    /// Whether it is registered and not about to go.
+    pub(crate) fn is_registered(&self, _rtnl: &Rtnl) -> bool {
+        // SAFETY: The device is alive; under RTNL its registration state is stable.
+        unsafe { (*self.as_raw()).reg_state == bindings::EKHO_CONST_NETREG_REGISTERED }
+    }
+
+    /// Who takes its offload requests.
+    pub(crate) fn setup_tc(&self) -> SetupTc {
+        // SAFETY: The device is alive; its operations are set before it is registered.
+        let setup_tc = unsafe { (*(*self.as_raw()).netdev_ops).ndo_setup_tc };
+        setup_tc.map_or(SetupTc::None, |f| SetupTc::Driver(f as usize))
+    }
+
+    /// Finds a device by index in the network namespace of the current process.
+    pub(crate) fn by_ifindex(ifindex: u32, _rtnl: &Rtnl) -> Option<ARef<Self>> {
+        let ifindex = c_int::try_from(ifindex).ok()?;
+        // SAFETY: The current process has a network namespace for as long as it runs; RTNL is
+        // held, as the lookup needs.
+        let dev =
+            unsafe { bindings::__dev_get_by_index(bindings::ekho_helper_current_net(), ifindex) };
+        // SAFETY: A device that is found under RTNL is alive for as long as RTNL is held.
+        (!dev.is_null()).then(|| unsafe { Self::from_raw(dev) }.into())
+    }
+}
+
+/// What happened to a device.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// It was registered, or has arrived in another network namespace.
+    Register,
+    /// It leaves its network namespace: either for another one, or for good, in which case
+    /// [`NetDevice::is_registered`] is false. Its qdiscs are gone.
+    Unregister,
+    /// It has another name.
+    Rename,
+}
+
+/// Someone who wants to know of [`Event`]s.
+pub(crate) trait Watcher: 'static {
+    /// Called under RTNL for devices of all network namespaces.
+    fn event(event: Event, dev: &NetDevice, rtnl: &Rtnl);
+}
+
+/// Keeps a [`Watcher`] on the notifier chain until dropped.
+///
+/// # Invariants
+///
+/// `block` is on the netdevice notifier chain.
+#[pin_data(PinnedDrop)]
+pub(crate) struct Watch<T: Watcher> {
+    #[pin]
+    block: Opaque<bindings::notifier_block>,
+    _t: PhantomData<T>,
+}
+
+// SAFETY: The chain may be left from any thread.
+unsafe impl<T: Watcher> Send for Watch<T> {}
+// SAFETY: There is nothing to do with a `&Watch`.
+unsafe impl<T: Watcher> Sync for Watch<T> {}
+
+impl<T: Watcher> Watch<T> {
+    /// Joins the chain; [`Event::Register`] is replayed for the devices that exist. Process
+    /// context, takes RTNL.
+    pub(crate) fn new() -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            // INVARIANT: On the chain if registration succeeds.
+            block <- Opaque::try_ffi_init(|slot: *mut bindings::notifier_block| {
+                let block = bindings::notifier_block {
+                    notifier_call: Some(Self::call),
+                    ..pin_init::zeroed()
+                };
+                // SAFETY: `slot` is valid for writes, and pinned until `drop`.
+                unsafe { slot.write(block) };
+                // SAFETY: Just initialised.
+                to_result(unsafe { bindings::register_netdevice_notifier(slot) })
+            }),
+            _t: PhantomData,
+        })
+    }
+
+    /// # Safety
+    ///
+    /// To be called by the netdevice notifier chain.
+    unsafe extern "C" fn call(
+        _block: *mut bindings::notifier_block,
+        event: c_ulong,
+        info: *mut c_void,
+    ) -> c_int {
+        let event = match event as bindings::netdev_cmd {
+            bindings::netdev_cmd_NETDEV_REGISTER => Event::Register,
+            bindings::netdev_cmd_NETDEV_UNREGISTER => Event::Unregister,
+            bindings::netdev_cmd_NETDEV_CHANGENAME => Event::Rename,
+            _ => return 0,
+        };
+        // SAFETY: `info` is a `struct netdev_notifier_info` on this chain, and its device is alive
+        // for the length of the call.
+        let dev = unsafe { NetDevice::from_raw(bindings::ekho_helper_notifier_dev(info)) };
+        // SAFETY: These events are sent under RTNL.
+        let rtnl = unsafe { Rtnl::assume_held() };
+        T::event(event, dev, &rtnl);
+        // NOTIFY_DONE.
+        0
+    }
+}
+
+#[pinned_drop]
+impl<T: Watcher> PinnedDrop for Watch<T> {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: On the chain, by the type invariants. Replays `NETDEV_UNREGISTER` for the
+        // devices that exist, and returns once no call is under way.
+        unsafe { bindings::unregister_netdevice_notifier(self.block.get()) };
+    }
+}
+
+/// # Safety
+///
+/// RTNL must be held by this thread throughout `f`.
+pub(crate) unsafe fn with_rtnl_held<R>(f: impl FnOnce(&Rtnl) -> R) -> R {
+    // SAFETY: By the requirements of this function.
+    f(&unsafe { Rtnl::assume_held() })
+}

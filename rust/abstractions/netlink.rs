@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Netlink extended acknowledgements: the sentence that the user of a request gets to read.
+//!
+//! C header: [`include/linux/netlink.h`](srctree/include/linux/netlink.h)
+
+use crate::bindings;
+use kernel::{
+    fmt,
+    prelude::*, //
+};
+
+/// Where a request may be given the reason for its failure.
+///
+/// The kernel passes none for requests whose result nobody reads; the reason goes nowhere then.
+pub(crate) struct ExtAck<'a>(Option<&'a mut bindings::netlink_ext_ack>);
+
+impl<'a> ExtAck<'a> {
+    /// # Safety
+    ///
+    /// `ptr` must be null, or point at an acknowledgement that is valid and used by nobody else
+    /// for `'a`.
+    pub(crate) unsafe fn from_raw(ptr: *mut bindings::netlink_ext_ack) -> Self {
+        // SAFETY: By the requirements of this function.
+        Self(unsafe { ptr.as_mut() })
+    }
+
+    /// Gives the reason, unless one was given already. Cut to what an acknowledgement holds (79
+    /// bytes).
+    pub(crate) fn set(&mut self, reason: fmt::Arguments<'_>) {
+        let Some(ack) = &mut self.0 else { return };
+        if !ack._msg.is_null() {
+            return;
+        }
+        let mut text = Cut {
+            buf: &mut ack._msg_buf,
+            len: 0,
+        };
+        // `Cut` never fails; what doesn't fit is left out.
+        let _ = fmt::Write::write_fmt(&mut text, reason);
+        let len = text.len;
+        ack._msg_buf[len] = 0;
+        ack._msg = ack._msg_buf.as_ptr();
+    }
+}
+
+/// An acknowledgement of one's own, to learn why a request that this module makes failed.
+pub(crate) struct OwnExtAck(bindings::netlink_ext_ack);
+
+impl OwnExtAck {
+    /// Creates an empty one.
+    pub(crate) fn new() -> Self {
+        Self(pin_init::zeroed())
+    }
+
+    /// To pass on.
+    pub(crate) fn as_raw(&mut self) -> *mut bindings::netlink_ext_ack {
+        &mut self.0
+    }
+
+    /// The reason that was given, if any.
+    pub(crate) fn reason(&self) -> Option<&CStr> {
+        if self.0._msg.is_null() {
+            return None;
+        }
+        // SAFETY: A message is a NUL-terminated string, either static or in `_msg_buf`, which
+        // lives as long as `self`.
+        Some(unsafe { CStr::from_char_ptr(self.0._msg) })
+    }
+}
+
+/// A writer that keeps what fits and leaves room for a NUL.
+struct Cut<'a> {
+    buf: &'a mut [c_char],
+    len: usize,
+}
+
+impl fmt::Write for Cut<'_> {
+    fn write_str(&mut self, s: &str) -> fmt::Result {
+        let room = self.buf.len() - 1 - self.len;
+        for (to, from) in self.buf[self.len..].iter_mut().zip(s.bytes().take(room)) {
+            *to = from;
+        }
+        self.len += room.min(s.len());
+        Ok(())
+    }
+}

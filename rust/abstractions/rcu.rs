@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! RCU-protected pointers to reference-counted objects.
+//!
+//! C header: [`include/linux/rcupdate.h`](srctree/include/linux/rcupdate.h)
+
+use crate::bindings;
+use core::{
+    marker::PhantomData,
+    ptr, //
+};
+use kernel::sync::{
+    atomic::{
+        Acquire,
+        Atomic,
+        Full, //
+    },
+    rcu::Guard,
+    Arc, //
+};
+
+/// An optional [`Arc`] that readers follow under RCU, without a lock or a reference count.
+///
+/// # Invariants
+///
+/// `ptr` is null, or came from [`Arc::into_raw`] and owns that reference. A reference that was
+/// taken out is dropped only after a grace period.
+pub(crate) struct RcuSlot<T> {
+    ptr: Atomic<*mut T>,
+    _owns: PhantomData<Arc<T>>,
+}
+
+// SAFETY: The slot is a way to share and to send an `Arc<T>`.
+unsafe impl<T: Send + Sync> Send for RcuSlot<T> {}
+// SAFETY: As above.
+unsafe impl<T: Send + Sync> Sync for RcuSlot<T> {}
+
+impl<T> RcuSlot<T> {
+    /// Creates an empty slot.
+    pub(crate) fn new() -> Self {
+        // INVARIANT: Null owns nothing.
+        Self {
+            ptr: Atomic::new(ptr::null_mut()),
+            _owns: PhantomData,
+        }
+    }
+
+    /// Follows the pointer. Any context.
+    pub(crate) fn get<'a>(&'a self, _guard: &'a Guard) -> Option<&'a T> {
+        // SAFETY: By the type invariants a non-null pointer refers to a live object, and goes on
+        // doing so until a grace period has passed, which can't end while the guard is held.
+        unsafe { self.ptr.load(Acquire).as_ref() }
+    }
+
+    /// Puts `new` in the slot, and gives back what was there once no reader uses it any longer.
+    ///
+    /// Process context; sleeps for a grace period unless the slot was empty. Shortened to an
+    /// expedited one if RTNL is held.
+    pub(crate) fn replace(&self, new: Option<Arc<T>>) -> Option<Arc<T>> {
+        let new = new.map_or(ptr::null_mut(), |new| Arc::into_raw(new).cast_mut());
+        // INVARIANT: The slot owns the reference that `into_raw` gave up.
+        let old = self.ptr.xchg(new, Full);
+        if old.is_null() {
+            return None;
+        }
+        // SAFETY: May be called from process context, which is what callers promise.
+        unsafe { bindings::synchronize_net() };
+        // SAFETY: By the type invariants `old` came from `Arc::into_raw`; the slot has given up
+        // the reference.
+        Some(unsafe { Arc::from_raw(old) })
+    }
+}
+
+impl<T> Drop for RcuSlot<T> {
+    fn drop(&mut self) {
+        drop(self.replace(None));
+    }
+}
+
+/// Waits until all callbacks that were handed to `call_rcu()` have run. Process context.
+pub(crate) fn barrier() {
+    // SAFETY: No requirement but process context.
+    unsafe { bindings::rcu_barrier() };
+}

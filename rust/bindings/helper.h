@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* What bindgen reads: everything that bindings/parameters allows comes from here. */
+#include <linux/bpf.h>
+#include <linux/bpf_verifier.h>
+#include <linux/btf.h>
+#include <linux/etherdevice.h>
+#include <linux/ethtool.h>
+#include <linux/if_arp.h>
+#include <linux/netdevice.h>
+#include <linux/rcupdate.h>
+#include <linux/rhashtable.h>
+#include <linux/rtnetlink.h>
+#include <linux/rwsem.h>
+#include <linux/tc_act/tc_vlan.h>
+#include <linux/workqueue.h>
+#include <net/flow_dissector.h>
+#include <net/flow_offload.h>
+#include <net/pkt_cls.h>
+#include <net/rtnetlink.h>
+#include <net/sch_generic.h>
+
+#include "ekho.h"
+
+/* Macros that bindgen can't evaluate, and constants of anonymous enums. */
+const u8 EKHO_CONST_NETREG_REGISTERED = NETREG_REGISTERED;
+const u32 EKHO_CONST_ETH_MAX_MTU = ETH_MAX_MTU;
+const u64 EKHO_CONST_NETIF_F_HW_TC = NETIF_F_HW_TC;
+const u64 EKHO_CONST_NETIF_F_SG = NETIF_F_SG;
+const u64 EKHO_CONST_NETIF_F_FRAGLIST = NETIF_F_FRAGLIST;
+const u64 EKHO_CONST_NETIF_F_HW_CSUM = NETIF_F_HW_CSUM;
+const u64 EKHO_CONST_NETIF_F_HIGHDMA = NETIF_F_HIGHDMA;
+const u64 EKHO_CONST_NETIF_F_GSO_SOFTWARE = NETIF_F_GSO_SOFTWARE;

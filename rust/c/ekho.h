@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What C gives to Rust and Rust to C inside the module.
+ *
+ * C is here for two reasons only: things that must be in the module's BTF
+ * (bpf.c, trace.c), and static inlines or macros of the kernel that bindgen
+ * can't reach (helpers.c). It holds no state and makes no decision.
+ */
+#ifndef EKHO_H
+#define EKHO_H
+
+#include <linux/bpf.h>
+#include <linux/btf.h>
+#include <linux/netdevice.h>
+#include <linux/rhashtable.h>
+#include <linux/workqueue.h>
+#include <net/flow_offload.h>
+#include <net/pkt_cls.h>
+#include <net/sch_generic.h>
+
+#include "abi.h"
+
+/* bpf.c */
+extern struct bpf_flow_offload_ops ekho_cfi_stubs;
+extern const struct bpf_verifier_ops ekho_verifier_ops;
+int ekho_register_struct_ops(struct bpf_struct_ops *st_ops);
+int ekho_register_kfuncs(struct module *owner);
+
+/* Implemented in Rust (ops/kfuncs.rs). */
+int ekho_kfunc_set_stats(struct ekho_stats_ctx *ctx, u64 packets, u64 bytes,
+			 u64 drops, u64 last_used_ns);
+
+/* helpers.c */
+struct ekho_cookie_node {
+	struct rhash_head head;
+	unsigned long cookie;
+};
+
+int ekho_helper_cookie_table_init(struct rhashtable *table);
+struct ekho_cookie_node *
+ekho_helper_cookie_table_lookup(struct rhashtable *table, unsigned long cookie);
+int ekho_helper_cookie_table_insert(struct rhashtable *table,
+				    struct ekho_cookie_node *node);
+int ekho_helper_cookie_table_remove(struct rhashtable *table,
+				    struct ekho_cookie_node *node);
+void ekho_helper_rhashtable_walk_start(struct rhashtable_iter *iter);
+
+u32 ekho_helper_btf_member_offset(const struct btf_type *type,
+				  const struct btf_member *member);
+
+void ekho_helper_dev_hold(struct net_device *dev);
+void ekho_helper_dev_put(struct net_device *dev);
+u32 ekho_helper_dev_netns(const struct net_device *dev);
+struct net *ekho_helper_current_net(void);
+void ekho_helper_dev_hw_addr_random(struct net_device *dev);
+void ekho_helper_dev_lockdep_set_classes(struct net_device *dev);
+void ekho_helper_dev_dstats_tx(struct net_device *dev, unsigned int len);
+void ekho_helper_consume_skb(struct sk_buff *skb);
+void ekho_helper_skb_tx_timestamp(struct sk_buff *skb);
+struct net_device *ekho_helper_notifier_dev(const void *info);
+
+struct workqueue_struct *ekho_helper_alloc_workqueue(const char *name);
+
+void ekho_helper_block_cb_add(struct flow_block_cb *block_cb,
+			      struct flow_block_offload *bo);
+void ekho_helper_block_cb_remove(struct flow_block_cb *block_cb,
+				 struct flow_block_offload *bo, bool indirect);
+struct tcf_block *ekho_helper_tcf_block(struct flow_block *block);
+const struct flow_dissector *
+ekho_helper_rule_dissector(const struct flow_rule *rule);
+u64 ekho_helper_ktime_to_jiffies(u64 ktime_ns);
+u64 ekho_helper_ktime_age_ms(u64 ktime_ns);
+
+#endif /* EKHO_H */

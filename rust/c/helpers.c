@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Static inlines and macros of the kernel, as functions that Rust can call.
+ *
+ * One helper does one kernel call; what it needs of its caller is what that
+ * call needs.
+ */
+#include <linux/etherdevice.h>
+#include <linux/jiffies.h>
+#include <linux/ktime.h>
+#include <linux/netdevice.h>
+#include <linux/nsproxy.h>
+#include <linux/sched.h>
+#include <net/net_namespace.h>
+#include <net/netdev_lock.h>
+
+#include "ekho.h"
+
+/* Flow records by cookie: abstractions/cookie_table.rs. */
+static const struct rhashtable_params ekho_cookie_params = {
+	.head_offset = offsetof(struct ekho_cookie_node, head),
+	.key_offset = offsetof(struct ekho_cookie_node, cookie),
+	.key_len = sizeof_field(struct ekho_cookie_node, cookie),
+	.automatic_shrinking = true,
+};
+
+int ekho_helper_cookie_table_init(struct rhashtable *table)
+{
+	return rhashtable_init(table, &ekho_cookie_params);
+}
+
+struct ekho_cookie_node *
+ekho_helper_cookie_table_lookup(struct rhashtable *table, unsigned long cookie)
+{
+	return rhashtable_lookup(table, &cookie, ekho_cookie_params);
+}
+
+int ekho_helper_cookie_table_insert(struct rhashtable *table,
+				    struct ekho_cookie_node *node)
+{
+	return rhashtable_lookup_insert_fast(table, &node->head,
+					     ekho_cookie_params);
+}
+
+int ekho_helper_cookie_table_remove(struct rhashtable *table,
+				    struct ekho_cookie_node *node)
+{
+	return rhashtable_remove_fast(table, &node->head, ekho_cookie_params);
+}
+
+void ekho_helper_rhashtable_walk_start(struct rhashtable_iter *iter)
+{
+	rhashtable_walk_start(iter);
+}
+
+u32 ekho_helper_btf_member_offset(const struct btf_type *type,
+				  const struct btf_member *member)
+{
+	return __btf_member_bit_offset(type, member) / 8;
+}
+
+void ekho_helper_dev_hold(struct net_device *dev)
+{
+	dev_hold(dev);
+}
+
+void ekho_helper_dev_put(struct net_device *dev)
+{
+	dev_put(dev);
+}
+
+u32 ekho_helper_dev_netns(const struct net_device *dev)
+{
+	u32 inum;
+
+	/* A namespace that the device is about to leave is freed after RCU. */
+	rcu_read_lock();
+	inum = dev_net_rcu(dev)->ns.inum;
+	rcu_read_unlock();
+	return inum;
+}
+
+struct net *ekho_helper_current_net(void)
+{
+	return current->nsproxy->net_ns;
+}
+
+void ekho_helper_dev_hw_addr_random(struct net_device *dev)
+{
+	eth_hw_addr_random(dev);
+}
+
+void ekho_helper_dev_lockdep_set_classes(struct net_device *dev)
+{
+	netdev_lockdep_set_classes(dev);
+}
+
+void ekho_helper_dev_dstats_tx(struct net_device *dev, unsigned int len)
+{
+	dev_dstats_tx_add(dev, len);
+}
+
+void ekho_helper_consume_skb(struct sk_buff *skb)
+{
+	dev_consume_skb_any(skb);
+}
+
+void ekho_helper_skb_tx_timestamp(struct sk_buff *skb)
+{
+	skb_tx_timestamp(skb);
+}
+
+struct net_device *ekho_helper_notifier_dev(const void *info)
+{
+	return netdev_notifier_info_to_dev(info);
+}
+
+struct workqueue_struct *ekho_helper_alloc_workqueue(const char *name)
+{
+	return alloc_workqueue("%s", WQ_UNBOUND, 1, name);
+}
+
+void ekho_helper_block_cb_add(struct flow_block_cb *block_cb,
+			      struct flow_block_offload *bo)
+{
+	/*
+	 * The core takes the callback off the driver's list when a bind fails
+	 * or an indirect device goes; a list of one keeps that harmless.
+	 */
+	INIT_LIST_HEAD(&block_cb->driver_list);
+	flow_block_cb_add(block_cb, bo);
+}
+
+void ekho_helper_block_cb_remove(struct flow_block_cb *block_cb,
+				 struct flow_block_offload *bo, bool indirect)
+{
+	if (indirect)
+		flow_indr_block_cb_remove(block_cb, bo);
+	else
+		flow_block_cb_remove(block_cb, bo);
+}
+
+struct tcf_block *ekho_helper_tcf_block(struct flow_block *block)
+{
+	return container_of(block, struct tcf_block, flow_block);
+}
+
+const struct flow_dissector *
+ekho_helper_rule_dissector(const struct flow_rule *rule)
+{
+	return rule->match.dissector;
+}
+
+/* bpf_ktime_get_ns() time to jiffies; the future counts as now. */
+u64 ekho_helper_ktime_to_jiffies(u64 ktime_ns)
+{
+	u64 now = ktime_get_mono_fast_ns();
+
+	if (ktime_ns >= now)
+		return jiffies;
+	return jiffies - nsecs_to_jiffies(now - ktime_ns);
+}
+
+/* Milliseconds since then; the future counts as now. */
+u64 ekho_helper_ktime_age_ms(u64 ktime_ns)
+{
+	u64 now = ktime_get_mono_fast_ns();
+
+	return ktime_ns >= now ? 0 : div_u64(now - ktime_ns, NSEC_PER_MSEC);
+}

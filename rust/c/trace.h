@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Tracepoints: one per op, after it ran.
+ *
+ * ekho:ekho_replace, ekho_destroy, ekho_stats, ekho_attach, ekho_detach, each
+ * with the device, the cookie (0 for attach and detach), the result that went
+ * to the kernel and the nanoseconds that the firmware took.
+ */
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM ekho
+
+#if !defined(EKHO_TRACE_H) || defined(TRACE_HEADER_MULTI_READ)
+#define EKHO_TRACE_H
+
+#include <linux/netdevice.h>
+#include <linux/tracepoint.h>
+
+DECLARE_EVENT_CLASS(ekho_op,
+	TP_PROTO(const struct net_device *dev, const char *firmware, u64 cookie,
+		 int result, u64 duration_ns),
+	TP_ARGS(dev, firmware, cookie, result, duration_ns),
+	TP_STRUCT__entry(
+		__string(dev, dev->name)
+		__string(firmware, firmware)
+		__field(u64, cookie)
+		__field(u64, duration_ns)
+		__field(int, ifindex)
+		__field(int, result)
+	),
+	TP_fast_assign(
+		__assign_str(dev);
+		__assign_str(firmware);
+		__entry->cookie = cookie;
+		__entry->duration_ns = duration_ns;
+		__entry->ifindex = dev->ifindex;
+		__entry->result = result;
+	),
+	TP_printk("dev=%s ifindex=%d firmware=%s cookie=0x%llx result=%d duration_ns=%llu",
+		  __get_str(dev), __entry->ifindex, __get_str(firmware),
+		  __entry->cookie, __entry->result, __entry->duration_ns)
+);
+
+#define EKHO_OP_EVENT(name)							\
+DEFINE_EVENT(ekho_op, name,							\
+	TP_PROTO(const struct net_device *dev, const char *firmware, u64 cookie,	\
+		 int result, u64 duration_ns),					\
+	TP_ARGS(dev, firmware, cookie, result, duration_ns))
+
+EKHO_OP_EVENT(ekho_attach);
+EKHO_OP_EVENT(ekho_detach);
+EKHO_OP_EVENT(ekho_replace);
+EKHO_OP_EVENT(ekho_destroy);
+EKHO_OP_EVENT(ekho_stats);
+
+#endif /* EKHO_TRACE_H */
+
+#undef TRACE_INCLUDE_PATH
+#define TRACE_INCLUDE_PATH .
+#undef TRACE_INCLUDE_FILE
+#define TRACE_INCLUDE_FILE trace
+#include <trace/define_trace.h>
