@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! EKHO: Extending Kernel Hardware Offload.
+//!
+//! BPF firmware implements the kernel's flow-offload callbacks on behalf of network devices.
+//!
+//! ```text
+//!   tc ──▶ cls_flower ──▶ device (ndo_setup_tc) ──┐
+//!                     └─▶ indirect blocks ────────┤
+//!                                                 ▼
+//!                                              intake ──▶ flows      what was accepted
+//!                                                 │
+//!                                                 ▼
+//!   bpf(2) ──▶ lifecycle ──▶ port ───────────▶ ops ──▶ firmware (BPF)
+//!                              │
+//!                              └──▶ observe ──▶ debugfs
+//! ```
+//!
+//! Layers: [`bindings`] (generated) are used by [`abstractions`] only, which know nothing of EKHO;
+//! the rest is the driver.
+
+#![crate_name = "ekho"]
+
+mod abstractions;
+mod bindings;
+mod device;
+mod flows;
+mod intake;
+mod lifecycle;
+mod observe;
+mod ops;
+mod port;
+
+use abstractions::{
+    flow_offload::IndirectRegistration,
+    net_device::Watch,
+    rcu,
+    rtnl_link::LinkRegistration, //
+};
+use kernel::prelude::*;
+use port::Binding;
+
+/// The module's version.
+const VERSION: &str = "0.1.0";
+
+module! {
+    type: Ekho,
+    name: "ekho",
+    authors: ["EKHO developers"],
+    description: "Flow offload by BPF firmware",
+    license: "GPL v2",
+    alias: ["rtnl-link-ekho"],
+}
+
+/// The module.
+///
+/// It can only be removed while no firmware exists: each is a struct_ops map, which holds the
+/// module. So what is left to take down is devices and bindings, in this order.
+#[pin_data(PinnedDrop)]
+struct Ekho {
+    #[pin]
+    observe: observe::Observe,
+    indirect: Option<IndirectRegistration<Binding, Binding>>,
+    #[pin]
+    link: LinkRegistration<device::Ekho>,
+    #[pin]
+    watch: Watch<lifecycle::Devices>,
+    end: End,
+}
+
+impl kernel::InPlaceModule for Ekho {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            end: End::new()?,
+            watch <- Watch::new(),
+            link <- LinkRegistration::new(),
+            indirect: Some(IndirectRegistration::new()?),
+            observe <- observe::Observe::new(),
+            _: {
+                lifecycle::register(module).inspect_err(|error| {
+                    if *error == ENOEXEC {
+                        pr_err!("the module was built without BTF: build it with a vmlinux in the kernel's build directory\n");
+                    }
+                })?;
+            },
+        } ? Error)
+    }
+}
+
+#[pinned_drop]
+impl PinnedDrop for Ekho {
+    fn drop(self: Pin<&mut Self>) {
+        intake::close();
+    }
+}
+
+/// What has to be ready first and goes last.
+struct End;
+
+impl End {
+    fn new() -> Result<Self> {
+        port::init();
+        lifecycle::init();
+        intake::init()?;
+        Ok(Self)
+    }
+}
+
+impl Drop for End {
+    fn drop(&mut self) {
+        intake::drain();
+        port::clear();
+        // Flows are freed by RCU callbacks in this module's text.
+        rcu::barrier();
+    }
+}

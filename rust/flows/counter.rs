@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Totals to deltas, exactly once.
+//!
+//! The rule itself is [`step`], which depends on `core` only and is tested on the host:
+//! `rustc --edition 2021 --test counter.rs`.
+
+/// What a counter does with a total: the new last total, and what is new since the old one.
+///
+/// A total below the last one is taken for a counter that started again from zero if its firmware
+/// is another one (`restarted`), else for nothing new: to add it would count packets twice.
+const fn step(last: u64, total: u64, restarted: bool) -> (u64, u64) {
+    if total >= last {
+        (total, total - last)
+    } else if restarted {
+        (total, total)
+    } else {
+        (last, 0)
+    }
+}
+
+#[cfg(not(test))]
+pub(crate) use kernel_side::Counter;
+
+#[cfg(not(test))]
+mod kernel_side {
+    use super::step;
+    use kernel::sync::atomic::{
+        Atomic,
+        Relaxed, //
+    };
+
+    /// A total that grows, as it was last reported.
+    pub(crate) struct Counter {
+        /// The last total of the present firmware.
+        last: Atomic<u64>,
+        /// What firmware before it, that counted from zero, had reported.
+        before: Atomic<u64>,
+    }
+
+    impl Counter {
+        /// A counter at zero.
+        pub(crate) const fn new() -> Self {
+            Self {
+                last: Atomic::new(0),
+                before: Atomic::new(0),
+            }
+        }
+
+        /// Takes note of `total` and returns what is new. Any context, without a lock: of several
+        /// reports in parallel, each new packet is in the result of one.
+        pub(crate) fn advance(&self, total: u64, restarted: bool) -> u64 {
+            let mut last = self.last.load(Relaxed);
+            loop {
+                let (next, delta) = step(last, total, restarted);
+                match self.last.cmpxchg(last, next, Relaxed) {
+                    Ok(_) => {
+                        if next < last {
+                            self.before.add(last, Relaxed);
+                        }
+                        return delta;
+                    }
+                    Err(now) => last = now,
+                }
+            }
+        }
+
+        /// The sum of all that [`Self::advance`] has returned.
+        pub(crate) fn reported(&self) -> u64 {
+            self.before
+                .load(Relaxed)
+                .wrapping_add(self.last.load(Relaxed))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::step;
+
+    fn sum(totals: &[(u64, bool)]) -> u64 {
+        let mut last = 0;
+        totals
+            .iter()
+            .map(|&(total, restarted)| {
+                let (next, delta) = step(last, total, restarted);
+                last = next;
+                delta
+            })
+            .sum()
+    }
+
+    #[test]
+    fn totals_add_up() {
+        assert_eq!(sum(&[(10, false), (10, false), (25, false)]), 25);
+    }
+
+    #[test]
+    fn repeated_totals_are_nothing_new() {
+        assert_eq!(step(7, 7, false), (7, 0));
+        assert_eq!(step(7, 7, true), (7, 0));
+    }
+
+    #[test]
+    fn backwards_is_held() {
+        assert_eq!(
+            sum(&[(10, false), (4, false), (10, false), (12, false)]),
+            12
+        );
+    }
+
+    #[test]
+    fn restart_counts_from_zero() {
+        assert_eq!(sum(&[(10, false), (4, true), (6, false)]), 16);
+    }
+
+    #[test]
+    fn swap_with_kept_map_goes_on() {
+        assert_eq!(sum(&[(10, false), (15, true)]), 15);
+    }
+
+    #[test]
+    fn extremes_do_not_overflow() {
+        assert_eq!(step(0, u64::MAX, false), (u64::MAX, u64::MAX));
+        assert_eq!(step(u64::MAX, 0, false), (u64::MAX, 0));
+        assert_eq!(step(u64::MAX, 0, true), (0, 0));
+    }
+}

@@ -1,0 +1,280 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Attach, replacement and detach: the struct_ops side.
+
+use crate::{
+    abstractions::{
+        flow_offload::eopnotsupp,
+        net_device::{
+            NetDevice,
+            Rtnl,
+            RtnlGuard, //
+        },
+        netlink::OwnExtAck,
+        struct_ops::{
+            Descriptor,
+            Link,
+            LinkKey,
+            OwnedLink,
+            Parts,
+            StructOps,
+            TableRef, //
+        },
+    },
+    device::{
+        self,
+        Owner, //
+    },
+    intake,
+    ops::{
+        contract::{
+            self,
+            Ops,
+            Table, //
+        },
+        firmware::Firmware, //
+    },
+    port::{
+        self,
+        Port, //
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        aref::ARef,
+        rcu,
+        Arc, //
+    },
+    workqueue::{
+        impl_has_work,
+        new_work,
+        Work,
+        WorkItem, //
+    },
+};
+
+/// A link whose firmware is on a device.
+struct Attached {
+    link: LinkKey,
+    port: Arc<Port>,
+    dev: ARef<NetDevice>,
+    /// Detaches the link if the device goes; allocated in advance, as that can't fail.
+    orphan: Option<Arc<Orphan>>,
+}
+
+kernel::sync::global_lock! {
+    // SAFETY: Initialised by `init` before the module can be reached.
+    //
+    // Changed under RTNL as well, so that RTNL alone keeps it as it is.
+    unsafe(uninit) static ATTACHED: Mutex<KVec<Attached>> = KVec::new();
+}
+
+/// Makes the list of links ready; to be called once, before [`register`].
+pub(crate) fn init() {
+    // SAFETY: Called once, at the start of the module's initialisation.
+    unsafe { ATTACHED.init() };
+}
+
+/// The struct_ops type `bpf_flow_offload_ops`.
+pub(crate) struct FlowOffloadOps;
+
+static DESCRIPTOR: Descriptor<FlowOffloadOps> = Descriptor::new();
+
+/// Makes the type known, and its kfuncs. Firmware can come from here on.
+pub(crate) fn register(module: &'static ThisModule) -> Result {
+    contract::register_kfuncs(module)?;
+    DESCRIPTOR.register(module)
+}
+
+/// Calls `f` with each link's id and port. Process context; `f` must not take RTNL.
+pub(crate) fn for_each_attached<E>(
+    mut f: impl FnMut(u32, &Port) -> Result<(), E>,
+) -> Result<(), E> {
+    for attached in &**ATTACHED.lock() {
+        // SAFETY: `unreg` takes a link off the list before it returns.
+        f(unsafe { attached.link.id() }, &attached.port)?;
+    }
+    Ok(())
+}
+
+/// Takes a link off the list, whichever way it goes.
+fn take(_rtnl: &Rtnl, mut which: impl FnMut(&Attached) -> bool) -> Option<Attached> {
+    let mut attached = ATTACHED.lock();
+    let index = attached.iter().position(|a| which(a))?;
+    attached.remove(index).ok()
+}
+
+impl StructOps for FlowOffloadOps {
+    const NAME: &'static CStr = c"bpf_flow_offload_ops";
+    type Table = Table;
+
+    fn parts() -> Parts {
+        contract::parts()
+    }
+
+    fn init_member(table: &mut Table, user: &Table, offset: usize) -> Result<bool> {
+        contract::init_member(table, user, offset)
+    }
+
+    fn validate(table: &Table) -> Result {
+        contract::validate(table)
+    }
+
+    fn reg(table: TableRef<Table>, link: &Link) -> Result {
+        let ops = Ops::new(table);
+        let orphan = Orphan::new()?;
+        let rtnl = RtnlGuard::lock();
+        let dev = NetDevice::by_ifindex(ops.ifindex(), &rtnl)
+            .filter(|dev| dev.is_registered(&rtnl))
+            .ok_or(ENODEV)?;
+        let own = match device::owner(&dev) {
+            Owner::Ekho => true,
+            Owner::Indirect => false,
+            Owner::Other => return Err(eopnotsupp()),
+        };
+        let port = port::get_or_create(&dev, own)?;
+        if port.has_firmware() {
+            return Err(EBUSY);
+        }
+        let attached = Attached {
+            link: link.key(),
+            port: port.clone(),
+            dev: dev.clone(),
+            orphan: Some(orphan),
+        };
+        let firmware = Arc::new(Firmware::new(ops, 1), GFP_KERNEL)?;
+        firmware.attach(&dev).inspect_err(|_| port::prune(&port))?;
+        drop(port.firmware.replace(Some(firmware)));
+        let result = go_live(&port, &dev, &rtnl).and_then(|()| {
+            ATTACHED
+                .lock()
+                .push(attached, GFP_KERNEL)
+                .map_err(Error::from)
+        });
+        result.inspect_err(|_| retire(&port, &dev, &rtnl))
+    }
+
+    fn unreg(link: &Link) {
+        let rtnl = RtnlGuard::lock();
+        // Nothing to do if the device went first.
+        if let Some(attached) = take(&rtnl, |a| a.link == link.key()) {
+            retire(&attached.port, &attached.dev, &rtnl);
+        }
+    }
+
+    fn update(table: TableRef<Table>, link: &Link) -> Result {
+        let ops = Ops::new(table);
+        let _rtnl = RtnlGuard::lock();
+        let (port, dev) = ATTACHED
+            .lock()
+            .iter()
+            .find(|a| a.link == link.key())
+            .map(|a| (a.port.clone(), a.dev.clone()))
+            .ok_or(ENODEV)?;
+        if ops.ifindex() != 0 && ops.ifindex() != dev.ifindex() {
+            return Err(EINVAL);
+        }
+        let generation = port
+            .firmware
+            .get(&rcu::read_lock())
+            .map_or(1, |firmware| firmware.generation.wrapping_add(1).max(1));
+        let firmware = Arc::new(Firmware::new(ops, generation), GFP_KERNEL)?;
+        firmware.attach(&dev)?;
+        // Waits until no op of the old firmware runs.
+        if let Some(old) = port.firmware.replace(Some(firmware)) {
+            old.detach(&dev);
+        }
+        Ok(())
+    }
+}
+
+/// Offers the firmware of a port the filters that are there.
+///
+/// Fails if it refuses one that must be in hardware; those accepted before are destroyed again
+/// by [`retire`].
+fn go_live(port: &Arc<Port>, dev: &NetDevice, rtnl: &Rtnl) -> Result {
+    for binding in &*port.bindings()? {
+        let block = binding.lock(rtnl);
+        binding.set_live(true);
+        let mut ack = OwnExtAck::new();
+        block.replay(binding, &mut ack).inspect_err(|error| {
+            binding.set_live(false);
+            pr_err!(
+                "{}: firmware not attached: it refused a skip_sw filter that is there (errno {}): {}\n",
+                dev.name(),
+                -error.to_errno(),
+                ack.reason().unwrap_or(c"no reason given"),
+            );
+        })?;
+    }
+    Ok(())
+}
+
+/// Takes the firmware off a port: its filters go back to software first.
+fn retire(port: &Arc<Port>, dev: &NetDevice, rtnl: &Rtnl) {
+    // One at a time, and from the front, so that no memory is needed.
+    while let Some(binding) = port.live_binding() {
+        let block = binding.lock(rtnl);
+        binding.set_live(false);
+        block.withdraw(&binding);
+    }
+    if let Some(firmware) = port.firmware.replace(None) {
+        firmware.detach(dev);
+    }
+    port::prune(port);
+}
+
+/// A device has gone for good: its firmware goes with it, and its link is left to a work item,
+/// since `update_mutex` comes before RTNL.
+pub(super) fn device_gone(port: &Arc<Port>, dev: &NetDevice, rtnl: &Rtnl) {
+    let Some(mut attached) = take(rtnl, |a| Arc::ptr_eq(&a.port, port)) else {
+        return;
+    };
+    retire(port, dev, rtnl);
+    // SAFETY: The link was on the list just now, and RTNL has been held since: `unreg` waits for
+    // it before it returns.
+    let link = unsafe { attached.link.get() };
+    if let (Some(link), Some(orphan), Some(queue)) = (link, attached.orphan.take(), intake::queue())
+    {
+        *orphan.link.lock() = Some(link);
+        // Can't fail: the item is new.
+        let _ = queue.enqueue(orphan);
+    }
+}
+
+/// Detaches a link whose device has gone, so that its owner is told.
+#[pin_data]
+struct Orphan {
+    #[pin]
+    link: kernel::sync::Mutex<Option<OwnedLink>>,
+    #[pin]
+    work: Work<Orphan>,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for Orphan { self.work }
+}
+
+impl Orphan {
+    fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                link <- kernel::sync::new_mutex!(None, "ekho::Orphan::link"),
+                work <- new_work!("ekho::Orphan"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+}
+
+impl WorkItem for Orphan {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        let link = this.link.lock().take();
+        if let Some(link) = link {
+            link.detach();
+        }
+    }
+}

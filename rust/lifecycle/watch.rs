@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What devices' lives mean for their ports.
+
+#![deny(unsafe_code)]
+
+use super::attach;
+use crate::{
+    abstractions::net_device::{
+        Event,
+        NetDevice,
+        Rtnl,
+        Watcher, //
+    },
+    device::{
+        self,
+        Owner, //
+    },
+    port, //
+};
+
+/// Keeps ports in step with their devices.
+pub(crate) struct Devices;
+
+impl Watcher for Devices {
+    fn event(event: Event, dev: &NetDevice, rtnl: &Rtnl) {
+        match event {
+            Event::Register if device::owner(dev) == Owner::Ekho => {
+                // A device whose port can't be made now gets it when it is first needed.
+                if let Ok(port) = port::get_or_create(dev, true) {
+                    port.refresh(dev);
+                }
+            }
+            Event::Register | Event::Rename => {
+                if let Some(port) = port::get(dev) {
+                    port.refresh(dev);
+                }
+            }
+            // On a move to another namespace the device stays registered, and its firmware with
+            // it.
+            Event::Unregister if !dev.is_registered(rtnl) => {
+                if let Some(port) = port::remove(dev) {
+                    attach::device_gone(&port, dev, rtnl);
+                }
+            }
+            Event::Unregister => {}
+        }
+    }
+}
