@@ -114,8 +114,8 @@ impl<T: Send + Sync> CookieTable<T> {
     /// # Safety
     ///
     /// `node` must be in this table, or have been taken out of it under the RCU read lock that is
-    /// held for `'a`.
-    unsafe fn entry<'a>(node: *mut bindings::ekho_cookie_node) -> *mut Entry<T> {
+    /// held.
+    unsafe fn entry(node: *mut bindings::ekho_cookie_node) -> *mut Entry<T> {
         // SAFETY: By the type invariants each node is the `node` of an `Entry<T>`.
         unsafe { container_of!(Opaque::cast_from(node), Entry<T>, node).cast_mut() }
     }

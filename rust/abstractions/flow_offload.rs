@@ -98,9 +98,9 @@ unsafe extern "C" fn setup_cb<T: BlockCallback>(
     // SAFETY: The binding owns a reference until `release_cb`.
     let callback = unsafe { &*cb_priv.cast_const().cast::<T>() };
     let mut request = match kind {
-        // SAFETY: That is the type of this request's data, the callee's for the length of the
-        // call.
         bindings::tc_setup_type_TC_SETUP_CLSFLOWER => {
+            // SAFETY: That is the type of this request's data, the callee's for the length of the
+            // call.
             ClsRequest::Flower(ClsFlower(unsafe { &mut *data.cast() }))
         }
         _ => ClsRequest::Other,
@@ -564,7 +564,7 @@ impl ClsFlower<'_> {
 
     /// The filter's key, for as long as it exists.
     pub(crate) fn cookie(&self) -> usize {
-        self.0.cookie as usize
+        self.0.cookie
     }
 
     /// The chain that the filter is in.

@@ -73,6 +73,12 @@ impl Rtnl {
     }
 }
 
+/// Whether the current process may configure its network namespace (`CAP_NET_ADMIN`).
+pub(crate) fn current_is_net_admin() -> bool {
+    // SAFETY: The current process has a network namespace for as long as it runs.
+    unsafe { bindings::ekho_helper_current_net_admin() }
+}
+
 /// The name of a device, at some time.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DevName([u8; bindings::IFNAMSIZ as usize]);

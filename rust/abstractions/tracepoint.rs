@@ -9,7 +9,6 @@
 ///
 /// Each generated function costs a patched-out branch while the tracepoint is off. What it
 /// requires of its arguments is what the C side does with them.
-#[macro_export]
 macro_rules! declare_module_trace {
     ($($(#[$attr:meta])* $pub:vis unsafe fn $name:ident($($arg:ident : $ty:ty),* $(,)?);)*) => {$(
         $(#[$attr])*

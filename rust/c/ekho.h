@@ -52,6 +52,7 @@ void ekho_helper_dev_hold(struct net_device *dev);
 void ekho_helper_dev_put(struct net_device *dev);
 u32 ekho_helper_dev_netns(const struct net_device *dev);
 struct net *ekho_helper_current_net(void);
+bool ekho_helper_current_net_admin(void);
 void ekho_helper_dev_hw_addr_random(struct net_device *dev);
 void ekho_helper_dev_lockdep_set_classes(struct net_device *dev);
 void ekho_helper_dev_dstats_tx(struct net_device *dev, unsigned int len);

@@ -5,6 +5,7 @@
  * One helper does one kernel call; what it needs of its caller is what that
  * call needs.
  */
+#include <linux/capability.h>
 #include <linux/etherdevice.h>
 #include <linux/jiffies.h>
 #include <linux/ktime.h>
@@ -83,6 +84,11 @@ u32 ekho_helper_dev_netns(const struct net_device *dev)
 struct net *ekho_helper_current_net(void)
 {
 	return current->nsproxy->net_ns;
+}
+
+bool ekho_helper_current_net_admin(void)
+{
+	return ns_capable(current->nsproxy->net_ns->user_ns, CAP_NET_ADMIN);
 }
 
 void ekho_helper_dev_hw_addr_random(struct net_device *dev)

@@ -6,6 +6,7 @@ use crate::{
     abstractions::{
         flow_offload::eopnotsupp,
         net_device::{
+            current_is_net_admin,
             NetDevice,
             Rtnl,
             RtnlGuard, //
@@ -99,9 +100,9 @@ pub(crate) fn for_each_attached<E>(
 }
 
 /// Takes a link off the list, whichever way it goes.
-fn take(_rtnl: &Rtnl, mut which: impl FnMut(&Attached) -> bool) -> Option<Attached> {
+fn take(_rtnl: &Rtnl, which: impl FnMut(&Attached) -> bool) -> Option<Attached> {
     let mut attached = ATTACHED.lock();
-    let index = attached.iter().position(|a| which(a))?;
+    let index = attached.iter().position(which)?;
     attached.remove(index).ok()
 }
 
@@ -122,6 +123,10 @@ impl StructOps for FlowOffloadOps {
     }
 
     fn reg(table: TableRef<Table>, link: &Link) -> Result {
+        // BPF asks for CAP_BPF and CAP_PERFMON; this configures a device as well.
+        if !current_is_net_admin() {
+            return Err(EPERM);
+        }
         let ops = Ops::new(table);
         let orphan = Orphan::new()?;
         let rtnl = RtnlGuard::lock();
@@ -164,6 +169,9 @@ impl StructOps for FlowOffloadOps {
     }
 
     fn update(table: TableRef<Table>, link: &Link) -> Result {
+        if !current_is_net_admin() {
+            return Err(EPERM);
+        }
         let ops = Ops::new(table);
         let _rtnl = RtnlGuard::lock();
         let (port, dev) = ATTACHED

@@ -153,7 +153,6 @@ fn flow(dev: &NetDevice, cookie: u64, position: &Position) -> bindings::ekho_flo
         prio: position.prio,
         protocol: position.protocol,
         skip_sw: position.skip_sw.into(),
-        ..pin_init::zeroed()
     }
 }
 
