@@ -80,11 +80,12 @@ fn version(f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 fn devices(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for port in &*port::all().map_err(|_| fmt::Error)? {
+        let ident = port.ident();
         write!(
             f,
-            "{} kind={} bindings={} flows={} firmware=",
-            port.ident(),
+            "{ident} kind={} hw_tc_offload={} bindings={} flows={} firmware=",
             if port.own { "ekho" } else { "indirect" },
+            u8::from(ident.hw_tc_offload),
             port.n_bindings(),
             port.flows.len(),
         )?;

@@ -225,8 +225,8 @@ pub(crate) enum Event {
     /// It leaves its network namespace: either for another one, or for good, in which case
     /// [`NetDevice::is_registered`] is false. Its qdiscs are gone.
     Unregister,
-    /// It has another name.
-    Rename,
+    /// It has another name, or other features.
+    Change,
 }
 
 /// Someone who wants to know of [`Event`]s.
@@ -283,7 +283,9 @@ impl<T: Watcher> Watch<T> {
         let event = match event as bindings::netdev_cmd {
             bindings::netdev_cmd_NETDEV_REGISTER => Event::Register,
             bindings::netdev_cmd_NETDEV_UNREGISTER => Event::Unregister,
-            bindings::netdev_cmd_NETDEV_CHANGENAME => Event::Rename,
+            bindings::netdev_cmd_NETDEV_CHANGENAME | bindings::netdev_cmd_NETDEV_FEAT_CHANGE => {
+                Event::Change
+            }
             _ => return 0,
         };
         // SAFETY: `info` is a `struct netdev_notifier_info` on this chain, and its device is alive

@@ -31,7 +31,7 @@ impl Watcher for Devices {
                     port.refresh(dev);
                 }
             }
-            Event::Register | Event::Rename => {
+            Event::Register | Event::Change => {
                 if let Some(port) = port::get(dev) {
                     port.refresh(dev);
                 }

@@ -61,6 +61,7 @@ pub(crate) struct Ident {
     pub(crate) ifindex: u32,
     pub(crate) name: DevName,
     pub(crate) netns: u32,
+    pub(crate) hw_tc_offload: bool,
 }
 
 impl Ident {
@@ -69,6 +70,7 @@ impl Ident {
             ifindex: dev.ifindex(),
             name: dev.name(),
             netns: dev.netns(),
+            hw_tc_offload: dev.hw_tc_offload(),
         }
     }
 }
