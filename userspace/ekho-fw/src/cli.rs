@@ -1,0 +1,256 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The command line: what is said on it, and what `--help` and the man pages teach.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use ekho::pins;
+
+use crate::command::{
+    completions, device, doctor, flows, inspect, list, load, man, replace, show, stats, unload,
+};
+
+const ABOUT: &str = "Load, replace, show and feed flow-offload firmware";
+
+const LONG_ABOUT: &str = "\
+Load, replace, show and feed flow-offload firmware.
+
+EKHO lets a BPF program, the firmware, answer the kernel's requests to offload \
+flows to hardware: tc flower filters on a network device become calls of the \
+firmware's replace, destroy and stats. ekho-fw attaches firmware to a device, \
+replaces it without losing a flow or a counter, shows what is going on, and writes \
+the counters that the firmware reports. What it attaches stays after it ends: the \
+link is pinned on bpffs.";
+
+const AFTER_HELP: &str = "\
+Examples:
+  ekho-fw doctor                               is this system ready?
+  ekho-fw device add ek0                       a device that takes firmware
+  ekho-fw load stats.bpf.o --dev ek0           attach firmware to it
+  tc qdisc add dev ek0 clsact
+  tc filter add dev ek0 ingress prio 10 protocol ip \\
+     flower skip_sw ip_proto tcp action drop
+  ekho-fw flows                                what is offloaded, with cookies
+  ekho-fw stats set --dev ek0 --prio 10 --handle 1 --packets 10 --bytes 1000
+  tc -s filter show dev ek0 ingress            Sent hardware 1000 bytes 10 pkt
+  ekho-fw replace new.bpf.o --dev ek0          flows and counters stay
+  ekho-fw unload --dev ek0";
+
+pub const EXIT_STATUS: &str = "\
+Exit status:
+  0  success
+  1  a failure that has no number of its own
+  2  the command line can't be understood
+  3  a privilege is missing
+  4  the system isn't ready: module, BTF, JIT, bpffs, debugfs (see doctor)
+  5  the firmware object can't be used, or inspect found a problem in it
+  6  the device, or what is attached to it, stands in the way
+  7  statistics have nowhere to go, or lines of a feed failed
+
+Files:
+  /sys/fs/bpf/ekho/DEV/link      pin of the link: keeps the firmware attached
+  /sys/fs/bpf/ekho/DEV/maps/     pins of the firmware's maps
+  /sys/kernel/debug/ekho/        records of the module
+
+Environment:
+  NO_COLOR  when set, text output has no colours, even on a terminal";
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ekho-fw",
+    version,
+    about = ABOUT,
+    long_about = LONG_ABOUT,
+    after_help = AFTER_HELP,
+    after_long_help = format!("{AFTER_HELP}\n\n{EXIT_STATUS}"),
+    max_term_width = 100,
+    disable_help_subcommand = true,
+    arg_required_else_help = true
+)]
+pub struct Cli {
+    /// Options that every command has.
+    #[command(flatten)]
+    pub global: Global,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options that every command has.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Print JSON instead of text
+    #[arg(short, long, global = true)]
+    pub json: bool,
+
+    /// Print JSON for reading: indented
+    #[arg(short, long, global = true)]
+    pub pretty: bool,
+
+    /// Work in this network namespace (of `ip netns`, or a path); mounts stay as they are
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub netns: Option<String>,
+
+    /// Pin below this directory of a bpffs
+    #[arg(long, global = true, value_name = "DIR", default_value = pins::DEFAULT_ROOT)]
+    pub pin_root: PathBuf,
+
+    /// Show what libbpf and the verifier say
+    #[arg(short, long, global = true)]
+    pub debug: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Attach firmware to a device
+    Load(load::Args),
+    /// Replace a device's firmware atomically: flows, counters and maps stay
+    Replace(replace::Args),
+    /// Detach a device's firmware and remove its pins
+    Unload(unload::Args),
+    /// List attached firmware
+    #[command(visible_alias = "ls")]
+    List(list::Args),
+    /// Show attached firmware with its programs, maps and pins
+    Show(show::Args),
+    /// Add, delete or list devices that take firmware
+    Device(device::Args),
+    /// List offloaded flows with match, actions and counters
+    Flows(flows::Args),
+    /// Write the counters that firmware reports for its flows
+    Stats(stats::Args),
+    /// Look into a firmware object, without loading it and without privileges
+    Inspect(inspect::Args),
+    /// Check whether this system is ready for EKHO
+    Doctor(doctor::Args),
+    /// Print a completion script for a shell
+    Completions(completions::Args),
+    /// Print the manual page, or write all of them to a directory
+    Man(man::Args),
+}
+
+/// Which firmware is meant, and how it is to be called.
+#[derive(Debug, Args)]
+pub struct FirmwareArgs {
+    /// Firmware object: BPF compiled by clang
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Network device
+    #[arg(long, value_name = "DEV")]
+    pub dev: String,
+
+    /// Call the firmware so, instead of what the object says
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+
+    /// Variable with the ops, when the object has several
+    #[arg(long, value_name = "VARIABLE")]
+    pub ops: Option<String>,
+
+    /// Write the verifier's whole log to this file when it rejects a program
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Cli, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace())
+    }
+
+    fn refused(line: &str) -> String {
+        parse(line).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_teaches_by_example() {
+        let mut cli = Cli::command();
+        cli.build();
+        for command in cli.get_subcommands() {
+            let help = command.clone().render_long_help().to_string();
+            assert!(help.contains("Example"), "{}", command.get_name());
+        }
+    }
+
+    #[test]
+    fn global_options_may_stand_anywhere() {
+        for line in [
+            "ekho-fw -j -n blue list",
+            "ekho-fw list -j -n blue",
+            "ekho-fw list --json --netns blue",
+        ] {
+            let cli = parse(line).unwrap();
+            assert!(cli.global.json);
+            assert_eq!(cli.global.netns.as_deref(), Some("blue"));
+        }
+        let cli = parse("ekho-fw load a.o --dev ek0 --pin-root /x -d").unwrap();
+        assert_eq!(cli.global.pin_root, PathBuf::from("/x"));
+        assert!(cli.global.debug);
+        let cli = parse("ekho-fw device list -p").unwrap();
+        assert_eq!(cli.global.pin_root, PathBuf::from("/sys/fs/bpf/ekho"));
+    }
+
+    #[test]
+    fn firmware_and_device_are_needed() {
+        assert!(refused("ekho-fw load a.o").contains("--dev <DEV>"));
+        assert!(refused("ekho-fw load --dev ek0").contains("<FILE>"));
+        assert!(refused("ekho-fw unload").contains("--dev <DEV>"));
+    }
+
+    #[test]
+    fn statistics_need_one_flow_and_one_number() {
+        let good = [
+            "ekho-fw stats set --cookie 0x10 --packets 1",
+            "ekho-fw stats add --cookie 16 --dev ek0 --bytes 1 --last-used now",
+            "ekho-fw stats set --dev ek0 --prio 1 --handle 0x1 --last-used never",
+            "ekho-fw stats set --dev ek0 --egress --prio 1 --handle 1 --protocol ip --drops 1",
+            "ekho-fw stats set --dev ek0 --block 22 --chain 3 --prio 1 --handle 1 --drops 1",
+            "ekho-fw stats feed -",
+        ];
+        for line in good {
+            parse(line).unwrap_or_else(|err| panic!("{line}: {err}"));
+        }
+        let bad = [
+            "ekho-fw stats set --packets 1",
+            "ekho-fw stats set --cookie 0x10",
+            "ekho-fw stats set --cookie zz --packets 1",
+            "ekho-fw stats set --cookie 1 --packets -1",
+            "ekho-fw stats set --cookie 1 --prio 1 --handle 1 --packets 1",
+            "ekho-fw stats set --prio 1 --handle 1 --packets 1",
+            "ekho-fw stats set --dev ek0 --prio 1 --packets 1",
+            "ekho-fw stats set --dev ek0 --handle 1 --packets 1",
+            "ekho-fw stats set --dev ek0 --prio 70000 --handle 1 --packets 1",
+            "ekho-fw stats set --dev ek0 --ingress --egress --prio 1 --handle 1 --packets 1",
+            "ekho-fw stats set --dev ek0 --prio 1 --handle 1 --protocol none --packets 1",
+            "ekho-fw stats set --cookie 1 --chain 1 --packets 1",
+            "ekho-fw stats feed",
+        ];
+        for line in bad {
+            let error = parse(line).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_exit_status_is_documented() {
+        let help = Cli::command().render_long_help().to_string();
+        for status in 0..=7 {
+            assert!(help.contains(&format!("\n  {status}  ")), "{status}");
+        }
+    }
+}

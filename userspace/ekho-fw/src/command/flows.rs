@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `ekho-fw flows`: what is offloaded.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use ekho::netlink;
+
+use super::Context;
+
+const EXAMPLES: &str = "\
+Examples:
+  ekho-fw flows
+  ekho-fw flows --dev ek0
+  ekho-fw -j flows | jq -r '.[] | [.cookie, .packets] | @tsv'
+
+Packets, bytes and drops are what the kernel was told of so far.";
+
+/// Arguments of `flows`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Only flows of this network device
+    #[arg(long, value_name = "DEV")]
+    dev: Option<String>,
+}
+
+/// Lists flows.
+pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
+    let flows = context
+        .debugfs
+        .flows(&context.filter(args.dev.as_deref())?)?;
+    if let (Some(dev), true) = (&args.dev, flows.is_empty()) {
+        netlink::ifindex(dev)?;
+    }
+    context.output.print(flows.as_slice());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `ekho-fw list`: what is attached, one line each.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use ekho::attach;
+
+use super::Context;
+
+const EXAMPLES: &str = "\
+Examples:
+  ekho-fw list              in all network namespaces
+  ekho-fw -n blue list      in one
+  ekho-fw -j list | jq -r '.[] | select(.calls.violations > 0).dev'";
+
+/// Arguments of `list`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {}
+
+/// Lists attached firmware.
+pub fn run(context: &Context<'_>, _args: &Args) -> Result<ExitCode> {
+    let firmware = attach::list(&context.debugfs, &context.filter(None)?)?;
+    context.output.print(firmware.as_slice());
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `ekho-fw load`: attach firmware to a device.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use ekho::attach;
+
+use super::{doing, keep_log, open_firmware, Context};
+use crate::cli::FirmwareArgs;
+
+const EXAMPLES: &str = "\
+Examples:
+  ekho-fw load stats.bpf.o --dev ek0
+  ekho-fw load stats.bpf.o --dev ek0 --replace   whatever is attached now
+  ekho-fw -n blue load stats.bpf.o --dev veth0   in network namespace blue
+  ekho-fw load two.bpf.o --dev ek0 --ops fast_fw --name fast-1.2
+
+The link and the firmware's maps are pinned at /sys/fs/bpf/ekho/DEV (--pin-root), so
+that they outlive this command. Pins that a vanished device left are cleared away.
+On failure nothing stays behind.";
+
+/// Arguments of `load`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    #[command(flatten)]
+    firmware: FirmwareArgs,
+
+    /// If the device has firmware already, replace it (as `replace` does)
+    #[arg(long)]
+    replace: bool,
+}
+
+/// Attaches firmware.
+pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
+    let (file, dev) = (&args.firmware.file, &args.firmware.dev);
+    let firmware = open_firmware(&args.firmware)?;
+    let attached = args.replace && context.debugfs.attached(dev)?.is_some();
+    let operation = if attached {
+        attach::replace
+    } else {
+        attach::load
+    };
+    let outcome = operation(firmware, dev, &context.debugfs, &context.pins);
+    let outcome = doing(keep_log(&args.firmware, outcome), || {
+        format!("can't load {} on {dev}", file.display())
+    })?;
+    context.output.print(&outcome);
+    Ok(ExitCode::SUCCESS)
+}

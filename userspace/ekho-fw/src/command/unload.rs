@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `ekho-fw unload`: detach the firmware of a device.
+
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use ekho::attach;
+
+use super::Context;
+
+const EXAMPLES: &str = "\
+Example:
+  ekho-fw unload --dev ek0
+
+The firmware is found by the kernel's own records, so this works whoever attached it
+and wherever it is pinned. Filters that aren't skip_sw go on in software.";
+
+/// Arguments of `unload`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Network device
+    #[arg(long, value_name = "DEV")]
+    dev: String,
+}
+
+/// Detaches firmware.
+pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
+    let removal = attach::unload(&args.dev, &context.debugfs, &context.pins)
+        .with_context(|| format!("can't unload the firmware of {}", args.dev))?;
+    context.output.print(&removal);
+    Ok(ExitCode::SUCCESS)
+}

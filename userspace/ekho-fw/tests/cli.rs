@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The program as a user runs it, as far as that goes without the module.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+struct Files(tempfile::TempDir);
+
+impl Files {
+    fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    fn put(&self, name: &str, data: &[u8]) -> PathBuf {
+        let path = self.0.path().join(name);
+        fs::write(&path, data).unwrap();
+        path
+    }
+}
+
+fn ekho_fw(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_ekho-fw"))
+        .args(args)
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+}
+
+fn status(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn out(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn err(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+fn inspect(path: &Path) -> Output {
+    ekho_fw(&["inspect", path.to_str().unwrap()])
+}
+
+#[test]
+fn inspect_shows_a_firmware() {
+    let files = Files::new();
+    let path = files.put("fixture.bpf.o", ekho_fixtures::FIRMWARE);
+    let output = inspect(&path);
+    assert_eq!(status(&output), 0, "{}", err(&output));
+    assert_eq!(err(&output), "", "libbpf is silent");
+    for text in [
+        "firmware fixture, ABI 1",
+        "replace  fixture_replace",
+        "kfuncs   bpf_flow_offload_set_stats",
+        "flow_stats  hash    8     32     1024  0x0",
+    ] {
+        assert!(out(&output).contains(text), "{text}\n{}", out(&output));
+    }
+    assert!(!out(&output).contains('\x1b'), "no colours into a pipe");
+}
+
+#[test]
+fn inspect_speaks_json() {
+    let files = Files::new();
+    let path = files.put("fixture.bpf.o", ekho_fixtures::FIRMWARE);
+    let path = path.to_str().unwrap();
+    let plain = ekho_fw(&["-j", "inspect", path]);
+    let pretty = ekho_fw(&["inspect", "-p", path]);
+    assert_eq!(out(&plain).lines().count(), 1);
+    assert!(out(&pretty).lines().count() > 10);
+    let value: Value = serde_json::from_slice(&plain.stdout).unwrap();
+    assert_eq!(
+        value,
+        serde_json::from_slice::<Value>(&pretty.stdout).unwrap()
+    );
+    assert_eq!(value["firmware"][0]["ops"][2]["op"], "stats");
+    assert_eq!(value["sha256"].as_str().unwrap().len(), 64);
+}
+
+#[test]
+fn inspect_fails_for_firmware_that_cannot_be_loaded() {
+    let files = Files::new();
+    let path = files.put("fixture.bpf.o", ekho_fixtures::MISSING_OP);
+    let output = inspect(&path);
+    assert_eq!(status(&output), 5);
+    assert!(out(&output).contains("problem:"), "{}", out(&output));
+    assert!(out(&output).contains("lacks the mandatory op `destroy`"));
+}
+
+#[test]
+fn what_is_no_firmware_is_said_in_a_sentence() {
+    let files = Files::new();
+    for (name, data, sentence) in [
+        ("text", b"hello".as_slice(), "isn't an ELF object"),
+        ("plain.bpf.o", ekho_fixtures::PLAIN, "holds no firmware"),
+    ] {
+        let path = files.put(name, data);
+        let output = inspect(&path);
+        assert_eq!(status(&output), 5);
+        assert_eq!(out(&output), "");
+        assert!(err(&output).starts_with("ekho-fw: "), "{}", err(&output));
+        assert!(err(&output).contains(sentence), "{}", err(&output));
+        assert!(err(&output).contains("\n  hint: "), "{}", err(&output));
+    }
+}
+
+#[test]
+fn failures_are_json_too() {
+    let output = ekho_fw(&["-j", "inspect", "/nonexistent.bpf.o"]);
+    assert_eq!(status(&output), 5);
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(value["error"]["id"], "unreadable");
+    assert!(err(&output).contains("/nonexistent.bpf.o"));
+}
+
+#[test]
+fn a_command_line_that_makes_no_sense_is_status_2() {
+    for args in [
+        &["load"][..],
+        &["nonsense"],
+        &["stats", "set"],
+        &["-x"],
+        &[],
+    ] {
+        let output = ekho_fw(args);
+        assert_eq!(status(&output), 2, "{args:?}");
+        assert_eq!(out(&output), "");
+    }
+}
+
+#[test]
+fn an_unknown_namespace_is_status_6() {
+    let output = ekho_fw(&["-n", "no-such-namespace", "list"]);
+    assert_eq!(status(&output), 6, "{}", err(&output));
+}
+
+#[test]
+fn completions_and_manual_go_to_standard_output() {
+    let output = ekho_fw(&["completions", "bash"]);
+    assert_eq!(status(&output), 0);
+    assert!(out(&output).contains("complete -F"));
+    let output = ekho_fw(&["man"]);
+    assert_eq!(status(&output), 0);
+    assert!(out(&output).contains(".TH ekho-fw 1"));
+}
+
+#[test]
+fn a_reader_that_leaves_early_is_no_failure() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ekho-fw"))
+        .args(["completions", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(err(&output), "");
+}
+
+#[test]
+fn a_feed_without_the_module_fails_before_it_reads() {
+    if Path::new("/sys/module/ekho").exists() {
+        return;
+    }
+    let mut child = Command::new(env!("CARGO_BIN_EXE_ekho-fw"))
+        .args(["stats", "feed", "-"])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let _ = child
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"{\"cookie\":1,\"packets\":1}\n");
+    let output = child.wait_with_output().unwrap();
+    assert!([3, 4].contains(&status(&output)), "{}", err(&output));
+}

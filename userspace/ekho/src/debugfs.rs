@@ -1,0 +1,613 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What the module tells of itself below `/sys/kernel/debug/ekho`.
+//!
+//! One record a line, `key=value` separated by blanks. Keys that aren't known
+//! here are ignored, so that a newer module stays readable; the order of keys
+//! means nothing.
+
+use std::collections::HashMap;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::{Serialize, Serializer};
+
+use crate::error::{Error, Result};
+use crate::module;
+use crate::netns;
+
+/// Where the module's records are.
+pub const DEFAULT: &str = "/sys/kernel/debug/ekho";
+
+/// The loaded module's version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Version {
+    /// Newest ABI that it speaks.
+    pub abi: u32,
+    /// Version of the module itself.
+    pub module: String,
+}
+
+/// A network device that takes firmware, or has some.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Device {
+    /// Interface index in its network namespace.
+    pub ifindex: u32,
+    /// Current name.
+    pub dev: String,
+    /// Inode number of its network namespace.
+    pub netns: u64,
+    /// Name of the namespace, when `ip netns` gave it one.
+    pub netns_name: Option<String>,
+    /// `ekho` for a device of that kind, `indirect` for any other that is served.
+    pub kind: String,
+    /// Whether `ethtool -K … hw-tc-offload` is on; `null` when the module doesn't tell.
+    pub hw_tc_offload: Option<bool>,
+    /// Blocks that are bound.
+    pub bindings: u64,
+    /// Flows that are offloaded.
+    pub flows: u64,
+    /// Name of the attached firmware.
+    pub firmware: Option<String>,
+}
+
+/// How often each op was called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Calls {
+    /// Calls of `replace`.
+    pub replace: u64,
+    /// Calls of `replace` that refused.
+    pub replace_refused: u64,
+    /// Calls of `destroy`.
+    pub destroy: u64,
+    /// Calls of `stats`.
+    pub stats: u64,
+    /// Answers outside of the contract.
+    pub violations: u64,
+}
+
+/// Firmware that is attached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Firmware {
+    /// Interface index of its device.
+    pub ifindex: u32,
+    /// Current name of its device.
+    pub dev: String,
+    /// Inode number of the device's network namespace.
+    pub netns: u64,
+    /// Name of the namespace, when `ip netns` gave it one.
+    pub netns_name: Option<String>,
+    /// Name of the firmware.
+    pub firmware: String,
+    /// ABI it was built for.
+    pub abi: u32,
+    /// Id of the BPF link that attaches it.
+    pub link: u32,
+    /// Id of the struct_ops map that holds it; `null` when the module doesn't tell
+    /// and this process may not look.
+    pub map: Option<u32>,
+    /// 1 for the first firmware on this link, then one more with each replacement.
+    pub generation: u32,
+    /// Flows that it has accepted.
+    pub flows: u64,
+    /// Ops that it implements.
+    pub ops: Vec<String>,
+    /// How often each was called.
+    pub calls: Calls,
+}
+
+/// A field that a flow matches on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Match {
+    /// Field, such as `dst_ip`.
+    pub field: String,
+    /// Value it must have.
+    pub value: String,
+    /// Bits that count, when not all do.
+    pub mask: Option<String>,
+}
+
+/// What happens to the packets of a flow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Action {
+    /// Action, such as `drop` or `redirect`.
+    pub name: String,
+    /// Its argument, such as a device.
+    pub argument: Option<String>,
+}
+
+/// A flow that is offloaded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Flow {
+    /// Interface index of its device.
+    pub ifindex: u32,
+    /// Current name of its device.
+    pub dev: String,
+    /// Inode number of the device's network namespace.
+    pub netns: u64,
+    /// Name of the namespace, when `ip netns` gave it one.
+    pub netns_name: Option<String>,
+    /// The kernel's key of the flow, as `"0x…"`.
+    #[serde(serialize_with = "hex")]
+    pub cookie: u64,
+    /// Chain of the filter.
+    pub chain: u32,
+    /// Preference of the filter.
+    pub prio: u32,
+    /// EtherType of the filter.
+    pub protocol: u16,
+    /// Whether the filter exists in hardware only.
+    pub skip_sw: bool,
+    /// Packets that the kernel was told of so far.
+    pub packets: u64,
+    /// Bytes that the kernel was told of so far.
+    pub bytes: u64,
+    /// Drops that the kernel was told of so far.
+    pub drops: u64,
+    /// Milliseconds since the last hit, `null` if there was none.
+    pub last_used_ms: Option<u64>,
+    /// How often the kernel asked for the flow's statistics.
+    pub polls: u64,
+    /// What it matches.
+    #[serde(rename = "match")]
+    pub matches: Vec<Match>,
+    /// What it does.
+    pub actions: Vec<Action>,
+}
+
+/// Writes a cookie as text: JSON numbers lose precision above 2^53.
+pub fn hex<S: Serializer>(cookie: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{cookie:#x}"))
+}
+
+/// One line, by key.
+struct Record<'line>(HashMap<&'line str, &'line str>);
+
+impl<'line> Record<'line> {
+    fn new(line: &'line str) -> Self {
+        Self(
+            line.split(' ')
+                .filter_map(|field| field.split_once('='))
+                .collect(),
+        )
+    }
+
+    fn text(&self, key: &str) -> Result<String, String> {
+        self.0
+            .get(key)
+            .map(|value| (*value).to_owned())
+            .ok_or_else(|| format!("no `{key}=`"))
+    }
+
+    /// A text for which `-` stands for none.
+    fn optional(&self, key: &str) -> Option<String> {
+        self.0
+            .get(key)
+            .filter(|value| **value != "-" && !value.is_empty())
+            .map(|value| (*value).to_owned())
+    }
+
+    fn list(&self, key: &str) -> Vec<String> {
+        self.optional(key)
+            .map(|text| text.split(',').map(str::to_owned).collect())
+            .unwrap_or_default()
+    }
+
+    fn number(&self, key: &str) -> Result<u64, String> {
+        let text = self.0.get(key).ok_or_else(|| format!("no `{key}=`"))?;
+        parse_number(text).ok_or_else(|| format!("`{key}={text}` isn't a number"))
+    }
+
+    fn narrow<T: TryFrom<u64>>(&self, key: &str) -> Result<T, String> {
+        T::try_from(self.number(key)?).map_err(|_| format!("`{key}` is too large"))
+    }
+
+    /// A counter that an older or newer module may not have.
+    fn counter(&self, key: &str) -> u64 {
+        self.number(key).unwrap_or(0)
+    }
+}
+
+/// A number in decimal, or in hexadecimal with `0x`.
+pub fn parse_number(text: &str) -> Option<u64> {
+    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
+        Some(digits) if !digits.starts_with('+') => u64::from_str_radix(digits, 16).ok(),
+        Some(_) => None,
+        None if text.starts_with('+') => None,
+        None => text.parse().ok(),
+    }
+}
+
+fn parse_match(item: &str) -> Match {
+    let (field, rest) = item.split_once(':').unwrap_or((item, ""));
+    let (value, mask) = match rest.rsplit_once('/') {
+        Some((value, mask)) => (value, Some(mask.to_owned())),
+        None => (rest, None),
+    };
+    Match {
+        field: field.to_owned(),
+        value: value.to_owned(),
+        mask,
+    }
+}
+
+fn parse_action(item: &str) -> Action {
+    let (name, argument) = match item.split_once(':') {
+        Some((name, argument)) => (name, Some(argument.to_owned())),
+        None => (item, None),
+    };
+    Action {
+        name: name.to_owned(),
+        argument,
+    }
+}
+
+fn parse_version(line: &str) -> Result<Version, String> {
+    let record = Record::new(line);
+    Ok(Version {
+        abi: record.narrow("abi")?,
+        module: record.text("module")?,
+    })
+}
+
+fn parse_device(line: &str) -> Result<Device, String> {
+    let record = Record::new(line);
+    Ok(Device {
+        ifindex: record.narrow("ifindex")?,
+        dev: record.text("dev")?,
+        netns: record.number("netns")?,
+        netns_name: None,
+        kind: record.text("kind")?,
+        hw_tc_offload: record.number("hw_tc_offload").ok().map(|on| on != 0),
+        bindings: record.counter("bindings"),
+        flows: record.counter("flows"),
+        firmware: record.optional("firmware"),
+    })
+}
+
+fn parse_firmware(line: &str) -> Result<Firmware, String> {
+    let record = Record::new(line);
+    Ok(Firmware {
+        ifindex: record.narrow("ifindex")?,
+        dev: record.text("dev")?,
+        netns: record.number("netns")?,
+        netns_name: None,
+        firmware: record.text("firmware")?,
+        abi: record.narrow("abi")?,
+        link: record.narrow("link")?,
+        map: record.narrow("map").ok(),
+        generation: record.counter("generation") as u32,
+        flows: record.counter("flows"),
+        ops: record.list("ops"),
+        calls: Calls {
+            replace: record.counter("replace"),
+            replace_refused: record.counter("replace_refused"),
+            destroy: record.counter("destroy"),
+            stats: record.counter("stats"),
+            violations: record.counter("violations"),
+        },
+    })
+}
+
+fn parse_flow(line: &str) -> Result<Flow, String> {
+    let record = Record::new(line);
+    Ok(Flow {
+        ifindex: record.narrow("ifindex")?,
+        dev: record.text("dev")?,
+        netns: record.number("netns")?,
+        netns_name: None,
+        cookie: record.number("cookie")?,
+        chain: record.narrow("chain")?,
+        prio: record.narrow("prio")?,
+        protocol: record.narrow("protocol")?,
+        skip_sw: record.counter("skip_sw") != 0,
+        packets: record.counter("packets"),
+        bytes: record.counter("bytes"),
+        drops: record.counter("drops"),
+        last_used_ms: record.number("last_used_ms").ok(),
+        polls: record.counter("polls"),
+        matches: record
+            .list("match")
+            .iter()
+            .map(|m| parse_match(m))
+            .collect(),
+        actions: record
+            .list("actions")
+            .iter()
+            .map(|action| parse_action(action))
+            .collect(),
+    })
+}
+
+/// A record that belongs to a device in a network namespace.
+pub trait OnDevice {
+    /// Current name of the device.
+    fn dev(&self) -> &str;
+    /// Inode number of the device's network namespace.
+    fn netns(&self) -> u64;
+    /// Where the name of the namespace goes.
+    fn netns_name_mut(&mut self) -> &mut Option<String>;
+}
+
+macro_rules! on_device {
+    ($($record:ty),*) => {$(
+        impl OnDevice for $record {
+            fn dev(&self) -> &str {
+                &self.dev
+            }
+            fn netns(&self) -> u64 {
+                self.netns
+            }
+            fn netns_name_mut(&mut self) -> &mut Option<String> {
+                &mut self.netns_name
+            }
+        }
+    )*};
+}
+
+on_device!(Device, Firmware, Flow);
+
+/// Which records are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Of this network namespace only.
+    pub netns: Option<u64>,
+    /// Of the device with this name only.
+    pub dev: Option<String>,
+}
+
+impl Filter {
+    /// Records of one device in this process' network namespace.
+    pub fn device(dev: &str) -> Result<Self> {
+        Ok(Self {
+            netns: Some(netns::current()?),
+            dev: Some(dev.to_owned()),
+        })
+    }
+
+    fn matches(&self, record: &impl OnDevice) -> bool {
+        self.netns.is_none_or(|netns| netns == record.netns())
+            && self.dev.as_deref().is_none_or(|dev| dev == record.dev())
+    }
+}
+
+/// Reader of the module's records.
+#[derive(Clone, Debug)]
+pub struct Debugfs {
+    directory: PathBuf,
+}
+
+impl Default for Debugfs {
+    fn default() -> Self {
+        Self::new(DEFAULT)
+    }
+}
+
+impl Debugfs {
+    /// Reads below another directory than [`DEFAULT`].
+    pub fn new(directory: impl Into<PathBuf>) -> Self {
+        Self {
+            directory: directory.into(),
+        }
+    }
+
+    fn read(&self, name: &str) -> Result<String> {
+        let path = self.directory.join(name);
+        fs::read_to_string(&path).map_err(|source| self.explain(path, source))
+    }
+
+    /// Why a record can't be read: module, privilege, or mount.
+    fn explain(&self, path: PathBuf, source: io::Error) -> Error {
+        if source.kind() == io::ErrorKind::NotFound
+            && !Path::new("/sys/module").join(module::NAME).exists()
+        {
+            return Error::ModuleNotLoaded;
+        }
+        Error::NoDebugfs { path, source }
+    }
+
+    fn parse<T>(&self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>> {
+        self.read(name)?
+            .lines()
+            .filter(|line| !line.trim().is_empty())
+            .map(|line| {
+                parse(line).map_err(|why| Error::Format {
+                    path: self.directory.join(name),
+                    why: format!("{why} in `{line}`"),
+                })
+            })
+            .collect()
+    }
+
+    fn records<T: OnDevice>(
+        &self,
+        name: &str,
+        filter: &Filter,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<Vec<T>> {
+        let mut records = self.parse(name, parse)?;
+        records.retain(|record| filter.matches(record));
+        if !records.is_empty() {
+            let names = netns::names();
+            for record in &mut records {
+                *record.netns_name_mut() = names.get(&record.netns()).cloned();
+            }
+        }
+        Ok(records)
+    }
+
+    /// Version of the module.
+    pub fn version(&self) -> Result<Version> {
+        self.parse("version", parse_version)?
+            .pop()
+            .ok_or_else(|| Error::Format {
+                path: self.directory.join("version"),
+                why: "it is empty".into(),
+            })
+    }
+
+    /// Devices that take firmware.
+    pub fn devices(&self, filter: &Filter) -> Result<Vec<Device>> {
+        self.records("devices", filter, parse_device)
+    }
+
+    /// Firmware that is attached.
+    pub fn firmware(&self, filter: &Filter) -> Result<Vec<Firmware>> {
+        self.records("firmware", filter, parse_firmware)
+    }
+
+    /// Flows that are offloaded.
+    pub fn flows(&self, filter: &Filter) -> Result<Vec<Flow>> {
+        self.records("flows", filter, parse_flow)
+    }
+
+    /// The firmware of a device in this process' network namespace.
+    pub fn attached(&self, dev: &str) -> Result<Option<Firmware>> {
+        Ok(self.firmware(&Filter::device(dev)?)?.pop())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FLOW: &str = "ifindex=3 dev=ek0 netns=4026531840 cookie=0xffff888012345678 chain=0 prio=10 protocol=0x0800 skip_sw=1 packets=10 bytes=1000 drops=0 last_used_ms=1200 polls=4 match=ip_proto:6,dst_ip:10.0.0.1/255.255.255.255,dst_mac:02:00:00:00:00:01/ff:ff:ff:ff:ff:ff actions=redirect:ek1,drop";
+    const FIRMWARE: &str = "ifindex=3 dev=ek0 netns=4026531840 firmware=stats abi=1 link=7 map=23 generation=1 flows=10 ops=attach,detach,replace,destroy,stats replace=12 replace_refused=2 destroy=2 stats=40 violations=0";
+    const DEVICE: &str = "ifindex=3 dev=ek0 netns=4026531840 kind=ekho hw_tc_offload=1 bindings=1 flows=10 firmware=-";
+
+    #[test]
+    fn a_flow_is_read_with_match_and_actions() {
+        let flow = parse_flow(FLOW).unwrap();
+        assert_eq!(flow.cookie, 0xffff_8880_1234_5678);
+        assert_eq!((flow.protocol, flow.skip_sw), (0x0800, true));
+        assert_eq!(flow.last_used_ms, Some(1200));
+        assert_eq!(flow.matches[0].mask, None);
+        assert_eq!(flow.matches[1].value, "10.0.0.1");
+        assert_eq!(flow.matches[1].mask.as_deref(), Some("255.255.255.255"));
+        assert_eq!(flow.matches[2].field, "dst_mac");
+        assert_eq!(flow.matches[2].value, "02:00:00:00:00:01");
+        assert_eq!(flow.actions[0].argument.as_deref(), Some("ek1"));
+        assert_eq!(flow.actions[1].name, "drop");
+    }
+
+    #[test]
+    fn dashes_and_minus_one_mean_none() {
+        let flow = parse_flow(
+            "ifindex=1 dev=a netns=1 cookie=1 chain=0 prio=1 protocol=0x0003 last_used_ms=-1 match=- actions=-",
+        )
+        .unwrap();
+        assert_eq!(flow.last_used_ms, None);
+        assert!(flow.matches.is_empty() && flow.actions.is_empty());
+        assert_eq!(parse_device(DEVICE).unwrap().firmware, None);
+    }
+
+    #[test]
+    fn unknown_keys_and_order_do_not_matter() {
+        let line = format!("future=1 {FIRMWARE} more=a,b");
+        let mut fields: Vec<&str> = line.split(' ').collect();
+        fields.reverse();
+        let firmware = parse_firmware(&fields.join(" ")).unwrap();
+        assert_eq!(firmware, parse_firmware(FIRMWARE).unwrap());
+        assert_eq!((firmware.link, firmware.map), (7, Some(23)));
+        assert_eq!(firmware.calls.replace_refused, 2);
+        assert_eq!(firmware.ops.len(), 5);
+    }
+
+    #[test]
+    fn keys_that_can_be_had_otherwise_may_be_missing() {
+        let line = FIRMWARE.replace("map=23 ", "");
+        assert_eq!(parse_firmware(&line).unwrap().map, None);
+        let line = DEVICE.replace("hw_tc_offload=1 ", "");
+        assert_eq!(parse_device(&line).unwrap().hw_tc_offload, None);
+    }
+
+    #[test]
+    fn a_missing_key_is_named() {
+        assert_eq!(parse_flow("ifindex=1 dev=a").unwrap_err(), "no `netns=`");
+        assert_eq!(
+            parse_flow("ifindex=x dev=a").unwrap_err(),
+            "`ifindex=x` isn't a number"
+        );
+    }
+
+    #[test]
+    fn records_are_filtered_by_device_and_namespace() {
+        let directory = tempfile::tempdir().unwrap();
+        let other = DEVICE
+            .replace("netns=4026531840", "netns=5")
+            .replace("=3", "=4");
+        fs::write(
+            directory.path().join("devices"),
+            format!("{DEVICE}\n{other}\n\n"),
+        )
+        .unwrap();
+        let debugfs = Debugfs::new(directory.path());
+        assert_eq!(debugfs.devices(&Filter::default()).unwrap().len(), 2);
+        let filter = Filter {
+            netns: Some(5),
+            dev: Some("ek0".into()),
+        };
+        assert_eq!(debugfs.devices(&filter).unwrap()[0].ifindex, 4);
+        let filter = Filter {
+            netns: None,
+            dev: Some("ek1".into()),
+        };
+        assert!(debugfs.devices(&filter).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_malformed_record_names_file_and_line() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("version"), "abi=1\n").unwrap();
+        let error = Debugfs::new(directory.path()).version().unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("version: no `module=` in `abi=1`"), "{text}");
+    }
+
+    #[test]
+    fn numbers_are_decimal_or_hexadecimal() {
+        assert_eq!(parse_number("0x10"), Some(16));
+        assert_eq!(parse_number("16"), Some(16));
+        for bad in ["", "-1", "+1", "0x", "0x+1", "1e3", "18446744073709551616"] {
+            assert_eq!(parse_number(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_schema_of_flows_is_stable() {
+        let json = serde_json::to_string(&parse_flow(FLOW).unwrap()).unwrap();
+        assert_eq!(
+            json,
+            concat!(
+                r#"{"ifindex":3,"dev":"ek0","netns":4026531840,"netns_name":null,"#,
+                r#""cookie":"0xffff888012345678","chain":0,"prio":10,"protocol":2048,"#,
+                r#""skip_sw":true,"packets":10,"bytes":1000,"drops":0,"last_used_ms":1200,"#,
+                r#""polls":4,"match":[{"field":"ip_proto","value":"6","mask":null},"#,
+                r#"{"field":"dst_ip","value":"10.0.0.1","mask":"255.255.255.255"},"#,
+                r#"{"field":"dst_mac","value":"02:00:00:00:00:01","mask":"ff:ff:ff:ff:ff:ff"}],"#,
+                r#""actions":[{"name":"redirect","argument":"ek1"},{"name":"drop","argument":null}]}"#
+            )
+        );
+    }
+
+    #[test]
+    fn the_schema_of_firmware_and_devices_is_stable() {
+        assert_eq!(
+            serde_json::to_string(&parse_firmware(FIRMWARE).unwrap()).unwrap(),
+            concat!(
+                r#"{"ifindex":3,"dev":"ek0","netns":4026531840,"netns_name":null,"#,
+                r#""firmware":"stats","abi":1,"link":7,"map":23,"generation":1,"flows":10,"#,
+                r#""ops":["attach","detach","replace","destroy","stats"],"#,
+                r#""calls":{"replace":12,"replace_refused":2,"destroy":2,"stats":40,"violations":0}}"#
+            )
+        );
+        assert_eq!(
+            serde_json::to_string(&parse_device(DEVICE).unwrap()).unwrap(),
+            concat!(
+                r#"{"ifindex":3,"dev":"ek0","netns":4026531840,"netns_name":null,"kind":"ekho","#,
+                r#""hw_tc_offload":true,"bindings":1,"flows":10,"firmware":null}"#
+            )
+        );
+    }
+}

@@ -1,0 +1,619 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What can go wrong, in sentences.
+//!
+//! An [`Error`] displays as one sentence that names the object. What to do about
+//! it is apart, in [`Error::remedy`], and so are the lines that prove it, in
+//! [`Error::details`]: a program may want the first without the others. The
+//! [`Class`] is what `ekho-fw` makes its exit status of.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+
+use crate::elf::ElfError;
+use crate::struct_ops::LayoutError;
+use crate::verifier::Rejection;
+
+/// Result with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// `ENOTSUPP`, which the kernel uses internally and sometimes returns.
+pub const ENOTSUPP: i32 = 524;
+
+/// What sort of failure an error is; one exit status each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Anything that has no class of its own.
+    Other,
+    /// The caller lacks a privilege.
+    Privilege,
+    /// The system isn't ready: module, BTF, bpffs, debugfs.
+    System,
+    /// The firmware object can't be used.
+    Firmware,
+    /// The device, or what is attached to it, stands in the way.
+    Device,
+    /// Statistics have nowhere to go.
+    Statistics,
+}
+
+/// A failure.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+#[expect(
+    missing_docs,
+    reason = "each variant displays as the sentence above it"
+)]
+pub enum Error {
+    // Privileges.
+    #[error("{action} needs {}, and this process lacks {}", list(.needed), list(.missing))]
+    Capabilities {
+        action: &'static str,
+        needed: Vec<&'static str>,
+        missing: Vec<&'static str>,
+    },
+    #[error("the kernel doesn't permit to {action} ({})", errno_text(.source))]
+    NotPermitted { action: String, source: io::Error },
+
+    // System.
+    #[error("the module ekho isn't loaded")]
+    ModuleNotLoaded,
+    #[error("the loaded module ekho doesn't offer `bpf_flow_offload_ops` ({why})")]
+    ModuleUnusable { why: String },
+    #[error("the kernel has no BTF at {}", .path.display())]
+    NoVmlinuxBtf { path: PathBuf },
+    #[error("no bpffs is mounted at {}", .path.display())]
+    NoBpffs { path: PathBuf },
+    #[error("the module's records at {} can't be read ({})", .path.display(), errno_text(.source))]
+    NoDebugfs { path: PathBuf, source: io::Error },
+    #[error("the JIT compiler for BPF is off, and firmware that calls kernel functions needs it")]
+    NoJit,
+    #[error("there is no network namespace `{name}` ({})", errno_text(.source))]
+    NoNetns { name: String, source: io::Error },
+
+    // Firmware object.
+    #[error("firmware {} can't be read ({})", .path.display(), errno_text(.source))]
+    Unreadable { path: PathBuf, source: io::Error },
+    #[error("{} {source}", .path.display())]
+    NotBpf { path: PathBuf, source: ElfError },
+    #[error("{} can't be parsed: {why}", .path.display())]
+    Malformed { path: PathBuf, why: String },
+    #[error("{} holds no firmware: there is no struct `bpf_flow_offload_ops` in section `.struct_ops.link`", .path.display())]
+    NoOps { path: PathBuf },
+    #[error("{} has its ops `{variable}` in section `.struct_ops`, which can't be attached as a link", .path.display())]
+    NotLink { path: PathBuf, variable: String },
+    #[error("{} holds several firmwares: {}", .path.display(), list(.variables))]
+    SeveralOps {
+        path: PathBuf,
+        variables: Vec<String>,
+    },
+    #[error("{} holds no firmware `{variable}`, only {}", .path.display(), list(.variables))]
+    NoSuchOps {
+        path: PathBuf,
+        variable: String,
+        variables: Vec<String>,
+    },
+    #[error("{} doesn't say which ABI it was built for: `.abi_version` is 0", .path.display())]
+    NoAbi { path: PathBuf },
+    #[error("{} was built for ABI {firmware}, and the loaded module speaks ABI {module} at most", .path.display())]
+    NewerAbi {
+        path: PathBuf,
+        firmware: u32,
+        module: u32,
+    },
+    #[error("{} lacks the mandatory op `{op}`", .path.display())]
+    MissingOp { path: PathBuf, op: String },
+    #[error("`{name}` isn't a name for firmware")]
+    BadName { name: String },
+    #[error("program `{program}` of {} is sleepable, and no op may sleep", .path.display())]
+    Sleepable { path: PathBuf, program: String },
+    #[error("{} is licensed as `{license}`, and struct_ops programs must be GPL-compatible", .path.display())]
+    License { path: PathBuf, license: String },
+    #[error("the kernel's verifier rejects program `{}` of {}", .rejection.program, .path.display())]
+    Verifier {
+        path: PathBuf,
+        rejection: Box<Rejection>,
+    },
+    #[error("{} was built for other kernel types: {what}", .path.display())]
+    Relocation { path: PathBuf, what: String },
+    #[error("{} calls `{function}`, which neither the kernel nor a loaded module has", .path.display())]
+    UnknownFunction { path: PathBuf, function: String },
+    #[error("{} doesn't fit the loaded module: {source}", .path.display())]
+    Layout { path: PathBuf, source: LayoutError },
+    #[error("{} can't be loaded ({})", .path.display(), errno_text(.source))]
+    Load {
+        path: PathBuf,
+        source: io::Error,
+        /// What libbpf said.
+        log: Vec<String>,
+    },
+    #[error("the module refuses firmware `{firmware}` ({})", errno_text(.source))]
+    Invalid { firmware: String, source: io::Error },
+
+    // Device.
+    #[error("there is no device `{dev}` in this network namespace")]
+    NoDevice { dev: String },
+    #[error("device `{dev}` exists already")]
+    DeviceExists { dev: String },
+    #[error("device `{dev}` is of kind `{kind}`, not `ekho`")]
+    NotEkhoDevice { dev: String, kind: String },
+    #[error("`{dev}` isn't a name for a network device")]
+    BadDeviceName { dev: String },
+    #[error("device `{dev}` can't take firmware: its driver has an offload of its own")]
+    OwnOffload { dev: String },
+    #[error("device `{dev}` has firmware already{}", attached_text(.firmware, .link))]
+    Busy {
+        dev: String,
+        firmware: Option<String>,
+        link: Option<u32>,
+    },
+    #[error("device `{dev}` has no firmware attached")]
+    NotAttached { dev: String },
+    #[error("firmware `{firmware}` can't be attached to `{dev}` ({})", errno_text(.source))]
+    Attach {
+        dev: String,
+        firmware: String,
+        has_attach: bool,
+        source: io::Error,
+    },
+    #[error("the firmware of `{dev}` can't be replaced by `{firmware}` ({})", errno_text(.source))]
+    Swap {
+        dev: String,
+        firmware: String,
+        has_attach: bool,
+        source: io::Error,
+    },
+    #[error("the firmware of `{dev}` changed while it was being replaced")]
+    SwapRace { dev: String },
+    #[error("map `{map}` can't be carried over: it is {attached} now, and {wanted} in {}", .path.display())]
+    MapShape {
+        path: PathBuf,
+        map: String,
+        attached: String,
+        wanted: String,
+    },
+    #[error("{action} failed ({}{})", errno_text(.source), extack_text(.message))]
+    Netlink {
+        action: String,
+        source: io::Error,
+        /// The kernel's own words.
+        message: Option<String>,
+    },
+
+    // Pins.
+    #[error("pin path {} is occupied by {by}", .path.display())]
+    PinOccupied { path: PathBuf, by: String },
+    #[error("pin path {} is in use by link {link}{}", .path.display(), owner_text(.owner))]
+    PinInUse {
+        path: PathBuf,
+        link: u32,
+        /// Firmware and device that the link attaches.
+        owner: Option<String>,
+    },
+    #[error("can't pin at {} ({})", .path.display(), errno_text(.source))]
+    Pin { path: PathBuf, source: io::Error },
+
+    // Statistics.
+    #[error("firmware `{firmware}` of `{dev}` has no map `{map}`")]
+    NoStatsMap {
+        firmware: String,
+        dev: String,
+        map: String,
+    },
+    #[error("map `{map}` of firmware `{firmware}` on `{dev}` doesn't hold statistics: it is {found}, not {wanted}")]
+    StatsMapShape {
+        firmware: String,
+        dev: String,
+        map: String,
+        found: String,
+        wanted: String,
+    },
+    #[error("no firmware knows a flow with cookie {cookie:#x}{}", on_text(.dev))]
+    UnknownCookie { cookie: u64, dev: Option<String> },
+    #[error("cookie {cookie:#x} is known on several devices: {}", list(.devices))]
+    SeveralCookies { cookie: u64, devices: Vec<String> },
+    #[error("there is no filter {filter} ({}{})", errno_text(.source), extack_text(.message))]
+    NoFilter {
+        filter: String,
+        source: io::Error,
+        message: Option<String>,
+    },
+    #[error("filter {filter} isn't offloaded to `{dev}`")]
+    NotOffloaded { filter: String, dev: String },
+    #[error("filter {filter} can't be told from others: {count} flows were read at the same time")]
+    AmbiguousFilter { filter: String, count: usize },
+
+    // The rest.
+    #[error("{what} ({})", errno_text(.source))]
+    Io { what: String, source: io::Error },
+    #[error("unexpected content in {}: {why}", .path.display())]
+    Format { path: PathBuf, why: String },
+}
+
+fn list<T: AsRef<str>>(items: &[T]) -> String {
+    let items: Vec<&str> = items.iter().map(AsRef::as_ref).collect();
+    match items.as_slice() {
+        [] => "nothing".into(),
+        [one] => (*one).into(),
+        [start @ .., last] => format!("{} and {last}", start.join(", ")),
+    }
+}
+
+fn attached_text(firmware: &Option<String>, link: &Option<u32>) -> String {
+    match (firmware, link) {
+        (Some(firmware), Some(link)) => format!(": `{firmware}`, link {link}"),
+        (Some(firmware), None) => format!(": `{firmware}`"),
+        (None, Some(link)) => format!(": link {link}"),
+        (None, None) => String::new(),
+    }
+}
+
+fn owner_text(owner: &Option<String>) -> String {
+    owner
+        .as_ref()
+        .map_or_else(String::new, |owner| format!(", {owner}"))
+}
+
+fn extack_text(message: &Option<String>) -> String {
+    message
+        .as_ref()
+        .map_or_else(String::new, |message| format!(": {message}"))
+}
+
+fn on_text(dev: &Option<String>) -> String {
+    dev.as_ref()
+        .map_or_else(String::new, |dev| format!(" on `{dev}`"))
+}
+
+/// An error of the system in words, with the errno's name.
+pub fn errno_text(error: &io::Error) -> String {
+    match error.raw_os_error() {
+        Some(ENOTSUPP) => "ENOTSUPP: not supported".into(),
+        Some(code) => {
+            let errno = Errno::from_raw(code);
+            if errno == Errno::UnknownErrno {
+                format!("errno {code}")
+            } else {
+                format!("{errno:?}: {}", errno.desc())
+            }
+        }
+        None => error.to_string(),
+    }
+}
+
+impl Error {
+    /// Wraps an error of the system with what was being done.
+    pub fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let what = what.into();
+        move |source| Self::Io { what, source }
+    }
+
+    /// What sort of failure this is.
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Capabilities { .. } | Self::NotPermitted { .. } => Class::Privilege,
+            Self::NoDebugfs { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Class::Privilege
+            }
+            Self::ModuleNotLoaded
+            | Self::ModuleUnusable { .. }
+            | Self::NoVmlinuxBtf { .. }
+            | Self::NoBpffs { .. }
+            | Self::NoDebugfs { .. }
+            | Self::NoJit => Class::System,
+            Self::Unreadable { .. }
+            | Self::NotBpf { .. }
+            | Self::Malformed { .. }
+            | Self::NoOps { .. }
+            | Self::NotLink { .. }
+            | Self::SeveralOps { .. }
+            | Self::NoSuchOps { .. }
+            | Self::NoAbi { .. }
+            | Self::NewerAbi { .. }
+            | Self::MissingOp { .. }
+            | Self::BadName { .. }
+            | Self::Sleepable { .. }
+            | Self::License { .. }
+            | Self::Verifier { .. }
+            | Self::Relocation { .. }
+            | Self::UnknownFunction { .. }
+            | Self::Layout { .. }
+            | Self::Load { .. }
+            | Self::Invalid { .. }
+            | Self::MapShape { .. } => Class::Firmware,
+            Self::NoDevice { .. }
+            | Self::DeviceExists { .. }
+            | Self::NotEkhoDevice { .. }
+            | Self::BadDeviceName { .. }
+            | Self::OwnOffload { .. }
+            | Self::Busy { .. }
+            | Self::NotAttached { .. }
+            | Self::Attach { .. }
+            | Self::Swap { .. }
+            | Self::SwapRace { .. }
+            | Self::PinOccupied { .. }
+            | Self::PinInUse { .. }
+            | Self::NoNetns { .. } => Class::Device,
+            Self::NoStatsMap { .. }
+            | Self::StatsMapShape { .. }
+            | Self::UnknownCookie { .. }
+            | Self::SeveralCookies { .. }
+            | Self::NoFilter { .. }
+            | Self::NotOffloaded { .. }
+            | Self::AmbiguousFilter { .. } => Class::Statistics,
+            Self::Netlink { .. } | Self::Pin { .. } | Self::Io { .. } | Self::Format { .. } => {
+                Class::Other
+            }
+        }
+    }
+
+    /// A short name that stays the same, for programs.
+    pub fn id(&self) -> &'static str {
+        match self {
+            Self::Capabilities { .. } => "capabilities",
+            Self::NotPermitted { .. } => "not-permitted",
+            Self::ModuleNotLoaded => "module-not-loaded",
+            Self::ModuleUnusable { .. } => "module-unusable",
+            Self::NoVmlinuxBtf { .. } => "no-vmlinux-btf",
+            Self::NoBpffs { .. } => "no-bpffs",
+            Self::NoDebugfs { .. } => "no-debugfs",
+            Self::NoJit => "no-jit",
+            Self::NoNetns { .. } => "no-netns",
+            Self::Unreadable { .. } => "unreadable",
+            Self::NotBpf { .. } => "not-bpf",
+            Self::Malformed { .. } => "malformed",
+            Self::NoOps { .. } => "no-ops",
+            Self::NotLink { .. } => "not-link",
+            Self::SeveralOps { .. } => "several-ops",
+            Self::NoSuchOps { .. } => "no-such-ops",
+            Self::NoAbi { .. } => "no-abi",
+            Self::NewerAbi { .. } => "newer-abi",
+            Self::MissingOp { .. } => "missing-op",
+            Self::BadName { .. } => "bad-name",
+            Self::Sleepable { .. } => "sleepable",
+            Self::License { .. } => "license",
+            Self::Verifier { .. } => "verifier",
+            Self::Relocation { .. } => "relocation",
+            Self::UnknownFunction { .. } => "unknown-function",
+            Self::Layout { .. } => "layout",
+            Self::Load { .. } => "load",
+            Self::Invalid { .. } => "invalid",
+            Self::NoDevice { .. } => "no-device",
+            Self::DeviceExists { .. } => "device-exists",
+            Self::NotEkhoDevice { .. } => "not-ekho-device",
+            Self::BadDeviceName { .. } => "bad-device-name",
+            Self::OwnOffload { .. } => "own-offload",
+            Self::Busy { .. } => "busy",
+            Self::NotAttached { .. } => "not-attached",
+            Self::Attach { .. } => "attach",
+            Self::Swap { .. } => "swap",
+            Self::SwapRace { .. } => "swap-race",
+            Self::MapShape { .. } => "map-shape",
+            Self::Netlink { .. } => "netlink",
+            Self::PinOccupied { .. } => "pin-occupied",
+            Self::PinInUse { .. } => "pin-in-use",
+            Self::Pin { .. } => "pin",
+            Self::NoStatsMap { .. } => "no-stats-map",
+            Self::StatsMapShape { .. } => "stats-map-shape",
+            Self::UnknownCookie { .. } => "unknown-cookie",
+            Self::SeveralCookies { .. } => "several-cookies",
+            Self::NoFilter { .. } => "no-filter",
+            Self::NotOffloaded { .. } => "not-offloaded",
+            Self::AmbiguousFilter { .. } => "ambiguous-filter",
+            Self::Io { .. } => "io",
+            Self::Format { .. } => "format",
+        }
+    }
+
+    /// What to do about it, when that can be said.
+    pub fn remedy(&self) -> Option<String> {
+        let text = match self {
+            Self::Capabilities { .. } | Self::NotPermitted { .. } => {
+                "run it as root (sudo), outside of a user namespace".into()
+            }
+            Self::ModuleNotLoaded => {
+                "load it: insmod rust/ekho.ko (or modprobe ekho, where it is installed)".into()
+            }
+            Self::ModuleUnusable { .. } => {
+                "rebuild the module with BTF for the running kernel, and load it again".into()
+            }
+            Self::NoVmlinuxBtf { .. } => {
+                "use a kernel with CONFIG_DEBUG_INFO_BTF=y, and mount sysfs on /sys".into()
+            }
+            Self::NoBpffs { path } => format!(
+                "mount it: mount -t bpf bpf {}, or choose a directory on a bpffs with --pin-root",
+                mount_point(path).display()
+            ),
+            Self::NoDebugfs { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                "mount it: mount -t debugfs debugfs /sys/kernel/debug".into()
+            }
+            Self::NoDebugfs { .. } => {
+                "run it as root; a locked-down kernel (Secure Boot) has no debugfs".into()
+            }
+            Self::NoJit => "turn it on: sysctl net.core.bpf_jit_enable=1".into(),
+            Self::NoNetns { .. } => "list them: ip netns list".into(),
+            Self::Unreadable { .. } => return None,
+            Self::NotBpf { source, .. } => match source {
+                ElfError::NoBtf => "compile with clang -g -target bpf, and don't strip it".into(),
+                ElfError::Damaged(_) => "compile it again".into(),
+                _ => "compile with clang -g -O2 -target bpf -c".into(),
+            },
+            Self::Malformed { .. } => "see what libbpf says with --debug".into(),
+            Self::NoOps { .. } => {
+                "put SEC(\".struct_ops.link\") before its struct bpf_flow_offload_ops".into()
+            }
+            Self::NotLink { .. } => "use SEC(\".struct_ops.link\") instead".into(),
+            Self::SeveralOps { .. } | Self::NoSuchOps { .. } => "choose one with --ops".into(),
+            Self::NoAbi { .. } => "set .abi_version = BPF_FLOW_OFFLOAD_ABI in its ops".into(),
+            Self::NewerAbi { .. } => {
+                "load a newer module, or build the firmware with that module's headers".into()
+            }
+            Self::MissingOp { op, .. } => format!("set .{op} in its ops"),
+            Self::BadName { .. } => format!(
+                "use 1 to {} letters, digits, `_`, `.` and `-`",
+                crate::struct_ops::NAME_MAX - 1
+            ),
+            Self::Sleepable { .. } => "use SEC(\"struct_ops/…\") instead of struct_ops.s".into(),
+            Self::License { .. } => {
+                "declare char LICENSE[] SEC(\"license\") = \"GPL\", or a dual licence".into()
+            }
+            Self::Verifier { rejection, .. } => format!(
+                "the whole log ({} lines) comes with --debug, or into a file with --log FILE",
+                rejection.excerpt.log_lines
+            ),
+            Self::Relocation { .. } => {
+                "guard the access with bpf_core_field_exists(), or build against this kernel's types"
+                    .into()
+            }
+            Self::UnknownFunction { .. } => {
+                "load the module that has it, or declare it __weak and test for it".into()
+            }
+            Self::Layout { .. } => "build the firmware with the loaded module's headers".into(),
+            Self::Load { .. } => "see what libbpf says with --debug".into(),
+            Self::Invalid { .. } => "see the kernel's log: dmesg".into(),
+            Self::NoDevice { .. } => {
+                "list them: ip link; choose another namespace with --netns; make one with ekho-fw device add"
+                    .into()
+            }
+            Self::DeviceExists { .. } => "choose another name".into(),
+            Self::NotEkhoDevice { dev, .. } => format!("use ip link del {dev} if you mean it"),
+            Self::BadDeviceName { .. } => "use 1 to 15 characters without blanks and slashes".into(),
+            Self::OwnOffload { .. } => {
+                "use a device of kind ekho, or one without hardware offload (veth, bridge, …)".into()
+            }
+            Self::Busy { dev, .. } => format!(
+                "replace it: ekho-fw replace FILE --dev {dev}; or remove it: ekho-fw unload --dev {dev}"
+            ),
+            Self::NotAttached { dev } => {
+                format!("see what is: ekho-fw list; attach some: ekho-fw load FILE --dev {dev}")
+            }
+            Self::Attach {
+                source, has_attach, ..
+            }
+            | Self::Swap {
+                source, has_attach, ..
+            } => match source.raw_os_error() {
+                Some(ENOTSUPP) => return Self::NoJit.remedy(),
+                Some(nix::libc::EOPNOTSUPP) if *has_attach => {
+                    "its own `attach` op may have said so, or the device's driver has an offload of its own"
+                        .into()
+                }
+                _ if *has_attach => {
+                    "its own `attach` op may have said so; see also the kernel's log: dmesg".into()
+                }
+                _ => "see the kernel's log: dmesg".into(),
+            },
+            Self::SwapRace { .. } => "see what is there now with ekho-fw list, and try again".into(),
+            Self::MapShape { .. } => {
+                "give the new map another name, or unload and load instead of replacing".into()
+            }
+            Self::PinOccupied { .. } => "remove it if nobody needs it, or choose another --pin-root".into(),
+            Self::PinInUse { .. } => {
+                "unload that firmware first, or choose another --pin-root".into()
+            }
+            Self::NoStatsMap { .. } => {
+                "only firmware with such a map takes statistics from user space (as stats.bpf.o)"
+                    .into()
+            }
+            Self::StatsMapShape { .. } => {
+                "declare the map with struct ekho_flow_counters of ekho.bpf.h".into()
+            }
+            Self::UnknownCookie { .. } => "see the flows: ekho-fw flows".into(),
+            Self::SeveralCookies { .. } => "choose one with --dev".into(),
+            Self::NoFilter { .. } => "see the filters: tc filter show".into(),
+            Self::NotOffloaded { dev, .. } => {
+                format!("see the flows of the device: ekho-fw flows --dev {dev}")
+            }
+            Self::AmbiguousFilter { .. } => {
+                "something else dumps filters all the time: stop it, or use --cookie".into()
+            }
+            Self::Netlink { .. } | Self::Pin { .. } | Self::Io { .. } | Self::Format { .. } => {
+                return None
+            }
+        };
+        Some(text)
+    }
+
+    /// Lines that show the cause: of a verifier's log, of libbpf's messages.
+    pub fn details(&self) -> Vec<String> {
+        match self {
+            Self::Verifier { rejection, .. } => rejection.excerpt.lines(),
+            Self::Load { log, .. } => log.clone(),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Where to mount a bpffs so that `path` is on it.
+fn mount_point(path: &Path) -> &Path {
+    let default = Path::new("/sys/fs/bpf");
+    if path.starts_with(default) {
+        default
+    } else {
+        path
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn os(code: i32) -> io::Error {
+        io::Error::from_raw_os_error(code)
+    }
+
+    #[test]
+    fn errnos_have_names() {
+        assert_eq!(
+            errno_text(&os(nix::libc::EPROTONOSUPPORT)),
+            "EPROTONOSUPPORT: Protocol not supported"
+        );
+        assert_eq!(errno_text(&os(ENOTSUPP)), "ENOTSUPP: not supported");
+        assert_eq!(errno_text(&os(4000)), "errno 4000");
+    }
+
+    #[test]
+    fn sentences_name_the_object() {
+        let busy = Error::Busy {
+            dev: "ek0".into(),
+            firmware: Some("stats".into()),
+            link: Some(7),
+        };
+        assert_eq!(
+            busy.to_string(),
+            "device `ek0` has firmware already: `stats`, link 7"
+        );
+        assert!(busy.remedy().unwrap().contains("ekho-fw replace"));
+        assert_eq!(busy.class(), Class::Device);
+
+        let capabilities = Error::Capabilities {
+            action: "loading firmware",
+            needed: vec!["CAP_BPF", "CAP_PERFMON"],
+            missing: vec!["CAP_PERFMON"],
+        };
+        assert_eq!(
+            capabilities.to_string(),
+            "loading firmware needs CAP_BPF and CAP_PERFMON, and this process lacks CAP_PERFMON"
+        );
+    }
+
+    #[test]
+    fn bpffs_is_mounted_where_it_belongs() {
+        let error = Error::NoBpffs {
+            path: "/sys/fs/bpf/ekho".into(),
+        };
+        assert!(error.remedy().unwrap().contains("bpf /sys/fs/bpf,"));
+        let error = Error::NoBpffs {
+            path: "/mnt/pins".into(),
+        };
+        assert!(error.remedy().unwrap().contains("bpf /mnt/pins,"));
+    }
+
+    #[test]
+    fn lists_read_as_english() {
+        assert_eq!(list::<&str>(&[]), "nothing");
+        assert_eq!(list(&["a", "b", "c"]), "a, b and c");
+    }
+}

@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Network namespaces, by the names that `ip netns` gives.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use nix::sched::{setns, CloneFlags};
+
+use crate::error::{Error, Result};
+
+const NAMES: &str = "/run/netns";
+
+/// Enters a network namespace, and nothing but it: mounts stay, so that bpffs and
+/// debugfs remain reachable (unlike after `ip netns exec`).
+///
+/// `name` is a name of `ip netns`, or a path with a slash in it
+/// (`/proc/PID/ns/net`). Must be called before threads are started.
+pub fn enter(name: &str) -> Result<()> {
+    let failed = |source: io::Error| Error::NoNetns {
+        name: name.to_owned(),
+        source,
+    };
+    let path = if name.contains('/') {
+        PathBuf::from(name)
+    } else {
+        Path::new(NAMES).join(name)
+    };
+    let file = File::open(path).map_err(failed)?;
+    setns(file, CloneFlags::CLONE_NEWNET).map_err(|errno| match errno {
+        nix::errno::Errno::EPERM => Error::NotPermitted {
+            action: format!("enter network namespace `{name}`"),
+            source: errno.into(),
+        },
+        errno => failed(errno.into()),
+    })
+}
+
+/// The inode number that identifies the network namespace of this process.
+pub fn current() -> Result<u64> {
+    let path = "/proc/thread-self/ns/net";
+    let metadata = fs::metadata(path).map_err(Error::io(format!("can't read {path}")))?;
+    Ok(metadata.ino())
+}
+
+/// Names of network namespaces by inode number.
+pub fn names() -> HashMap<u64, String> {
+    names_in(Path::new(NAMES))
+}
+
+fn names_in(directory: &Path) -> HashMap<u64, String> {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return HashMap::new();
+    };
+    entries
+        .flatten()
+        .filter_map(|entry| {
+            let inode = fs::metadata(entry.path()).ok()?.ino();
+            Some((inode, entry.file_name().into_string().ok()?))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn this_namespace_has_a_number() {
+        assert_ne!(current().unwrap(), 0);
+    }
+
+    #[test]
+    fn an_unknown_name_is_an_error() {
+        let error = enter("no-such-namespace").unwrap_err();
+        assert!(error
+            .to_string()
+            .starts_with("there is no network namespace `no-such-namespace`"));
+    }
+
+    #[test]
+    fn names_are_found_by_inode() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("blue"), b"").unwrap();
+        let inode = fs::metadata(directory.path().join("blue")).unwrap().ino();
+        assert_eq!(names_in(directory.path())[&inode], "blue");
+        assert!(names_in(Path::new("/nonexistent")).is_empty());
+    }
+}

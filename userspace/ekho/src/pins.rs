@@ -1,0 +1,427 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Pins on bpffs: they let firmware outlive the tool.
+//!
+//! ```text
+//! <root>/<dev>/link          the link: firmware stays attached while it is there
+//! <root>/<dev>/maps/<name>   each map that the firmware's author declared
+//! ```
+//!
+//! `<dev>` is the device's name when the firmware was loaded. A device may be
+//! renamed since, so what belongs to firmware is found by the link's id and never
+//! by name alone. bpffs reserves dots in names: `eth0.5` is stored as `eth0%2E5`.
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
+use std::path::{Path, PathBuf};
+
+use nix::sys::statfs::{statfs, BPF_FS_MAGIC};
+
+use crate::bpf::{self, LinkInfo, Map, Pinned};
+use crate::error::{Error, Result};
+
+/// Where pins go by default.
+pub const DEFAULT_ROOT: &str = "/sys/fs/bpf/ekho";
+
+const LINK: &str = "link";
+const MAPS: &str = "maps";
+/// How deep bpffs is searched for pins that aren't where they were put.
+const SEARCH_DEPTH: usize = 8;
+
+/// The pins below one root.
+#[derive(Clone, Debug)]
+pub struct Pins {
+    root: PathBuf,
+}
+
+impl Default for Pins {
+    fn default() -> Self {
+        Self::new(DEFAULT_ROOT)
+    }
+}
+
+/// Pins that are removed again unless they are kept: undoes a load that failed.
+#[derive(Debug, Default)]
+pub struct Transaction {
+    files: Vec<PathBuf>,
+    directories: Vec<PathBuf>,
+}
+
+impl Transaction {
+    /// Makes a directory and its missing parents.
+    fn directory(&mut self, path: &Path) -> Result<()> {
+        let failed = |source| Error::Pin {
+            path: path.to_owned(),
+            source,
+        };
+        if path.is_dir() {
+            return Ok(());
+        }
+        if let Some(parent) = path.parent() {
+            self.directory(parent)?;
+        }
+        match fs::create_dir(path) {
+            Ok(()) => self.directories.push(path.to_owned()),
+            Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(err) => return Err(failed(err)),
+        }
+        Ok(())
+    }
+
+    /// Pins an object.
+    pub fn pin(&mut self, object: BorrowedFd<'_>, path: &Path) -> Result<()> {
+        if let Some(parent) = path.parent() {
+            self.directory(parent)?;
+        }
+        bpf::pin(object, path).map_err(|source| match source.kind() {
+            io::ErrorKind::AlreadyExists => Error::PinOccupied {
+                path: path.to_owned(),
+                by: describe(path),
+            },
+            _ => Error::Pin {
+                path: path.to_owned(),
+                source,
+            },
+        })?;
+        self.files.push(path.to_owned());
+        Ok(())
+    }
+
+    /// Keeps the pins.
+    pub fn keep(mut self) {
+        self.files.clear();
+        self.directories.clear();
+    }
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        for file in self.files.drain(..).rev() {
+            let _ = fs::remove_file(file);
+        }
+        for directory in self.directories.drain(..).rev() {
+            let _ = fs::remove_dir(directory);
+        }
+    }
+}
+
+/// What is pinned at a path, or isn't a pin at all.
+fn pinned(path: &Path) -> Option<Pinned> {
+    let fd = bpf::open_pin(path).ok()?;
+    Some(bpf::identify(fd.as_fd()))
+}
+
+/// What occupies a path, in words.
+fn describe(path: &Path) -> String {
+    match pinned(path) {
+        Some(Pinned::Link(LinkInfo {
+            map_id: Some(0), ..
+        })) => "a link that is detached".into(),
+        Some(Pinned::Link(link)) => format!("link {}, which is attached", link.id),
+        Some(Pinned::Map(map)) => format!("map `{}`, id {}", map.name, map.id),
+        Some(Pinned::Program(program)) => format!("program `{}`, id {}", program.name, program.id),
+        Some(Pinned::Other) | None if path.is_dir() => "a directory".into(),
+        Some(Pinned::Other) | None => "something else".into(),
+    }
+}
+
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(directory) else {
+        return Vec::new();
+    };
+    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    paths
+}
+
+/// A name that bpffs accepts.
+fn file_name(dev: &str) -> String {
+    dev.replace('%', "%25").replace('.', "%2E")
+}
+
+impl Pins {
+    /// The pins below `root`.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The root itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Fails unless the root is on a bpffs, or can be made there.
+    pub fn check(&self) -> Result<()> {
+        let existing = self.root.ancestors().find(|path| path.exists());
+        let is_bpffs = existing
+            .and_then(|path| statfs(path).ok())
+            .is_some_and(|stat| stat.filesystem_type() == BPF_FS_MAGIC);
+        if is_bpffs {
+            return Ok(());
+        }
+        Err(Error::NoBpffs {
+            path: self.root.clone(),
+        })
+    }
+
+    fn device(&self, dev: &str) -> PathBuf {
+        self.root.join(file_name(dev))
+    }
+
+    /// Where the link of a device's firmware is pinned.
+    pub fn link_path(&self, dev: &str) -> PathBuf {
+        self.device(dev).join(LINK)
+    }
+
+    /// Makes room for new pins of a device.
+    ///
+    /// Pins of a link that is detached (its device went away) are removed, which
+    /// the result tells; anything else that is in the way is an error.
+    pub fn make_room(&self, dev: &str) -> Result<bool> {
+        let directory = self.device(dev);
+        if !directory.exists() {
+            return Ok(false);
+        }
+        let occupied = |path: PathBuf| {
+            if let Some(Pinned::Link(link)) = pinned(&path) {
+                return Err(Error::PinInUse {
+                    path,
+                    link: link.id,
+                    owner: None,
+                });
+            }
+            Err(Error::PinOccupied {
+                by: describe(&path),
+                path,
+            })
+        };
+        if !directory.is_dir() {
+            return occupied(directory);
+        }
+        for path in entries(&directory) {
+            let stale = match path.file_name().and_then(|name| name.to_str()) {
+                Some(LINK) => matches!(
+                    pinned(&path),
+                    Some(Pinned::Link(LinkInfo {
+                        map_id: Some(0),
+                        ..
+                    }))
+                ),
+                Some(MAPS) if path.is_dir() => match entries(&path)
+                    .into_iter()
+                    .find(|map| !matches!(pinned(map), Some(Pinned::Map(_))))
+                {
+                    Some(other) => return occupied(other),
+                    None => true,
+                },
+                _ => false,
+            };
+            if !stale {
+                return occupied(path);
+            }
+        }
+        remove_layout(&directory.join(LINK));
+        Ok(true)
+    }
+
+    /// Pins a link and the maps of a device's firmware: all of them or none.
+    pub fn create<'maps>(
+        &self,
+        dev: &str,
+        link: BorrowedFd<'_>,
+        maps: impl IntoIterator<Item = &'maps (String, Map)>,
+    ) -> Result<PathBuf> {
+        let mut transaction = Transaction::default();
+        let directory = self.device(dev);
+        for (name, map) in maps {
+            transaction.pin(map.as_fd(), &directory.join(MAPS).join(name))?;
+        }
+        let path = directory.join(LINK);
+        transaction.pin(link, &path)?;
+        transaction.keep();
+        Ok(path)
+    }
+
+    /// All paths at which a link is pinned, on any bpffs, the root's first.
+    pub fn find_link(&self, id: u32) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        search(&self.root, id, 0, &mut found);
+        for mount in mounts() {
+            search(&mount, id, 0, &mut found);
+        }
+        let mut unique: Vec<PathBuf> = Vec::new();
+        for path in found {
+            if !unique.contains(&path) {
+                unique.push(path);
+            }
+        }
+        unique
+    }
+
+    /// Removes a pinned link and the maps that were pinned with it; returns what
+    /// was removed.
+    pub fn remove(&self, link: &Path) -> Vec<PathBuf> {
+        let removed = remove_layout(link);
+        // Only when it is empty, and not where a filesystem is mounted.
+        let _ = fs::remove_dir(&self.root);
+        removed
+    }
+}
+
+/// The directory with a link's maps, when the link is in this module's layout.
+fn maps_beside(link: &Path) -> Option<PathBuf> {
+    (link.file_name()? == LINK)
+        .then(|| link.with_file_name(MAPS))
+        .filter(|maps| maps.is_dir())
+}
+
+/// Maps pinned with a link, by full name.
+pub fn maps_of(link: &Path) -> Vec<(String, PathBuf)> {
+    let Some(directory) = maps_beside(link) else {
+        return Vec::new();
+    };
+    entries(&directory)
+        .into_iter()
+        .filter_map(|path| Some((path.file_name()?.to_str()?.to_owned(), path)))
+        .collect()
+}
+
+/// Where a map of a link's firmware is to be pinned; `None` when the link isn't
+/// in this module's layout.
+pub fn map_path(link: &Path, map: &str) -> Option<PathBuf> {
+    (link.file_name()? == LINK).then(|| link.with_file_name(MAPS).join(map))
+}
+
+fn remove_layout(link: &Path) -> Vec<PathBuf> {
+    let mut removed = Vec::new();
+    if fs::remove_file(link).is_ok() {
+        removed.push(link.to_owned());
+    }
+    if let Some(directory) = maps_beside(link) {
+        for map in entries(&directory) {
+            if matches!(pinned(&map), Some(Pinned::Map(_))) && fs::remove_file(&map).is_ok() {
+                removed.push(map);
+            }
+        }
+        let _ = fs::remove_dir(&directory);
+    }
+    if link.file_name().is_some_and(|name| name == LINK) {
+        if let Some(parent) = link.parent() {
+            let _ = fs::remove_dir(parent);
+        }
+    }
+    removed
+}
+
+fn search(directory: &Path, id: u32, depth: usize, found: &mut Vec<PathBuf>) {
+    if depth > SEARCH_DEPTH {
+        return;
+    }
+    for path in entries(directory) {
+        let Ok(metadata) = fs::symlink_metadata(&path) else {
+            continue;
+        };
+        if metadata.is_dir() {
+            search(&path, id, depth + 1, found);
+        } else if metadata.is_file()
+            && matches!(pinned(&path), Some(Pinned::Link(link)) if link.id == id)
+        {
+            found.push(path);
+        }
+    }
+}
+
+/// Where a bpffs is mounted.
+fn mounts() -> Vec<PathBuf> {
+    mounts_in(&fs::read_to_string("/proc/self/mounts").unwrap_or_default())
+}
+
+fn mounts_in(table: &str) -> Vec<PathBuf> {
+    table
+        .lines()
+        .filter_map(|line| {
+            let mut fields = line.split(' ').skip(1);
+            let path = fields.next()?;
+            // Blanks in paths are octal; nothing else matters on a bpffs.
+            (fields.next()? == "bpf").then(|| path.replace("\\040", " ").into())
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dots_are_escaped_because_bpffs_reserves_them() {
+        let pins = Pins::default();
+        assert_eq!(
+            pins.link_path("eth0.5"),
+            Path::new("/sys/fs/bpf/ekho/eth0%2E5/link")
+        );
+        assert_eq!(file_name("a%2E"), "a%252E");
+    }
+
+    #[test]
+    fn another_filesystem_is_not_a_bpffs() {
+        let directory = tempfile::tempdir().unwrap();
+        let error = Pins::new(directory.path().join("deep/er"))
+            .check()
+            .unwrap_err();
+        assert_eq!(error.id(), "no-bpffs");
+    }
+
+    #[test]
+    fn every_bpffs_is_searched() {
+        let table = "\
+sysfs /sys sysfs rw 0 0
+bpf /sys/fs/bpf bpf rw,nosuid 0 0
+none /mnt/two\\040words bpf rw 0 0
+";
+        assert_eq!(
+            mounts_in(table),
+            [Path::new("/sys/fs/bpf"), Path::new("/mnt/two words")]
+        );
+    }
+
+    #[test]
+    fn a_file_in_the_way_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::write(directory.path().join("ek0"), b"").unwrap();
+        let pins = Pins::new(directory.path());
+        assert_eq!(pins.make_room("ek0").unwrap_err().id(), "pin-occupied");
+        assert!(!pins.make_room("ek1").unwrap());
+    }
+
+    #[test]
+    fn a_failed_transaction_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a/b");
+        {
+            let mut transaction = Transaction::default();
+            transaction.directory(&path).unwrap();
+            assert!(path.is_dir());
+        }
+        assert!(!directory.path().join("a").exists());
+        assert!(directory.path().exists());
+
+        let mut transaction = Transaction::default();
+        transaction.directory(&path).unwrap();
+        transaction.keep();
+        assert!(path.is_dir());
+    }
+
+    #[test]
+    fn only_the_own_layout_has_maps_beside_a_link() {
+        let directory = tempfile::tempdir().unwrap();
+        fs::create_dir(directory.path().join("maps")).unwrap();
+        assert!(maps_beside(&directory.path().join("link")).is_some());
+        assert!(maps_beside(&directory.path().join("other")).is_none());
+        assert_eq!(
+            map_path(Path::new("/x/link"), "m").unwrap(),
+            Path::new("/x/maps/m")
+        );
+        assert_eq!(map_path(Path::new("/x/other"), "m"), None);
+    }
+}

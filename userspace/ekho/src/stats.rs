@@ -1,0 +1,643 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Counters from user space: what a vendor's SDK or an agent knows of a flow goes
+//! into the map of its firmware, from which the kernel is answered.
+//!
+//! The convention of `ekho.bpf.h`: a hash map `flow_stats` with the flow's cookie
+//! as key and [`Counters`] as value. Firmware makes the entry when it accepts a
+//! flow and deletes it when the flow ends; user space only ever overwrites, so a
+//! cookie that isn't there is an error and not a leak.
+//!
+//! Counters are totals that only grow: the module makes deltas of them.
+
+use std::collections::HashMap;
+
+use nix::errno::Errno;
+use nix::time::{clock_gettime, ClockId};
+use serde::{Deserialize, Serialize};
+
+use crate::attach::Attachment;
+use crate::bpf::{self, Map, UpdateMode};
+use crate::capability::{self, Capability};
+use crate::debugfs::{parse_number, Debugfs, Filter, Flow};
+use crate::error::{Error, Result};
+use crate::firmware::describe;
+use crate::module::Module;
+use crate::netlink::{self, FilterSpec};
+
+/// Name of the map.
+pub const MAP: &str = "flow_stats";
+/// Size of a key.
+const KEY_SIZE: u32 = 8;
+/// Size of `struct ekho_flow_counters`.
+const VALUE_SIZE: u32 = 32;
+/// How often a filter is read before it is given up as ambiguous.
+const RESOLVE_ROUNDS: usize = 8;
+
+/// `struct ekho_flow_counters`: totals since the flow was accepted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Counters {
+    /// Packets.
+    pub packets: u64,
+    /// Bytes.
+    pub bytes: u64,
+    /// Packets dropped.
+    pub drops: u64,
+    /// Time of the last hit as `bpf_ktime_get_ns()` counts, 0 for none.
+    pub last_used_ns: u64,
+}
+
+impl Counters {
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let mut words = bytes
+            .chunks_exact(8)
+            .map(|word| word.try_into().map(u64::from_ne_bytes).unwrap_or_default());
+        Some(Self {
+            packets: words.next()?,
+            bytes: words.next()?,
+            drops: words.next()?,
+            last_used_ns: words.next()?,
+        })
+    }
+
+    fn to_bytes(self) -> [u8; VALUE_SIZE as usize] {
+        let mut bytes = [0; VALUE_SIZE as usize];
+        let words = [self.packets, self.bytes, self.drops, self.last_used_ns];
+        for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
+            chunk.copy_from_slice(&word.to_ne_bytes());
+        }
+        bytes
+    }
+}
+
+/// What to do with the given numbers.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Op {
+    /// They are the totals.
+    #[default]
+    Set,
+    /// They are added to the totals.
+    Add,
+}
+
+/// When a flow was hit last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastUsed {
+    /// At this moment.
+    Now,
+    /// Never.
+    Never,
+    /// Then, in ns as `bpf_ktime_get_ns()` (`CLOCK_MONOTONIC`) counts.
+    At(u64),
+}
+
+impl std::str::FromStr for LastUsed {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "now" => Ok(Self::Now),
+            "never" => Ok(Self::Never),
+            number => parse_number(number).map(Self::At).ok_or_else(|| {
+                format!("`{number}` is neither `now` nor `never` nor a number of ns")
+            }),
+        }
+    }
+}
+
+/// A change to the counters of a flow. What isn't given stays as it is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Change {
+    /// What to do with the numbers.
+    pub op: Op,
+    /// Packets.
+    pub packets: Option<u64>,
+    /// Bytes.
+    pub bytes: Option<u64>,
+    /// Packets dropped.
+    pub drops: Option<u64>,
+    /// Last hit; when not given: now if packets, bytes or drops grow, else unchanged.
+    pub last_used: Option<LastUsed>,
+}
+
+impl Change {
+    /// Whether nothing is given at all.
+    pub fn is_empty(&self) -> bool {
+        self.packets.is_none()
+            && self.bytes.is_none()
+            && self.drops.is_none()
+            && self.last_used.is_none()
+    }
+
+    /// The counters after the change, at time `now`.
+    pub fn apply(&self, old: Counters, now: u64) -> Counters {
+        let number = |old: u64, given: Option<u64>| match (self.op, given) {
+            (_, None) => old,
+            (Op::Set, Some(total)) => total,
+            (Op::Add, Some(more)) => old.saturating_add(more),
+        };
+        let mut new = Counters {
+            packets: number(old.packets, self.packets),
+            bytes: number(old.bytes, self.bytes),
+            drops: number(old.drops, self.drops),
+            last_used_ns: old.last_used_ns,
+        };
+        let grew = new.packets > old.packets || new.bytes > old.bytes || new.drops > old.drops;
+        new.last_used_ns = match self.last_used {
+            Some(LastUsed::Now) => now,
+            Some(LastUsed::Never) => 0,
+            Some(LastUsed::At(time)) => time,
+            None if grew => now,
+            None => old.last_used_ns,
+        };
+        new
+    }
+}
+
+/// Which flow is meant.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Target {
+    /// By the kernel's key, on a device if one is given.
+    Cookie {
+        /// The key.
+        cookie: u64,
+        /// Name of the device, needed when the flow is on several.
+        dev: Option<String>,
+    },
+    /// By what `tc` calls it.
+    Filter(FilterSpec),
+}
+
+/// What became of a flow's counters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Updated {
+    /// Name of the flow's device.
+    pub dev: String,
+    /// The kernel's key of the flow, as `"0x…"`.
+    #[serde(serialize_with = "crate::debugfs::hex")]
+    pub cookie: u64,
+    /// The totals now.
+    #[serde(flatten)]
+    pub counters: Counters,
+}
+
+/// Something that takes changes: the kernel's maps, or a test's.
+pub trait Sink {
+    /// Changes the counters of a flow.
+    fn change(&mut self, target: &Target, change: &Change) -> Result<Updated>;
+}
+
+/// The statistics map of one attached firmware.
+#[derive(Debug)]
+struct Source {
+    attachment: Attachment,
+    map: Map,
+}
+
+impl Source {
+    fn dev(&self) -> &str {
+        &self.attachment.record().dev
+    }
+}
+
+/// The statistics maps of the firmware that is attached.
+#[derive(Debug)]
+pub struct Stats {
+    debugfs: Debugfs,
+    module: Module,
+    filter: Filter,
+    sources: Vec<Source>,
+    /// Firmware that takes no statistics, and why.
+    unfit: Vec<(String, Error)>,
+    /// Cookies of filters that were looked up.
+    resolved: HashMap<FilterSpec, u64>,
+}
+
+fn now() -> u64 {
+    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |time| {
+        time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
+    })
+}
+
+/// Finds and checks the statistics map of attached firmware.
+fn statistics_map(attachment: &Attachment) -> Result<Map> {
+    let record = attachment.record();
+    let map = attachment.map(MAP)?.ok_or_else(|| Error::NoStatsMap {
+        firmware: record.firmware.clone(),
+        dev: record.dev.clone(),
+        map: MAP.to_owned(),
+    })?;
+    let info = map.info();
+    let fits = matches!(info.kind, bpf::MAP_TYPE_HASH | bpf::MAP_TYPE_LRU_HASH)
+        && info.key_size == KEY_SIZE
+        && info.value_size == VALUE_SIZE;
+    if !fits {
+        return Err(Error::StatsMapShape {
+            firmware: record.firmware.clone(),
+            dev: record.dev.clone(),
+            map: MAP.to_owned(),
+            found: describe(info),
+            wanted: format!("a hash, key {KEY_SIZE} bytes, value {VALUE_SIZE} bytes"),
+        });
+    }
+    Ok(map)
+}
+
+/// The flow whose statistics were asked for, out of flows before and after a
+/// filter was read.
+fn polled(before: &[Flow], after: &[Flow]) -> Vec<u64> {
+    after
+        .iter()
+        .filter(|flow| {
+            before
+                .iter()
+                .any(|old| old.cookie == flow.cookie && flow.polls > old.polls)
+        })
+        .map(|flow| flow.cookie)
+        .collect()
+}
+
+impl Stats {
+    /// Opens the statistics maps of the firmware on devices that `filter` selects
+    /// (`CAP_SYS_ADMIN`). Firmware without such a map only matters when a flow of it
+    /// is meant.
+    pub fn open(debugfs: &Debugfs, filter: Filter) -> Result<Self> {
+        capability::require("writing statistics", &[Capability::SysAdmin])?;
+        let mut stats = Self {
+            debugfs: debugfs.clone(),
+            module: Module::open()?,
+            filter,
+            sources: Vec::new(),
+            unfit: Vec::new(),
+            resolved: HashMap::new(),
+        };
+        stats.refresh()?;
+        Ok(stats)
+    }
+
+    /// Looks again at what is attached.
+    fn refresh(&mut self) -> Result<()> {
+        self.sources.clear();
+        self.unfit.clear();
+        for record in self.debugfs.firmware(&self.filter)? {
+            let dev = record.dev.clone();
+            // Firmware may go away between the record and the look at it.
+            let attachment = match Attachment::open(&self.module, record) {
+                Ok(attachment) => attachment,
+                Err(Error::Io { source, .. }) if source.raw_os_error() == Some(2) => continue,
+                Err(Error::NotAttached { .. }) => continue,
+                Err(error) => return Err(error),
+            };
+            match statistics_map(&attachment) {
+                Ok(map) => self.sources.push(Source { attachment, map }),
+                Err(error) => self.unfit.push((dev, error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The counters of a cookie in one map.
+    fn lookup(source: &Source, cookie: u64) -> Result<Option<Counters>> {
+        let value = source
+            .map
+            .lookup(&cookie.to_ne_bytes())
+            .map_err(Error::io(format!(
+                "can't read map `{MAP}` of `{}`",
+                source.dev()
+            )))?;
+        Ok(value.and_then(|bytes| Counters::from_bytes(&bytes)))
+    }
+
+    fn find(&self, cookie: u64, dev: Option<&str>) -> Result<Vec<(&Source, Counters)>> {
+        let mut found = Vec::new();
+        for source in &self.sources {
+            if dev.is_some_and(|dev| dev != source.dev()) {
+                continue;
+            }
+            if let Some(counters) = Self::lookup(source, cookie)? {
+                found.push((source, counters));
+            }
+        }
+        Ok(found)
+    }
+
+    fn change_cookie(
+        &mut self,
+        cookie: u64,
+        dev: Option<&str>,
+        change: &Change,
+    ) -> Result<Updated> {
+        // Firmware that was swapped in the meantime may have other maps.
+        if self
+            .sources
+            .iter()
+            .any(|source| !source.attachment.is_current())
+        {
+            self.refresh()?;
+        }
+        let mut refreshed = false;
+        loop {
+            let found = self.find(cookie, dev)?;
+            match found.as_slice() {
+                [(source, old)] => {
+                    let counters = change.apply(*old, now());
+                    let written = source.map.update(
+                        &cookie.to_ne_bytes(),
+                        &counters.to_bytes(),
+                        UpdateMode::Existing,
+                    );
+                    match written {
+                        Ok(()) => {
+                            return Ok(Updated {
+                                dev: source.dev().to_owned(),
+                                cookie,
+                                counters,
+                            })
+                        }
+                        Err(err) if err.raw_os_error() == Some(Errno::ENOENT as i32) => {
+                            return Err(self.unknown(cookie, dev));
+                        }
+                        Err(err) => {
+                            return Err(Error::Io {
+                                what: format!("can't write map `{MAP}` of `{}`", source.dev()),
+                                source: err,
+                            })
+                        }
+                    }
+                }
+                [] if !refreshed => {
+                    // Firmware may have been attached since the last look.
+                    drop(found);
+                    self.refresh()?;
+                    refreshed = true;
+                }
+                [] => return Err(self.unknown(cookie, dev)),
+                several => {
+                    return Err(Error::SeveralCookies {
+                        cookie,
+                        devices: several
+                            .iter()
+                            .map(|(source, _)| source.dev().to_owned())
+                            .collect(),
+                    })
+                }
+            }
+        }
+    }
+
+    /// Why a cookie isn't in any map: firmware that keeps none says more.
+    fn unknown(&mut self, cookie: u64, dev: Option<&str>) -> Error {
+        let position = self.unfit.iter().position(|(unfit, _)| match dev {
+            Some(dev) => dev == unfit,
+            None => self.sources.is_empty(),
+        });
+        if let Some(position) = position {
+            return self.unfit.swap_remove(position).1;
+        }
+        if let Some(dev) = dev {
+            if !self.sources.iter().any(|source| source.dev() == dev) {
+                return match netlink::ifindex(dev) {
+                    Ok(_) => Error::NotAttached {
+                        dev: dev.to_owned(),
+                    },
+                    Err(error) => error,
+                };
+            }
+        }
+        Error::UnknownCookie {
+            cookie,
+            dev: dev.map(str::to_owned),
+        }
+    }
+
+    /// The cookie of a filter. The kernel never tells a driver the filter's handle,
+    /// so the filter is read, and the flow that was asked for its statistics is it.
+    fn resolve(&self, filter: &FilterSpec) -> Result<u64> {
+        let mine = |flow: &Flow| flow.chain == filter.chain && flow.prio == u32::from(filter.prio);
+        let flows = || -> Result<Vec<Flow>> {
+            let mut flows = self.debugfs.flows(&Filter::device(&filter.dev)?)?;
+            flows.retain(mine);
+            Ok(flows)
+        };
+        let mut candidates: Option<Vec<u64>> = None;
+        for _ in 0..RESOLVE_ROUNDS {
+            let before = flows()?;
+            netlink::poll_filter(filter)?;
+            let hit = polled(&before, &flows()?);
+            let left: Vec<u64> = match candidates {
+                None => hit,
+                Some(known) => known
+                    .into_iter()
+                    .filter(|cookie| hit.contains(cookie))
+                    .collect(),
+            };
+            match left.as_slice() {
+                [] => {
+                    return Err(Error::NotOffloaded {
+                        filter: filter.to_string(),
+                        dev: filter.dev.clone(),
+                    })
+                }
+                [cookie] => return Ok(*cookie),
+                _ => candidates = Some(left),
+            }
+        }
+        Err(Error::AmbiguousFilter {
+            filter: filter.to_string(),
+            count: candidates.map_or(0, |candidates| candidates.len()),
+        })
+    }
+
+    fn change_filter(&mut self, filter: &FilterSpec, change: &Change) -> Result<Updated> {
+        if let Some(cookie) = self.resolved.get(filter).copied() {
+            let result = self.change_cookie(cookie, Some(&filter.dev), change);
+            if !matches!(result, Err(Error::UnknownCookie { .. })) {
+                return result;
+            }
+            // The filter was replaced: another flow has its handle now.
+            self.resolved.remove(filter);
+        }
+        let cookie = self.resolve(filter)?;
+        let updated = self.change_cookie(cookie, Some(&filter.dev), change)?;
+        self.resolved.insert(filter.clone(), cookie);
+        Ok(updated)
+    }
+}
+
+impl Sink for Stats {
+    fn change(&mut self, target: &Target, change: &Change) -> Result<Updated> {
+        match target {
+            Target::Cookie { cookie, dev } => self.change_cookie(*cookie, dev.as_deref(), change),
+            Target::Filter(filter) => self.change_filter(filter, change),
+        }
+    }
+}
+
+/// EtherType by the name that `tc` gives it, or as a number.
+pub fn protocol(text: &str) -> Option<u16> {
+    Some(match text {
+        "all" => 0x0003,
+        "ip" | "ipv4" => 0x0800,
+        "arp" => 0x0806,
+        "802.1q" | "802.1Q" => 0x8100,
+        "ipv6" => 0x86dd,
+        "mpls_uc" => 0x8847,
+        "mpls_mc" => 0x8848,
+        "ppp_ses" => 0x8864,
+        "802.1ad" => 0x88a8,
+        "lldp" => 0x88cc,
+        number => u16::try_from(parse_number(number)?).ok()?,
+    })
+}
+
+/// The name that `tc` gives an EtherType, or a number.
+pub fn protocol_name(protocol: u16) -> String {
+    let name = match protocol {
+        0x0003 => "all",
+        0x0800 => "ip",
+        0x0806 => "arp",
+        0x8100 => "802.1Q",
+        0x86dd => "ipv6",
+        0x8847 => "mpls_uc",
+        0x8848 => "mpls_mc",
+        0x8864 => "ppp_ses",
+        0x88a8 => "802.1ad",
+        0x88cc => "lldp",
+        other => return format!("{other:#06x}"),
+    };
+    name.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_given_stays() {
+        let old = Counters {
+            packets: 1,
+            bytes: 2,
+            drops: 3,
+            last_used_ns: 4,
+        };
+        let change = Change {
+            packets: Some(9),
+            ..Change::default()
+        };
+        assert_eq!(
+            change.apply(old, 50),
+            Counters {
+                packets: 9,
+                last_used_ns: 50,
+                ..old
+            }
+        );
+    }
+
+    #[test]
+    fn idle_flows_stay_idle() {
+        let old = Counters {
+            packets: 5,
+            bytes: 5,
+            drops: 0,
+            last_used_ns: 4,
+        };
+        let same = Change {
+            packets: Some(5),
+            bytes: Some(5),
+            ..Change::default()
+        };
+        assert_eq!(same.apply(old, 50).last_used_ns, 4);
+        let never = Change {
+            last_used: Some(LastUsed::Never),
+            ..same
+        };
+        assert_eq!(never.apply(old, 50).last_used_ns, 0);
+    }
+
+    #[test]
+    fn sums_do_not_wrap() {
+        let old = Counters {
+            packets: u64::MAX - 1,
+            ..Counters::default()
+        };
+        let change = Change {
+            op: Op::Add,
+            packets: Some(5),
+            ..Change::default()
+        };
+        assert_eq!(change.apply(old, 0).packets, u64::MAX);
+    }
+
+    #[test]
+    fn counters_survive_the_map() {
+        let counters = Counters {
+            packets: 1,
+            bytes: 2,
+            drops: 3,
+            last_used_ns: 4,
+        };
+        assert_eq!(Counters::from_bytes(&counters.to_bytes()), Some(counters));
+        assert_eq!(Counters::from_bytes(&[0; 31]), None);
+    }
+
+    fn flow(cookie: u64, polls: u64) -> Flow {
+        Flow {
+            ifindex: 1,
+            dev: "ek0".into(),
+            netns: 1,
+            netns_name: None,
+            cookie,
+            chain: 0,
+            prio: 1,
+            protocol: 0x800,
+            skip_sw: false,
+            packets: 0,
+            bytes: 0,
+            drops: 0,
+            last_used_ms: None,
+            polls,
+            matches: Vec::new(),
+            actions: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn the_flow_that_was_asked_is_found() {
+        let before = [flow(1, 4), flow(2, 0)];
+        assert_eq!(polled(&before, &[flow(1, 4), flow(2, 1)]), [2]);
+        assert_eq!(polled(&before, &[flow(1, 5), flow(2, 1)]), [1, 2]);
+        // A flow that came in between says nothing.
+        assert_eq!(
+            polled(&before, &[flow(1, 4), flow(2, 0), flow(3, 1)]),
+            [0u64; 0]
+        );
+    }
+
+    #[test]
+    fn protocols_have_the_names_of_tc() {
+        for name in ["ip", "ipv6", "arp", "all", "802.1Q", "0x1234"] {
+            assert_eq!(protocol_name(protocol(name).unwrap()), name);
+        }
+        assert_eq!(protocol("0x12345"), None);
+    }
+
+    #[test]
+    fn the_schema_of_updates_is_stable() {
+        let updated = Updated {
+            dev: "ek0".into(),
+            cookie: 0xffff_8880_0000_0001,
+            counters: Counters {
+                packets: 1,
+                bytes: 2,
+                drops: 3,
+                last_used_ns: 4,
+            },
+        };
+        assert_eq!(
+            serde_json::to_string(&updated).unwrap(),
+            r#"{"dev":"ek0","cookie":"0xffff888000000001","packets":1,"bytes":2,"drops":3,"last_used_ns":4}"#
+        );
+    }
+}
