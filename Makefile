@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Two commands are enough on a fresh Debian 12 or 13: `make demo` shows EKHO at
+# work, `make check` runs every test. Both make the lab first (selftests/lab): a
+# Debian root with the toolchain, kept outside this clone. Everything is built in
+# there and run in a stock kernel that is booted from there.
+#
+# Variables:
+#   KDIR=DIR           build the module for your own kernel, on this host
+#   CMD='...'          what `make vm` runs, instead of a shell
+#   EKHO_KERNEL=7.3    kernel series of the lab (default 7.2)
+#   V=1                show what the builds print
+#   XDG_CACHE_HOME     where the lab is kept (in ekho/; default ~/.cache)
+
+SHELL := /bin/bash
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+# The steps use all cores themselves, and tell their progress line by line.
+.NOTPARALLEL:
+
+export EKHO_KERNEL ?= 7.2
+# As written, without make's own expansion: it is a line for the guest's shell.
+export EKHO_CMD = $(value CMD)
+
+lab   := selftests/lab
+cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ekho
+tree   = $(cache)/kernel/$(EKHO_KERNEL)/tree
+in    := $(lab)/enter
+step  := $(lab)/step
+
+# The kernel's structs embed others without a name, which vmlinux.h repeats.
+bpf-flags := -target bpf -O2 -g -Wall -Werror -fms-extensions -Wno-microsoft-anon-tag \
+	-D__TARGET_ARCH_x86 -Ibpf -Ibpf/build
+firmware  := $(patsubst bpf/%.bpf.c,bpf/build/%.bpf.o,$(wildcard bpf/*.bpf.c))
+
+# Files of the module that are pure logic, with `#[cfg(test)]` tests that run on
+# the build host: rustc --test FILE.
+export MODULE_HOST_TESTS ?= rust/abstractions/flow_rule/text.rs rust/flows/counter.rs
+
+.PHONY: help
+help: ## list the targets
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: setup module firmware userspace ## set up, build, and show the main job on a stock kernel
+	@$(lab)/demo
+
+.PHONY: check
+check: setup module firmware userspace test-firmware ## set up, build, and run every test
+	@$(lab)/check
+
+.PHONY: vm
+vm: export EKHO_STEP_FD := 2
+vm: setup module firmware userspace ## a shell in the booted test kernel; CMD='...' runs that instead
+	@$(lab)/vm $(if $(CMD),"$$EKHO_CMD")
+
+.PHONY: setup
+setup: ## make or mend the lab, which the other targets need
+	@$(lab)/setup
+
+.PHONY: module
+ifdef KDIR
+module: ## build rust/ekho.ko; KDIR=/lib/modules/$(uname -r)/build for your own kernel
+	@$(lab)/probe-kdir $(KDIR)
+	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
+	@$(lab)/check-btf rust/ekho.ko
+else
+module: setup
+	@$(step) build 'module rust/ekho.ko' module $(in) make -C $(tree) M=$(CURDIR) -j$$(nproc) modules
+	@$(in) $(lab)/check-btf rust/ekho.ko
+endif
+
+.PHONY: firmware
+firmware: module $(firmware) ## build bpf/build/*.bpf.o
+
+# The module's own build decides whether it changed.
+rust/ekho.ko: module ;
+
+bpf/build/vmlinux.h: rust/ekho.ko
+	@mkdir -p $(@D)
+	@$(step) build 'firmware header $@' firmware $(in) sh -c \
+		'bpftool -B $(tree)/vmlinux btf dump file $< format c >$@'
+
+bpf/build/%.bpf.o: bpf/%.bpf.c bpf/build/vmlinux.h
+	@$(step) build 'firmware $@' firmware $(in) sh -ec \
+		'clang $(bpf-flags) -MMD -MP -c $< -o $@; llvm-strip -g $@'
+
+-include $(firmware:.o=.d)
+
+# Built here and not in the guest, which is emulated and slow.
+.PHONY: test-firmware
+test-firmware: firmware
+	@$(step) build 'test firmware selftests/bpf/build' test-firmware $(in) make -C selftests all
+
+.PHONY: userspace
+userspace: setup ## build userspace/target/release/ekho-fw
+	@$(step) build 'user space' userspace $(in) sh -c 'cd userspace && cargo build --release --locked'
+
+.PHONY: lint
+lint: setup ## rustfmt, clippy, checkpatch, clang-format, shellcheck
+	@$(lab)/lint
+
+.PHONY: doc
+doc: setup module ## rustdoc of module and user space, in build/doc
+	@$(lab)/doc
+
+.PHONY: clean
+clean: ## remove what was built in this clone
+	@$(lab)/clean
+
+.PHONY: distclean
+distclean: clean ## remove that and the lab (all of ~/.cache/ekho, also used by other clones)
+	@$(lab)/clean --lab

@@ -1,0 +1,127 @@
+# shellcheck shell=bash disable=SC2034
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# What every lab script shares: where things are kept, how a step is shown, how
+# a failure is told. Sourced, never run.
+#
+#   $EKHO_CACHE/            outlives the clone, shared by all clones
+#     root/                 Debian root with the toolchain, read-only in use
+#     kernel/<series>/      packages/ (image, modules), tree/ (source + metadata)
+#     cargo/                registry cache of cargo in the root
+#     log/                  what the set-up printed
+#   $EKHO_SRC/build/        this clone's logs and documentation
+
+EKHO_LAB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
+EKHO_SRC=$(cd "$EKHO_LAB/../.." && pwd -P)
+EKHO_CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/ekho
+EKHO_KERNEL=${EKHO_KERNEL:-7.2}
+EKHO_ROOT=$EKHO_CACHE/root
+EKHO_KDIR=$EKHO_CACHE/kernel/$EKHO_KERNEL
+
+# The kernel release, such as 7.2.12+deb13-amd64; empty before the set-up.
+kernel_release() {
+	cat "$EKHO_KDIR/packages/release" 2>/dev/null || true
+}
+
+# Colour is for people: only on a terminal, never when NO_COLOR asks otherwise.
+step_fd=${EKHO_STEP_FD:-1}
+if [[ -t $step_fd && -z ${NO_COLOR:-} && ${TERM:-dumb} != dumb ]]; then
+	red=$'\e[31m' green=$'\e[32m' dim=$'\e[2m' plain=$'\e[0m'
+else
+	red='' green='' dim='' plain=''
+fi
+
+say() {
+	printf '%s\n' "$*" >&"$step_fd"
+}
+
+# die SENTENCE [REMEDY...]: what is wrong, then what to do about it.
+die() {
+	printf '%serror%s: %s\n' "$red" "$plain" "$1" >&2
+	shift
+	[[ $# -eq 0 ]] || printf '       %s\n' "$@" >&2
+	exit 1
+}
+
+# Seconds for a person: "14 s", "2 min 05 s".
+duration() {
+	if (($1 < 60)); then
+		printf '%d s' "$1"
+	else
+		printf '%d min %02d s' $(($1 / 60)) $(($1 % 60))
+	fi
+}
+
+# step VERB NOUN LOG CMD...: one line for the person, the noise into LOG. On
+# failure the end of the log is shown, unless explain_failure (a function of the
+# caller) knows better. CMD runs in a subshell under `set -e`, so call step as a
+# plain statement: in a condition bash would ignore -e in all of CMD.
+step() {
+	local verb=$1 noun=$2 log=$3 begin=$SECONDS rc dots label
+	shift 3
+	mkdir -p "$(dirname "$log")"
+	label="  $(printf '%-9s' "$verb")$noun "
+	dots=$(printf '%*s' $((${#label} < 58 ? 58 - ${#label} : 2)) '')
+	printf '%s%s%s%s ' "$label" "$dim" "${dots// /.}" "$plain" >&"$step_fd"
+	printf '\n==== %s %s\n' "$verb" "$noun" >>"$log"
+	local from
+	from=$(wc -l <"$log")
+	set +e
+	(
+		set -e
+		"$@"
+	) >>"$log" 2>&1 </dev/null
+	rc=$?
+	set -e
+	if ((rc == 0)); then
+		printf '%s\n' "$(duration $((SECONDS - begin)))" >&"$step_fd"
+		return 0
+	fi
+	printf '%sfailed%s after %s\n' "$red" "$plain" "$(duration $((SECONDS - begin)))" >&"$step_fd"
+	if declare -F explain_failure >/dev/null; then
+		explain_failure "$rc" < <(tail -n +"$((from + 1))" "$log") || true
+	fi
+	tail -n +"$((from + 1))" "$log" | tail -n "${EKHO_LOG_LINES:-15}" | sed 's/^/    /' >&2
+	printf '  the whole log: %s\n' "$log" >&2
+	exit "$rc"
+}
+
+# What a stage of the set-up was made from, in short.
+key() {
+	printf '%s\n' "$@" | sha256sum | cut -d' ' -f1
+}
+
+is_current() {
+	[[ $(cat "$1/.stamp" 2>/dev/null) == "$2" ]]
+}
+
+# stage NOUN DIRECTORY KEY LOG COMMAND: have COMMAND fill DIRECTORY, unless it did
+# for this KEY before. The stamp comes last, so that what was interrupted counts
+# as not made; what is unfinished or outdated is thrown away first.
+stage() {
+	! is_current "$2" "$3" || return 0
+	if [[ -d $2 ]]; then
+		rm -f "$2/.stamp"
+		step 'clean up' "an unfinished or outdated $(basename "$2")" "$4" rm -rf "$2"
+	fi
+	mkdir -p "$2"
+	step 'set up' "$1" "$4" "$5"
+	printf '%s\n' "$3" >"$2/.stamp.new"
+	mv "$2/.stamp.new" "$2/.stamp"
+}
+
+# The cache is shared by clones and by makes that run at the same time: who uses
+# the root holds the lock shared, who changes it holds it alone.
+lock_cache() {
+	local how=$1
+	mkdir -p "$EKHO_CACHE"
+	exec {lock_fd}>"$EKHO_CACHE/lock"
+	if ! flock --nonblock "--$how" "$lock_fd"; then
+		say "  waiting  for another make that uses $EKHO_CACHE"
+		flock "--$how" "$lock_fd"
+	fi
+}
+
+unlock_cache() {
+	exec {lock_fd}>&-
+}

@@ -1,0 +1,608 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# test-lab.sh: what the lab promises, as TAP. Runs on the host as root, with the
+# lab set up; takes two boots. `make check` runs it first: a lab that overlooks a
+# kernel's complaint or a test that died would make everything after it look good.
+#
+#   test-lab.sh [PATTERN]    only the cases whose function matches
+
+set -uo pipefail
+# shellcheck source=selftests/lab/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+chmod 755 "$work" # one case runs as another user
+cd "$work" || exit 1
+
+# run CMD...: output and status of a command, for the checks below.
+run() {
+	status=0
+	output=$("$@" 2>&1 </dev/null) || status=$?
+}
+
+# A check that fails says what it saw, and ends the case.
+fails() {
+	printf '# %s\n' "$1"
+	sed 's/^/#   /' <<<"$output"
+	exit 1
+}
+
+status_is() {
+	[[ $status -eq $1 ]] || fails "status $status, expected $1"
+}
+
+says() {
+	[[ $output == *"$1"* ]] || fails "expected to read: $1"
+}
+
+says_not() {
+	[[ $output != *"$1"* ]] || fails "did not expect to read: $1"
+}
+
+# --------------------------------------------------------------- kernel log ----
+
+boot='[    0.000000] Linux version 7.2.12+deb13-amd64'
+
+check_log() {
+	printf '%s\r\n' "$boot" "$@" >log
+	run "$EKHO_LAB/check-kernel-log" log
+}
+
+test_clean_log_passes() { #: a kernel log without complaints passes
+	check_log '[    8.1] ekho: loading out-of-tree module taints kernel.' \
+		'[    8.2] ekho: module verification failed: signature and/or required key missing - tainting kernel' \
+		'[    8.3] Command line: panic_on_warn=1 oops=panic slub_debug=FZPU'
+	status_is 0
+}
+
+test_every_complaint_is_found() { #: each kind of kernel complaint fails the log
+	local line
+	while read -r line; do
+		check_log "[    9.000001] $line"
+		[[ $status -eq 1 ]] || fails "not noticed: $line"
+	done <<-'LINES'
+		WARNING: CPU: 1 PID: 77 at net/core/dev.c:11 foo+0x1/0x2 [ekho]
+		WARNING: possible circular locking dependency detected
+		WARNING: suspicious RCU usage
+		WARNING: refcount bug
+		BUG: kernel NULL pointer dereference, address: 0000000000000008
+		BUG: KFENCE: use-after-free read in ekho_stats+0x3/0x9 [ekho]
+		BUG: sleeping function called from invalid context at kernel/locking/mutex.c:1
+		BUG: scheduling while atomic: tc/88/0x00000201
+		BUG: workqueue lockup - pool cpus=0
+		BUG kmalloc-64 (Tainted: G           O): Right Redzone overwritten
+		BUG ekho_flow (Not tainted): Object already free
+		=============== BUG skbuff_head_cache (Tainted: G): Poison overwritten
+		kmem_cache_destroy ekho_flow: Slab cache still has objects when called from exit
+		Oops: general protection fault, probably for non-canonical address 0x6b6b6b6b6b6b6b6b: 0000 [#1]
+		general protection fault: 0000 [#1] SMP
+		kernel BUG at lib/list_debug.c:29!
+		list_del corruption. next->prev should be ffff8880, but was dead000000000122
+		UBSAN: array-index-out-of-bounds in net/sched/cls_api.c:1:2
+		refcount_t: underflow; use-after-free.
+		watchdog: BUG: soft lockup - CPU#0 stuck for 22s! [tc:91]
+		watchdog: Watchdog detected hard LOCKUP on cpu 0
+		rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:
+		rcu: INFO: rcu_preempt self-detected stall on CPU
+		INFO: task ip:99 blocked for more than 120 seconds.
+		unregister_netdevice: waiting for ek0 to become free. Usage count = 2
+		ref_tracker: netdev@ffff8880 has 1/1 users at
+		sysfs: cannot create duplicate filename '/class/net/ek0'
+		rust_kernel: panicked at rust/flows/table.rs:10:5:
+		Kernel panic - not syncing: Fatal exception
+	LINES
+}
+
+test_complaint_names_the_test() { #: a complaint is shown with the test that was running
+	check_log '[    8.0] ekho-lab: test life.sh' '[    8.5] ekho-lab: test BUG: in a name' \
+		'[    9.0] WARNING: CPU: 0 PID: 1 at x' '[    9.1] RIP: 0010:ekho_stats+0x3'
+	status_is 1
+	says 'during BUG: in a name, line 4'
+	says 'RIP: 0010:ekho_stats'
+}
+
+test_empty_log_fails() { #: a log that is empty or missing fails
+	: >log
+	run "$EKHO_LAB/check-kernel-log" log
+	status_is 1
+	says 'missing or empty'
+}
+
+test_allow_list() { #: what the allow list names with a reason passes, and nothing else
+	printf '# harmless, since this is a test\nWARNING: harmless [a-z]+\n' >allow
+	printf '%s\n' "$boot" '[    1.0] WARNING: harmless thing' >log
+	EKHO_LOG_ALLOW=$work/allow run "$EKHO_LAB/check-kernel-log" log
+	status_is 0
+	echo '[    1.0] WARNING: other thing' >>log
+	EKHO_LOG_ALLOW=$work/allow run "$EKHO_LAB/check-kernel-log" log
+	status_is 1
+}
+
+test_allow_list_wants_reasons() { #: an allow list entry without a reason is refused
+	printf 'WARNING: harmless\n' >allow
+	printf '%s\n' "$boot" >log
+	EKHO_LOG_ALLOW=$work/allow run "$EKHO_LAB/check-kernel-log" log
+	status_is 1
+	says 'without a reason'
+}
+
+# ---------------------------------------------------------------------- TAP ----
+
+# tap: the sum that `make check` would print for this TAP.
+tap() {
+	run bash -c '. "$1/lib.sh" && . "$1/tap.sh" && tap_read && summary' sh "$EKHO_LAB"
+}
+
+tap() {
+	status=0
+	output=$(bash -c '. "$1/lib.sh" && . "$1/tap.sh" && tap_read && summary' sh "$EKHO_LAB" 2>&1) || status=$?
+}
+
+test_tap_cases_count_once() { #: cases inside a test file count, the file's own result does not
+	tap <<-'TAP'
+		TAP version 13
+		1..2
+		# timeout set to 0
+		# selftests: selftests: life.sh
+		# TAP version 13
+		# 1..3
+		# ok 1 first
+		# ok 2 second # SKIP no such device
+		# ok 3 third
+		ok 1 selftests: selftests: life.sh
+		# selftests: selftests: swap.sh
+		# 1..1
+		# ok 1 swap
+		ok 2 selftests: selftests: swap.sh
+	TAP
+	status_is 0
+	says '3 passed, 0 failed, 1 skipped'
+	says 'life.sh '
+}
+
+test_tap_failure() { #: a failed case is told with its notes and fails the run
+	tap <<-'TAP'
+		1..1
+		# selftests: selftests: life.sh
+		# 1..2
+		# ok 1 first
+		# # expected 10, got 20
+		# not ok 2 counters are exact
+		not ok 1 selftests: selftests: life.sh # exit=1
+	TAP
+	status_is 1
+	says 'not ok counters are exact'
+	says 'expected 10, got 20'
+	[[ ${output##*$'\n'} == '1 passed, 1 failed' ]] || fails 'the sum is wrong'
+}
+
+test_tap_dead_file() { #: a file that ends before its plan fails for each case that never ran
+	tap <<-'TAP'
+		1..2
+		# selftests: selftests: life.sh
+		# 1..3
+		# ok 1 first
+		not ok 1 selftests: selftests: life.sh # exit=139
+		# selftests: selftests: silent.sh
+		not ok 2 selftests: selftests: silent.sh # TIMEOUT 45 seconds
+	TAP
+	status_is 1
+	says '1 passed, 3 failed'
+}
+
+test_tap_cut_off() { #: output that stops in the middle fails what was to come
+	tap <<-'TAP'
+		1..4
+		# selftests: selftests: a.sh
+		# 1..1
+		# ok 1 a
+		ok 1 selftests: selftests: a.sh
+		# selftests: selftests: b.sh
+		# ok 1 b
+	TAP
+	status_is 1
+	says 'b.sh: ended without a result'
+	says '2 of 4 tests never ran'
+	says '2 passed, 3 failed'
+}
+
+test_tap_plain() { #: plain TAP counts too, with SKIP and TODO told apart from ok
+	tap <<-'TAP'
+		1..4
+		ok 1 - a
+		not ok 2 - b
+		not ok 3 - c # TODO some day
+		ok 4 # SKIP no kvm
+	TAP
+	status_is 1
+	says '1 passed, 1 failed, 2 skipped'
+}
+
+test_tap_nothing() { #: a run without a single test fails
+	tap </dev/null
+	status_is 1
+	says '0 passed, 0 failed'
+}
+
+# --------------------------------------------------------------- probe-kdir ----
+
+# A build directory that has all, and tools of matching versions.
+make_kdir() {
+	mkdir -p kdir/rust kdir/include/config tools
+	touch kdir/Makefile kdir/rust/libkernel.rmeta kdir/rust/libmacros.so
+	echo 7.2.12+deb13-amd64 >kdir/include/config/kernel.release
+	printf 'CONFIG_%s=y\n' MODULES RUST DEBUG_INFO_BTF DEBUG_INFO_BTF_MODULES BPF_JIT NET_CLS_ACT >kdir/.config
+	printf 'rust\0\0\0\x41rustc 1.85.1 (4eb161250 2025-03-15)\0' >kdir/rust/libcore.rmeta
+	printf '\x7fELF ... .BTF ...' >kdir/vmlinux
+	printf '#!/bin/sh\necho "rustc 1.85.1 (4eb161250 2025-03-15)"\n' >tools/rustc
+	printf '#!/bin/sh\n' | tee tools/bindgen >tools/pahole
+	chmod +x tools/*
+}
+
+# probe COMMAND...: break something, then probe.
+probe() {
+	make_kdir
+	"$@"
+	PATH=$work/tools:/usr/bin:/bin RUSTC='' BINDGEN='' PAHOLE='' run "$EKHO_LAB/probe-kdir" kdir
+}
+
+test_probe_complete() { #: probe-kdir: a complete build directory passes silently
+	probe true
+	status_is 0
+	[[ -z $output ]] || fails 'expected silence'
+}
+
+test_probe_no_headers() { #: probe-kdir: names missing headers
+	probe rm kdir/Makefile
+	status_is 1
+	says 'headers are not installed'
+	says 'apt-get install linux-headers'
+}
+
+test_probe_too_old() { #: probe-kdir: names a kernel that is too old
+	probe eval 'echo 6.18.44-amd64 >kdir/include/config/kernel.release'
+	status_is 1
+	says 'this is 6.18.44-amd64, EKHO needs 7.2 or later'
+}
+
+test_probe_old_without_headers() { #: probe-kdir: knows a kernel's age by its path alone
+	run "$EKHO_LAB/probe-kdir" /lib/modules/6.1.0-9-none/build
+	status_is 1
+	says 'this is 6.1.0-9-none'
+	says 'headers are not installed'
+}
+
+test_probe_rust_off() { #: probe-kdir: names CONFIG_RUST when it is off
+	probe sed -i 's/CONFIG_RUST=y/# CONFIG_RUST is not set/' kdir/.config
+	status_is 1
+	says 'CONFIG_RUST, which is off'
+}
+
+test_probe_no_metadata() { #: probe-kdir: names missing Rust metadata
+	probe rm kdir/rust/libkernel.rmeta kdir/rust/libmacros.so
+	status_is 1
+	says 'Rust metadata of this kernel: rust/libkernel.rmeta rust/libmacros.so'
+}
+
+test_probe_other_rustc() { #: probe-kdir: names both versions when the compiler is another
+	probe sed -i s/1.85.1/1.97.1/ tools/rustc
+	status_is 1
+	says 'metadata is of rustc 1.85.1, this host has rustc 1.97.1'
+}
+
+test_probe_no_tools() { #: probe-kdir: names missing tools
+	[[ ! -e /usr/bin/rustc && ! -e /usr/bin/bindgen && ! -e /usr/bin/pahole ]] || exit 4
+	probe rm tools/rustc tools/bindgen tools/pahole
+	status_is 1
+	says 'rustc 1.85.1 on this host'
+	says 'bindgen on this host'
+	says 'pahole on this host'
+}
+
+test_probe_no_vmlinux() { #: probe-kdir: names a missing vmlinux
+	probe rm kdir/vmlinux
+	status_is 1
+	says 'vmlinux is missing'
+}
+
+test_probe_vmlinux_without_btf() { #: probe-kdir: names a vmlinux without BTF
+	probe eval 'echo ELF >kdir/vmlinux'
+	status_is 1
+	says 'BTF in kdir/vmlinux'
+}
+
+test_probe_names_everything() { #: probe-kdir: names all that is missing at once
+	probe eval 'rm kdir/vmlinux; sed -i /CONFIG_RUST=/d kdir/.config; rm kdir/rust/*'
+	status_is 1
+	says CONFIG_RUST
+	says 'Rust metadata'
+	says 'vmlinux is missing'
+}
+
+test_module_without_btf() { #: a module without the contract in its BTF is deleted
+	local src=$EKHO_SRC/build/test-btf
+	mkdir -p "$src"
+	echo 'int nothing;' >"$src/m.c"
+	"$EKHO_LAB/enter" gcc -c "$src/m.c" -o "$src/m.ko"
+	run "$EKHO_LAB/enter" "$EKHO_LAB/check-btf" "$src/m.ko"
+	[[ ! -e $src/m.ko ]] || fails 'the module is still there'
+	rm -rf "$src"
+	status_is 1
+	says 'has no BTF'
+}
+
+# ------------------------------------------------------------------- set-up ----
+
+# Runs setup with a cache of its own. "$@" prepares, in namespaces of their own.
+setup_with() {
+	mkdir -p cache
+	run unshare --mount --propagation private bash -c "$1; XDG_CACHE_HOME=$work/cache exec $EKHO_LAB/setup"
+	! compgen -G "$work/cache/ekho/*/.stamp" >/dev/null || fails 'a stamp was left for a stage that failed'
+}
+
+test_setup_not_debian() { #: setup: another distribution is told apart
+	printf 'ID=fedora\nPRETTY_NAME="Fedora Linux 45"\n' >os-release
+	setup_with "mount --bind os-release /etc/os-release"
+	status_is 1
+	says 'needs a Debian host (12 or newer), and this is Fedora Linux 45'
+}
+
+test_setup_not_root() { #: setup: without root it says so
+	# The clone may lie where only root may look.
+	mkdir -p clone/selftests cache
+	cp -r "$EKHO_LAB" clone/selftests/
+	chmod -R a+rX "$work"
+	chmod 777 cache
+	run env XDG_CACHE_HOME="$work/cache" setpriv --reuid 65534 --regid 65534 --clear-groups \
+		clone/selftests/lab/setup
+	status_is 1
+	says 'needs root'
+}
+
+test_setup_no_space() { #: setup: too little space is told, with what is needed
+	setup_with "mount -t tmpfs -o size=64m none cache"
+	status_is 1
+	says 'MB are needed in'
+	says '64 MB are free'
+}
+
+test_setup_other_arch() { #: setup: another architecture is told
+	mkdir -p bin
+	printf '#!/bin/sh\necho aarch64\n' >bin/uname
+	chmod +x bin/uname
+	setup_with "PATH=$work/bin:\$PATH"
+	status_is 1
+	says 'needs an amd64 machine, and this is aarch64'
+}
+
+test_setup_no_network() { #: setup: an archive that can't be reached is told
+	local begin=$SECONDS
+	command -v mmdebstrap >/dev/null || exit 4
+	# Through the host's apt configuration, the way a bad proxy gets there.
+	mkdir apt.conf.d
+	cp /etc/apt/apt.conf.d/* apt.conf.d/ 2>/dev/null || true
+	echo 'Acquire::http::Proxy "http://127.0.0.1:9"; Acquire::https::Proxy "http://127.0.0.1:9"; Acquire::Retries "0";' \
+		>apt.conf.d/zz-test
+	setup_with "mount --bind apt.conf.d /etc/apt/apt.conf.d"
+	[[ $status -ne 0 ]] || fails 'it succeeded'
+	says "can't be reached"
+	says 'the whole log:'
+	((SECONDS - begin < 120)) || fails 'it took too long to notice'
+}
+
+test_setup_odd_path() { #: setup: a path that a kernel build can't take is told
+	mkdir -p "with blank"
+	run env XDG_CACHE_HOME="$work/with blank" "$EKHO_LAB/setup"
+	status_is 1
+	says "the path $work/with blank"
+}
+
+test_setup_warm() { #: setup: when all is there it takes no time and prints nothing
+	local begin=$EPOCHREALTIME end
+	run "$EKHO_LAB/setup"
+	end=$EPOCHREALTIME
+	status_is 0
+	[[ -z $output ]] || fails 'expected silence'
+	((${end/./} - ${begin/./} < 5000000)) || fails 'it took over 5 s'
+}
+
+# A script with one stage that notes each time it is made.
+stage_script() {
+	cat >stage-script <<-SCRIPT
+		set -euo pipefail
+		. "$EKHO_LAB/lib.sh"
+		make_it() { echo made >>"$work/made"; [[ ! -e "$work/interrupt" ]] || kill -KILL \$\$; echo content >"$work/it/file"; }
+		lock_cache exclusive
+		stage it "$work/it" "\$1" "$work/log" make_it
+	SCRIPT
+	export XDG_CACHE_HOME=$work/cache
+}
+
+test_stage_once() { #: setup: a stage is made once, and again when what defines it changed
+	stage_script
+	run bash stage-script one
+	run bash stage-script one
+	[[ $(wc -l <made) -eq 1 ]] || fails 'it was made twice'
+	touch it/stale
+	run bash stage-script two
+	says 'unfinished or outdated it'
+	[[ $(wc -l <made) -eq 2 && ! -e it/stale ]] || fails 'it was not made anew'
+}
+
+test_stage_interrupted() { #: setup: a stage that was killed half-way is made anew
+	stage_script
+	touch interrupt
+	run bash stage-script one
+	[[ $status -ne 0 ]] || fails 'it was not interrupted'
+	rm interrupt
+	touch it/half
+	run bash stage-script one
+	status_is 0
+	[[ -e it/file && ! -e it/half ]] || fails 'the half-made stage was kept'
+}
+
+test_stage_lock() { #: setup: two at a time wait for each other
+	stage_script
+	(
+		. "$EKHO_LAB/lib.sh"
+		lock_cache shared
+		touch locked
+		sleep 2
+	) &
+	until [[ -e locked ]]; do sleep 0.1; done
+	run bash stage-script one
+	wait
+	status_is 0
+	says 'waiting  for another make'
+}
+
+# -------------------------------------------------------------------- enter ----
+
+test_enter_status() { #: enter: the exit status, the arguments and the input are the command's
+	run "$EKHO_LAB/enter" sh -c 'printf "%s\n" "$@"; exit 42' sh 'two words' '$HOME'
+	status_is 42
+	says 'two words'
+	says '$HOME'
+	output=$(echo piped | "$EKHO_LAB/enter" cat)
+	says piped
+}
+
+test_enter_root_stays_clean() { #: enter: what a command changes in the root is gone afterwards
+	run "$EKHO_LAB/enter" sh -c 'touch /changed && rm /usr/bin/jq'
+	status_is 0
+	run "$EKHO_LAB/enter" sh -c 'test ! -e /changed && jq --version'
+	status_is 0
+}
+
+test_enter_environment() { #: enter: proxy and cargo settings go in, the rest of the environment stays out
+	export https_proxy=http://proxy:3128 CARGO_NET_RETRY=7 SECRET_OF_MINE=x LC_ALL=C
+	run "$EKHO_LAB/enter" env
+	says https_proxy=http://proxy:3128
+	says CARGO_NET_RETRY=7
+	says_not SECRET_OF_MINE
+	says LC_ALL=C.UTF-8
+}
+
+test_enter_outside_clone() { #: enter: called from elsewhere it starts in the clone
+	cd /
+	run "$EKHO_LAB/enter" pwd
+	[[ $output == "$EKHO_SRC" ]] || fails "expected $EKHO_SRC"
+}
+
+# interrupt SIGNAL CMD...: start, let it settle, signal the whole group as a
+# terminal does (or with KILL only the leader), and see that nothing of it is left.
+interrupt() {
+	local signal=$1 mark=ekho-test-$RANDOM mounts
+	shift
+	mounts=$(grep -c . /proc/self/mounts)
+	set -m
+	"$@" "$mark" >out 2>&1 </dev/null &
+	local job=$!
+	set +m
+	for ((i = 0; i < 200; i++)); do
+		! pgrep -f "sleep 1000.*$mark|mark=$mark" >/dev/null || break
+		sleep 0.1
+	done
+	sleep 1
+	if [[ $signal == KILL ]]; then kill -KILL "$job"; else kill "-$signal" -- "-$job"; fi
+	wait "$job" 2>/dev/null
+	status=$? output=$(cat out)
+	sleep 0.5
+	! pgrep -f "$mark" >/dev/null || fails "processes are left after SIG$signal: $(pgrep -af "$mark")"
+	[[ $(grep -c . /proc/self/mounts) -eq $mounts ]] || fails "mounts are left after SIG$signal"
+	[[ $status -ne 0 ]] || fails 'status 0'
+}
+
+test_enter_interrupted() { #: enter: after Ctrl-C or a kill no process and no mount is left
+	# The command ignores the signal, as a shell waiting for a child seems to.
+	interrupt INT "$EKHO_LAB/enter" sh -c 'trap "" INT TERM; sleep 1000; :'
+	interrupt TERM "$EKHO_LAB/enter" sh -c 'trap "" INT TERM; sleep 1000; :'
+	interrupt KILL "$EKHO_LAB/enter" sh -c 'trap "" INT TERM; sleep 1000; :'
+}
+
+# ----------------------------------------------------------------------- vm ----
+
+test_vm_interrupted() { #: vm: after Ctrl-C no emulator is left
+	interrupt INT "$EKHO_LAB/vm" --log "$EKHO_SRC/build/log/test-vm.log" 'sleep 1000 #'
+}
+
+test_vm_command() { #: vm: status, output, input, directory and tools are the command's
+	status=0
+	output=$(cd "$EKHO_SRC/selftests" && echo piped | "$EKHO_LAB/vm" --log "$EKHO_SRC/build/log/test-vm.log" '
+		uname -r; cat; pwd; echo "quoted  $((40 + 2))"; echo to-stdout-by-name >/dev/stdout
+		for fs in debugfs:/sys/kernel/debug tracefs:/sys/kernel/tracing bpf:/sys/fs/bpf tmpfs:/run; do
+			[[ $(findmnt -no FSTYPE "${fs#*:}") == "${fs%%:*}" ]] && echo "mounted ${fs#*:}"
+		done
+		modprobe -a cls_flower veth && ip link add v0 type veth && ip link show v0
+		touch "$EKHO_SRC/build/written-in-guest"
+		tr " " "\n" </proc/cmdline | grep -E "slub_debug|kfence|panic"
+		exit 43' 2>&1) || status=$?
+	status_is 43
+	says "$(kernel_release)"
+	says piped
+	says "$EKHO_SRC/selftests"
+	says 'quoted  42'
+	says to-stdout-by-name
+	for fs in /sys/kernel/debug /sys/kernel/tracing /sys/fs/bpf /run; do
+		says "mounted $fs"
+	done
+	says 'v0@'
+	says slub_debug=FZPU
+	says kfence.sample_interval=1
+	says panic_on_warn=1
+	[[ -e $EKHO_SRC/build/written-in-guest ]] || fails 'the clone was not writable in the guest'
+	rm "$EKHO_SRC/build/written-in-guest"
+	run "$EKHO_LAB/check-kernel-log" "$EKHO_SRC/build/log/test-vm.log"
+	status_is 0
+}
+
+test_vm_panic() { #: vm: a kernel that dies ends the run, with the reason and status 255
+	run "$EKHO_LAB/vm" --log "$EKHO_SRC/build/log/test-vm.log" 'echo alive; echo c >/proc/sysrq-trigger; sleep 1000'
+	status_is 255
+	says alive
+	says 'the test kernel ended before the command did'
+	says 'Kernel panic'
+	run "$EKHO_LAB/check-kernel-log" "$EKHO_SRC/build/log/test-vm.log"
+	status_is 1
+}
+
+test_vm_timeout() { #: vm: a command that does not end is ended, status 124
+	run "$EKHO_LAB/vm" --timeout 3 --log "$EKHO_SRC/build/log/test-vm.log" 'sleep 1000'
+	status_is 124
+	says 'was not done after 3 s'
+}
+
+test_vm_no_terminal() { #: vm: a shell without a terminal is refused
+	run "$EKHO_LAB/vm"
+	status_is 1
+	says "make vm CMD='...'"
+}
+
+# ---------------------------------------------------------------------------
+
+mapfile -t cases < <(sed -n 's/^\(test_[a-z_]*\)() { #: \(.*\)/\1 \2/p' "$EKHO_LAB/test-lab.sh" | grep -e "${1:-.}")
+echo 'TAP version 13'
+echo "1..${#cases[@]}"
+number=0 bad=0
+for entry in "${cases[@]}"; do
+	((++number))
+	mkdir "$work/$number"
+	rc=0
+	(
+		work=$work/$number
+		cd "$work" || exit 1
+		output='' status=0
+		"${entry%% *}"
+	) || rc=$?
+	case $rc in
+	0) echo "ok $number - ${entry#* }" ;;
+	4) echo "ok $number - ${entry#* } # SKIP not on this host" ;;
+	*)
+		echo "not ok $number - ${entry#* }"
+		bad=1
+		;;
+	esac
+done
+exit $bad
