@@ -39,7 +39,7 @@
 #define EOPNOTSUPP 95
 
 /* Defines an op: its name and the one argument that it takes. */
-#define EKHO_OP(op, arg)                             \
+#define EKHO_OP(op, arg)                              \
 	static __always_inline int ekho_op_##op(arg); \
 	SEC("struct_ops/" #op) int op(__u64 *args)    \
 	{                                             \
@@ -60,12 +60,12 @@
  * Defines the firmware, once an object: its name, and its ops. The loader
  * chooses the device.
  */
-#define EKHO_FIRMWARE(fw, ...)                                                  \
-	char _license[] SEC("license") = "GPL";                                 \
-	SEC(".struct_ops.link")                                                 \
-	struct bpf_flow_offload_ops fw##_fw = { .abi_version = BPF_FLOW_OFFLOAD_ABI, \
-					   .name = #fw,                         \
-					   __VA_ARGS__ }
+#define EKHO_FIRMWARE(fw, ...)                                                \
+	char _license[] SEC("license") = "GPL";                               \
+	SEC(".struct_ops.link")                                               \
+	struct bpf_flow_offload_ops fw##_fw = {                               \
+		.abi_version = BPF_FLOW_OFFLOAD_ABI, .name = #fw, __VA_ARGS__ \
+	}
 
 /*
  * Counters by cookie, as `ekho-fw stats` and agents fill them: monotonic

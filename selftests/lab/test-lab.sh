@@ -25,7 +25,7 @@ run() {
 # A check that fails says what it saw, and ends the case.
 fails() {
 	printf '# %s\n' "$1"
-	sed 's/^/#   /' <<<"$output"
+	printf '#   %s\n' "${output//$'\n'/$'\n#   '}"
 	exit 1
 }
 
@@ -141,7 +141,7 @@ tap() {
 }
 
 test_tap_cases_count_once() { #: cases inside a test file count, the file's own result does not
-	tap <<-'TAP'
+	tap <<-'END'
 		TAP version 13
 		1..2
 		# timeout set to 0
@@ -156,14 +156,14 @@ test_tap_cases_count_once() { #: cases inside a test file count, the file's own 
 		# 1..1
 		# ok 1 swap
 		ok 2 selftests: selftests: swap.sh
-	TAP
+	END
 	status_is 0
 	says '3 passed, 0 failed, 1 skipped'
 	says 'life.sh '
 }
 
 test_tap_failure() { #: a failed case is told with its notes and fails the run
-	tap <<-'TAP'
+	tap <<-'END'
 		1..1
 		# selftests: selftests: life.sh
 		# 1..2
@@ -171,7 +171,7 @@ test_tap_failure() { #: a failed case is told with its notes and fails the run
 		# # expected 10, got 20
 		# not ok 2 counters are exact
 		not ok 1 selftests: selftests: life.sh # exit=1
-	TAP
+	END
 	status_is 1
 	says 'not ok counters are exact'
 	says 'expected 10, got 20'
@@ -179,7 +179,7 @@ test_tap_failure() { #: a failed case is told with its notes and fails the run
 }
 
 test_tap_dead_file() { #: a file that ends before its plan fails for each case that never ran
-	tap <<-'TAP'
+	tap <<-'END'
 		1..2
 		# selftests: selftests: life.sh
 		# 1..3
@@ -187,13 +187,13 @@ test_tap_dead_file() { #: a file that ends before its plan fails for each case t
 		not ok 1 selftests: selftests: life.sh # exit=139
 		# selftests: selftests: silent.sh
 		not ok 2 selftests: selftests: silent.sh # TIMEOUT 45 seconds
-	TAP
+	END
 	status_is 1
 	says '1 passed, 3 failed'
 }
 
 test_tap_cut_off() { #: output that stops in the middle fails what was to come
-	tap <<-'TAP'
+	tap <<-'END'
 		1..4
 		# selftests: selftests: a.sh
 		# 1..1
@@ -201,7 +201,7 @@ test_tap_cut_off() { #: output that stops in the middle fails what was to come
 		ok 1 selftests: selftests: a.sh
 		# selftests: selftests: b.sh
 		# ok 1 b
-	TAP
+	END
 	status_is 1
 	says 'b.sh: ended without a result'
 	says '2 of 4 tests never ran'
@@ -209,13 +209,13 @@ test_tap_cut_off() { #: output that stops in the middle fails what was to come
 }
 
 test_tap_plain() { #: plain TAP counts too, with SKIP and TODO told apart from ok
-	tap <<-'TAP'
+	tap <<-'END'
 		1..4
 		ok 1 - a
 		not ok 2 - b
 		not ok 3 - c # TODO some day
 		ok 4 # SKIP no kvm
-	TAP
+	END
 	status_is 1
 	says '1 passed, 1 failed, 2 skipped'
 }
@@ -446,6 +446,7 @@ test_stage_interrupted() { #: setup: a stage that was killed half-way is made an
 test_stage_lock() { #: setup: two at a time wait for each other
 	stage_script
 	(
+		# shellcheck source=selftests/lab/lib.sh
 		. "$EKHO_LAB/lib.sh"
 		lock_cache shared
 		touch locked
