@@ -98,7 +98,7 @@ fn devices(f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 fn firmware(f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    lifecycle::for_each_attached(|link, port| {
+    lifecycle::for_each_attached(|link, map, port| {
         let ident = port.ident();
         let guard = rcu::read_lock();
         let Some(firmware) = port.firmware.get(&guard) else {
@@ -107,7 +107,7 @@ fn firmware(f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let figures = &firmware.figures;
         write!(
             f,
-            "{ident} firmware={} abi={} link={link} generation={} flows={} ops=",
+            "{ident} firmware={} abi={} link={link} map={map} generation={} flows={} ops=",
             firmware.ops.name(),
             firmware.ops.abi(),
             firmware.generation,

@@ -159,6 +159,16 @@ impl LinkKey {
         // SAFETY: The link isn't freed before `unreg` returns.
         unsafe { (&raw const (*self.0).id).read_volatile() }
     }
+
+    /// The id of the map that holds its table; 0 while it is being attached.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::get`].
+    pub(crate) unsafe fn map_id(self) -> u32 {
+        // SAFETY: The link isn't freed before `unreg` returns; the kernel reads its map under RCU.
+        unsafe { bindings::ekho_helper_link_map_id(self.0) }
+    }
 }
 
 /// A reference to a link.

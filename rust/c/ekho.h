@@ -48,6 +48,7 @@ void ekho_helper_rhashtable_walk_start(struct rhashtable_iter *iter);
 u32 ekho_helper_btf_member_offset(const struct btf_type *type,
 				  const struct btf_member *member);
 
+u32 ekho_helper_link_map_id(const struct bpf_link *link);
 void ekho_helper_dev_hold(struct net_device *dev);
 void ekho_helper_dev_put(struct net_device *dev);
 u32 ekho_helper_dev_netns(const struct net_device *dev);

@@ -60,6 +60,16 @@ u32 ekho_helper_btf_member_offset(const struct btf_type *type,
 	return __btf_member_bit_offset(type, member) / 8;
 }
 
+/* The struct_ops map that a link keeps in use, as user space is told; 0 if none. */
+u32 ekho_helper_link_map_id(const struct bpf_link *link)
+{
+	struct bpf_link_info info = {};
+
+	if (!link->ops->fill_link_info || link->ops->fill_link_info(link, &info))
+		return 0;
+	return info.struct_ops.map_id;
+}
+
 void ekho_helper_dev_hold(struct net_device *dev)
 {
 	dev_hold(dev);

@@ -88,13 +88,14 @@ pub(crate) fn register(module: &'static ThisModule) -> Result {
     DESCRIPTOR.register(module)
 }
 
-/// Calls `f` with each link's id and port. Process context; `f` must not take RTNL.
+/// Calls `f` with each link's id, its map's id, and its port. Process context; `f` must not take RTNL.
 pub(crate) fn for_each_attached<E>(
-    mut f: impl FnMut(u32, &Port) -> Result<(), E>,
+    mut f: impl FnMut(u32, u32, &Port) -> Result<(), E>,
 ) -> Result<(), E> {
     for attached in &**ATTACHED.lock() {
         // SAFETY: `unreg` takes a link off the list before it returns.
-        f(unsafe { attached.link.id() }, &attached.port)?;
+        let (link, map) = unsafe { (attached.link.id(), attached.link.map_id()) };
+        f(link, map, &attached.port)?;
     }
     Ok(())
 }
