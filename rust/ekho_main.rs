@@ -32,6 +32,7 @@ mod ops;
 mod port;
 
 use abstractions::{
+    debugfs::Files,
     flow_offload::IndirectRegistration,
     net_device::Watch,
     rcu,
@@ -56,11 +57,11 @@ module! {
 ///
 /// It can only be removed while no firmware exists: each is a struct_ops map, which holds the
 /// module. So what is left to take down is devices and bindings, in this order.
-#[pin_data(PinnedDrop)]
+#[pin_data]
 struct Ekho {
     #[pin]
-    observe: observe::Observe,
-    indirect: Option<IndirectRegistration<Binding, Binding>>,
+    observe: Files,
+    indirect: Indirect,
     #[pin]
     link: LinkRegistration<device::Ekho>,
     #[pin]
@@ -74,8 +75,8 @@ impl kernel::InPlaceModule for Ekho {
             end: End::new()?,
             watch <- Watch::new(),
             link <- LinkRegistration::new(),
-            indirect: Some(IndirectRegistration::new()?),
-            observe <- observe::Observe::new(),
+            indirect: Indirect(IndirectRegistration::new()?),
+            observe <- observe::files(module),
             _: {
                 lifecycle::register(module).inspect_err(|error| {
                     if *error == ENOEXEC {
@@ -87,9 +88,11 @@ impl kernel::InPlaceModule for Ekho {
     }
 }
 
-#[pinned_drop]
-impl PinnedDrop for Ekho {
-    fn drop(self: Pin<&mut Self>) {
+/// Indirect blocks; the kernel cleans up after them when they are given up.
+struct Indirect(IndirectRegistration<Binding, Binding>);
+
+impl Drop for Indirect {
+    fn drop(&mut self) {
         intake::close();
     }
 }

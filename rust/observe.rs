@@ -9,6 +9,7 @@
 
 use crate::{
     abstractions::{
+        debugfs::Files,
         flow_offload::StatsDelta,
         flow_rule::text::{
             ActionsText,
@@ -25,10 +26,6 @@ use crate::{
 };
 use core::fmt;
 use kernel::{
-    debugfs::{
-        Dir,
-        File, //
-    },
     prelude::*,
     sync::{
         atomic::Relaxed,
@@ -37,31 +34,17 @@ use kernel::{
 };
 
 /// The files, until dropped.
-#[pin_data]
-pub(crate) struct Observe {
-    #[pin]
-    version: File<()>,
-    #[pin]
-    devices: File<()>,
-    #[pin]
-    firmware: File<()>,
-    #[pin]
-    flows: File<()>,
-    dir: Dir,
-}
-
-impl Observe {
-    /// Makes the files. Where debugfs is off, does nothing.
-    pub(crate) fn new() -> impl PinInit<Self, Error> {
-        let dir = Dir::new(c"ekho");
-        try_pin_init!(Self {
-            version <- dir.read_callback_file(c"version", (), &|(), f| version(f)),
-            devices <- dir.read_callback_file(c"devices", (), &|(), f| devices(f)),
-            firmware <- dir.read_callback_file(c"firmware", (), &|(), f| firmware(f)),
-            flows <- dir.read_callback_file(c"flows", (), &|(), f| flows(f)),
-            dir: dir.clone(),
-        } ? Error)
-    }
+pub(crate) fn files(owner: &'static ThisModule) -> impl PinInit<Files, Error> {
+    Files::new(
+        c"ekho",
+        &[
+            (c"version", version),
+            (c"devices", devices),
+            (c"firmware", firmware),
+            (c"flows", flows),
+        ],
+        owner,
+    )
 }
 
 impl fmt::Display for Ident {

@@ -153,10 +153,16 @@ impl<T: Send + Sync> CookieTable<T> {
         Some(unsafe { &(*entry).value })
     }
 
+    /// What `f` makes of some object in the table; none if it is empty. Process context.
+    pub(crate) fn first<R>(&self, f: impl Fn(&T) -> R) -> Option<R> {
+        self.for_each(|value| Err(f(value))).err()
+    }
+
     /// Calls `f` with each object that is in the table throughout; one that comes or goes in the
     /// meantime may be missed, or if the table is resized seen twice. Process context.
     ///
-    /// Stops early when `f` fails, with its result. `f` runs under RCU and must not sleep.
+    /// Stops early when `f` fails, with its result. `f` runs under RCU and must not sleep; between
+    /// some calls of it others get to run.
     pub(crate) fn for_each<E>(&self, mut f: impl FnMut(&T) -> Result<(), E>) -> Result<(), E> {
         let iter = Opaque::<bindings::rhashtable_iter>::uninit();
         // SAFETY: The table is initialised; `enter` initialises `iter`, which doesn't move.
@@ -164,7 +170,11 @@ impl<T: Send + Sync> CookieTable<T> {
         // SAFETY: `iter` was initialised by `enter`. RCU is held from here until `stop`.
         unsafe { bindings::ekho_helper_rhashtable_walk_start(iter.get()) };
         let mut result = Ok(());
-        loop {
+        for n in 1usize.. {
+            if n % 256 == 0 {
+                // SAFETY: Between `start` and `stop`, which this does in turn.
+                unsafe { bindings::ekho_helper_rhashtable_walk_pause(iter.get()) };
+            }
             // SAFETY: Between `start` and `stop`.
             let node = unsafe { bindings::rhashtable_walk_next(iter.get()) };
             if node.is_null() {

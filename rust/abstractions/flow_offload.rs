@@ -9,16 +9,16 @@
 //! ```text
 //!   BIND ──▶ BlockOffload::bind ──▶ BlockCallback::setup (requests) ──▶ UNBIND ──▶ release
 //!                                        ▲
-//!              TcBlock::lock().replay ───┘  the kernel walks its filters again
+//!              TcBlock::reoffload ───────┘  the kernel walks its filters again
 //! ```
 //!
 //! | call | locks held by the kernel |
 //! |---|---|
 //! | bind and unbind of a qdisc's block | RTNL, the block's `cb_lock` for writing |
-//! | the same through an indirect block | and `flow_indr_block_lock` |
+//! | the same through an indirect block | and then `flow_indr_block_lock` |
 //! | flower requests | `cb_lock` for reading; RTNL where a callback of the block needs it |
 //! | flower statistics of nftables | RCU: atomic |
-//! | replay | RTNL, `cb_lock` for writing, taken here |
+//! | reoffload | RTNL; `cb_lock` for writing, taken here |
 
 use crate::{
     abstractions::{
@@ -80,8 +80,12 @@ impl Released<'_> {
     /// always counts one off (`net/sched/cls_api.c`).
     pub(crate) fn uncount_indirect_cleanup(&self, block: TcBlock) {
         // SAFETY: The kernel calls `release` for this block with RTNL and `cb_lock` held, which
-        // guard the count, and it lowers the count right after.
-        unsafe { (*block.0.as_ptr()).lockeddevcnt += 1 };
+        // guard the count, and it lowers the count right after. The count may be off already, by
+        // the doing of others.
+        unsafe {
+            let count = &raw mut (*block.0.as_ptr()).lockeddevcnt;
+            *count = (*count).wrapping_add(1);
+        }
     }
 }
 
@@ -176,8 +180,6 @@ impl<'a> BlockOffload<'a> {
     /// The tc block in question; none if the block is nftables'.
     pub(crate) fn tc_block(&self) -> Option<TcBlock> {
         let block = match &self.indirect {
-            // A request that the kernel replays to a late listener has no `block`, but its data
-            // is the tc block.
             Some(indirect) if !indirect.sch.is_null() => indirect.data.cast(),
             // SAFETY: The blocks of qdiscs are part of a `struct tcf_block`.
             None if !self.bo.sch.is_null() => unsafe {
@@ -194,9 +196,22 @@ impl<'a> BlockOffload<'a> {
         self.indirect.is_some()
     }
 
-    /// Whether the kernel tells of a bind that happened before this module listened.
-    pub(crate) fn is_late(&self) -> bool {
-        self.bo.block.is_null()
+    /// Whether the block has no chains, and so no filters that the kernel will offer. True for
+    /// blocks that aren't tc's.
+    pub(crate) fn is_empty(&self) -> bool {
+        let Some(block) = self.tc_block() else {
+            return true;
+        };
+        // SAFETY: The block is alive for the length of the request; returns a reference, if any.
+        let mut chain = unsafe { bindings::tcf_get_next_chain(block.0.as_ptr(), ptr::null_mut()) };
+        let empty = chain.is_null();
+        // The kernel exports the iterator but not the put: only going on to the end of the list
+        // gives the reference back. Chains are kept by their filters, or by the user.
+        while !chain.is_null() {
+            // SAFETY: The iterator takes back the reference that it gave.
+            chain = unsafe { bindings::tcf_get_next_chain(block.0.as_ptr(), chain) };
+        }
+        empty
     }
 
     /// Where to give the reason of a refusal.
@@ -309,86 +324,50 @@ unsafe impl Send for TcBlock {}
 unsafe impl Sync for TcBlock {}
 
 impl TcBlock {
-    /// Locks out all requests for the block's filters.
+    /// Calls `f` while no request for the block's filters runs. Process context.
     ///
     /// # Safety
     ///
     /// The block must still be bound, which RTNL keeps it, and its `cb_lock` not be held by this
     /// thread.
-    pub(crate) unsafe fn lock<'a>(self, _rtnl: &'a Rtnl) -> LockedTcBlock<'a> {
+    pub(crate) unsafe fn locked<R>(self, _rtnl: &Rtnl, f: impl FnOnce() -> R) -> R {
         // SAFETY: The block is alive, by the requirements of this function.
         unsafe { bindings::down_write(&raw mut (*self.0.as_ptr()).cb_lock) };
-        // INVARIANT: Just locked.
-        LockedTcBlock(self, PhantomData)
+        let result = f();
+        // SAFETY: Locked above.
+        unsafe { bindings::up_write(&raw mut (*self.0.as_ptr()).cb_lock) };
+        result
     }
 
-    /// Whether there are no chains, and so no filters, in the block of a bind request.
-    pub(crate) fn is_empty(self, _request: &BlockOffload<'_>) -> bool {
-        // SAFETY: The block is alive for the length of the request; returns a reference, if any.
-        let chain = unsafe { bindings::tcf_get_next_chain(self.0.as_ptr(), ptr::null_mut()) };
-        let empty = chain.is_null();
-        self.put_chains(chain);
-        empty
-    }
-
-    /// Whether any filter of the block is in some device's hardware.
-    pub(crate) fn in_use(self, _request: &BlockOffload<'_>) -> bool {
-        // SAFETY: The block is alive for the length of the request, and its `cb_lock` held.
-        unsafe { (*self.0.as_ptr()).offloadcnt.counter != 0 }
-    }
-
-    /// Gives back a reference to a chain, by going on to the end of the list: the kernel exports
-    /// the iterator but not the put.
-    fn put_chains(self, mut chain: *mut bindings::tcf_chain) {
-        while !chain.is_null() {
-            // SAFETY: The iterator takes back the reference that it gave.
-            chain = unsafe { bindings::tcf_get_next_chain(self.0.as_ptr(), chain) };
-        }
-    }
-}
-
-/// A block that no request can reach.
-///
-/// # Invariants
-///
-/// RTNL and the block's `cb_lock` (for writing) are held.
-pub(crate) struct LockedTcBlock<'a>(TcBlock, PhantomData<&'a Rtnl>);
-
-impl LockedTcBlock<'_> {
-    /// Makes the kernel offer its filters to `callback` as if the block had just been bound.
+    /// Makes the kernel offer the block's filters to `callback`, or take them back from it, as if
+    /// the block were being bound or unbound: for what is taken back the callback is asked to
+    /// destroy, and the filter no longer counts as in hardware.
     ///
-    /// Fails if a filter that has to be in hardware is refused; what was accepted is destroyed
-    /// again then. Mirrors `tcf_block_playback_offloads()`, which isn't exported.
-    pub(crate) fn replay<T: BlockCallback>(
-        &self,
-        callback: &Arc<T>,
-        ack: &mut OwnExtAck,
-    ) -> Result {
-        self.walk(callback, true, ack.as_raw()).inspect_err(|_| {
-            // Destroying can't fail.
-            let _ = self.walk(callback, false, ptr::null_mut());
-        })
-    }
-
-    /// Makes the kernel take its filters back from `callback` as if the block were unbound: each
-    /// flow is destroyed, and its filter no longer counts as in hardware.
-    pub(crate) fn withdraw<T: BlockCallback>(&self, callback: &Arc<T>) {
-        // Destroying can't fail.
-        let _ = self.walk(callback, false, ptr::null_mut());
-    }
-
-    fn walk<T: BlockCallback>(
-        &self,
+    /// `around` is called for each group of filters, with what offers them; no other request runs
+    /// for as long as it does, but others may run in between. Fails if a filter that has to be in
+    /// hardware is refused; what was accepted before stays so then.
+    ///
+    /// Mirrors `tcf_block_playback_offloads()`, which isn't exported. Other than that, it doesn't
+    /// hold the block's `cb_lock` over the iterators: the last reference to a group that was
+    /// deleted meanwhile may be theirs, and dropping it takes the lock.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Self::locked`]; `callback` must be bound to the block.
+    pub(crate) unsafe fn reoffload<T: BlockCallback>(
+        self,
+        rtnl: &Rtnl,
         callback: &Arc<T>,
         add: bool,
-        ack: *mut bindings::netlink_ext_ack,
+        ack: &mut OwnExtAck,
+        around: impl Fn(&mut dyn FnMut()),
     ) -> Result {
-        let block = self.0 .0.as_ptr();
+        let block = self.0.as_ptr();
         let cb_priv: *mut c_void = Arc::as_ptr(callback).cast_mut().cast();
         let mut result = Ok(());
         let mut chain = ptr::null_mut();
         loop {
-            // SAFETY: The block is alive and locked. The iterator holds a reference to what it
+            // SAFETY: The block is alive, and RTNL held. The iterator holds a reference to what it
             // returns, and drops the one to what it is given; the same for filters below.
             chain = unsafe { bindings::tcf_get_next_chain(block, chain) };
             if chain.is_null() {
@@ -409,22 +388,21 @@ impl LockedTcBlock<'_> {
                 let Some(reoffload) = (unsafe { (*(*tp).ops).reoffload }) else {
                     continue;
                 };
-                // SAFETY: RTNL and `cb_lock` are held, by the type invariants; `setup_cb` fits
-                // `cb_priv`, which the caller keeps alive.
-                let ret = unsafe { reoffload(tp, add, Some(setup_cb::<T>), cb_priv, ack) };
-                if add {
-                    result = kernel::error::to_result(ret);
-                }
+                let ack = ack.as_raw();
+                let mut offer = || {
+                    // SAFETY: RTNL and `cb_lock` are held; `setup_cb` fits `cb_priv`, which the
+                    // caller keeps alive.
+                    let ret = unsafe { reoffload(tp, add, Some(setup_cb::<T>), cb_priv, ack) };
+                    // Taking back can't fail.
+                    if add {
+                        result = kernel::error::to_result(ret);
+                    }
+                };
+                // SAFETY: By the requirements of this function.
+                unsafe { self.locked(rtnl, || around(&mut offer)) };
             }
         }
         result
-    }
-}
-
-impl Drop for LockedTcBlock<'_> {
-    fn drop(&mut self) {
-        // SAFETY: Locked, by the type invariants, and bound for as long as RTNL is held.
-        unsafe { bindings::up_write(&raw mut (*self.0 .0.as_ptr()).cb_lock) };
     }
 }
 
@@ -432,8 +410,9 @@ impl Drop for LockedTcBlock<'_> {
 pub(crate) trait IndirectDriver: 'static {
     /// A block of filters is bound to such a device, or unbound.
     ///
-    /// Process context; under RTNL if the block is a qdisc's, except when a late listener is told
-    /// what exists.
+    /// Process context; under RTNL if the block is a qdisc's. A bind must not be accepted if the
+    /// block has filters ([`BlockOffload::is_empty`]): should one of them be refused, the kernel
+    /// frees the callback without taking it off its list of indirect ones.
     fn setup_block(dev: &NetDevice, block: BlockOffload<'_>) -> Result;
 }
 
@@ -450,7 +429,7 @@ unsafe impl<T: IndirectDriver, B: BlockCallback> Send for IndirectRegistration<T
 unsafe impl<T: IndirectDriver, B: BlockCallback> Sync for IndirectRegistration<T, B> {}
 
 impl<T: IndirectDriver, B: BlockCallback> IndirectRegistration<T, B> {
-    /// Starts to listen; bindings that exist are told first. Process context, without RTNL.
+    /// Starts to listen for blocks that are bound from now on. Process context, without RTNL.
     pub(crate) fn new() -> Result<Self> {
         // SAFETY: `setup` is fit to be called from here on.
         kernel::error::to_result(unsafe {
@@ -475,11 +454,18 @@ impl<T: IndirectDriver, B: BlockCallback> IndirectRegistration<T, B> {
         if dev.is_null() || kind != bindings::tc_setup_type_TC_SETUP_BLOCK {
             return -(bindings::EOPNOTSUPP as c_int);
         }
+        // SAFETY: The request is the callee's for the length of the call.
+        let bo: &mut bindings::flow_block_offload = unsafe { &mut *type_data.cast() };
+        // To a new listener the kernel tells what it believes to be bound already; it forgets to
+        // strike binds that failed (`flow_indr_dev_setup_offload()`), so device and block may be
+        // gone. Nothing but the request itself may be looked at.
+        if bo.block.is_null() {
+            return -(bindings::EOPNOTSUPP as c_int);
+        }
         // SAFETY: The device is registered for the length of the call.
         let net_dev = unsafe { NetDevice::from_raw(dev) };
         let block = BlockOffload {
-            // SAFETY: The request is the callee's for the length of the call.
-            bo: unsafe { &mut *type_data.cast() },
+            bo,
             indirect: Some(Indirect {
                 dev,
                 sch,

@@ -3,10 +3,11 @@
 //! Safe abstractions over the kernel's networking and BPF interfaces.
 //!
 //! Shaped as `rust/kernel` code would be, and free of anything that is EKHO's own, so that each
-//! file could be proposed upstream. They are the only users of [`crate::bindings`], apart from the
-//! module's own C types.
+//! file could be proposed upstream. They are the only users of [`crate::bindings`]; only `ops`
+//! uses the module's own C types besides.
 
 pub(crate) mod cookie_table;
+pub(crate) mod debugfs;
 pub(crate) mod flow_offload;
 pub(crate) mod flow_rule;
 pub(crate) mod net_device;

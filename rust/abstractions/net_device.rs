@@ -73,12 +73,6 @@ impl Rtnl {
     }
 }
 
-/// Whether the current process may configure its network namespace (`CAP_NET_ADMIN`).
-pub(crate) fn current_is_net_admin() -> bool {
-    // SAFETY: The current process has a network namespace for as long as it runs.
-    unsafe { bindings::ekho_helper_current_net_admin() }
-}
-
 /// The name of a device, at some time.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DevName([u8; bindings::IFNAMSIZ as usize]);
@@ -203,6 +197,13 @@ impl NetDevice {
         // SAFETY: The device is alive; its operations are set before it is registered.
         let setup_tc = unsafe { (*(*self.as_raw()).netdev_ops).ndo_setup_tc };
         setup_tc.map_or(SetupTc::None, |f| SetupTc::Driver(f as usize))
+    }
+
+    /// Whether the current process may configure the device (`CAP_NET_ADMIN` over its network
+    /// namespace).
+    pub(crate) fn may_configure(&self, _rtnl: &Rtnl) -> bool {
+        // SAFETY: The device is alive; under RTNL it doesn't move to another namespace.
+        unsafe { bindings::ekho_helper_dev_net_admin(self.as_raw()) }
     }
 
     /// Finds a device by index in the network namespace of the current process.

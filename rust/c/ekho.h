@@ -44,6 +44,7 @@ int ekho_helper_cookie_table_insert(struct rhashtable *table,
 int ekho_helper_cookie_table_remove(struct rhashtable *table,
 				    struct ekho_cookie_node *node);
 void ekho_helper_rhashtable_walk_start(struct rhashtable_iter *iter);
+void ekho_helper_rhashtable_walk_pause(struct rhashtable_iter *iter);
 
 u32 ekho_helper_btf_member_offset(const struct btf_type *type,
 				  const struct btf_member *member);
@@ -53,7 +54,7 @@ void ekho_helper_dev_hold(struct net_device *dev);
 void ekho_helper_dev_put(struct net_device *dev);
 u32 ekho_helper_dev_netns(const struct net_device *dev);
 struct net *ekho_helper_current_net(void);
-bool ekho_helper_current_net_admin(void);
+bool ekho_helper_dev_net_admin(const struct net_device *dev);
 void ekho_helper_dev_hw_addr_random(struct net_device *dev);
 void ekho_helper_dev_lockdep_set_classes(struct net_device *dev);
 void ekho_helper_dev_dstats_tx(struct net_device *dev, unsigned int len);

@@ -54,6 +54,13 @@ void ekho_helper_rhashtable_walk_start(struct rhashtable_iter *iter)
 	rhashtable_walk_start(iter);
 }
 
+void ekho_helper_rhashtable_walk_pause(struct rhashtable_iter *iter)
+{
+	rhashtable_walk_stop(iter);
+	cond_resched();
+	rhashtable_walk_start(iter);
+}
+
 u32 ekho_helper_btf_member_offset(const struct btf_type *type,
 				  const struct btf_member *member)
 {
@@ -96,9 +103,9 @@ struct net *ekho_helper_current_net(void)
 	return current->nsproxy->net_ns;
 }
 
-bool ekho_helper_current_net_admin(void)
+bool ekho_helper_dev_net_admin(const struct net_device *dev)
 {
-	return ns_capable(current->nsproxy->net_ns->user_ns, CAP_NET_ADMIN);
+	return ns_capable(dev_net(dev)->user_ns, CAP_NET_ADMIN);
 }
 
 void ekho_helper_dev_hw_addr_random(struct net_device *dev)

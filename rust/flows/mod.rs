@@ -112,14 +112,15 @@ impl Flow {
     /// Takes note of the totals that a firmware generation reports, and returns what is new. Each
     /// packet is returned once, however many report in parallel. Any context.
     pub(crate) fn advance(&self, generation: u32, totals: Totals) -> StatsDelta {
-        // The first report of another firmware may start from zero again.
+        // The first report of another firmware may start from zero again; a late one of a firmware
+        // that has been replaced says nothing that the new one won't.
         let seen = self.generation.load(Relaxed);
-        let restarted = seen != generation
-            && seen != 0
-            && self.generation.cmpxchg(seen, generation, Relaxed).is_ok();
-        if seen == 0 {
-            self.generation.store(generation, Relaxed);
+        if generation < seen {
+            return StatsDelta::default();
         }
+        let restarted = generation > seen
+            && self.generation.cmpxchg(seen, generation, Relaxed).is_ok()
+            && seen != 0;
         let last = self.last_used_ns.load(Relaxed);
         if totals.last_used_ns > last {
             self.last_used_ns.store(totals.last_used_ns, Relaxed);

@@ -5,7 +5,7 @@
 //! The same code serves the module's own devices (`ndo_setup_tc`) and all others that have no
 //! offload of their own (indirect blocks).
 //!
-//! Locks, outermost first: bpf `update_mutex`, RTNL, `flow_indr_block_lock`, a block's `cb_lock`,
+//! Locks, outermost first: bpf `update_mutex`, RTNL, a block's `cb_lock`, `flow_indr_block_lock`,
 //! the set of ports, a port's own. Statistics take none: they find their flow and the firmware
 //! under RCU.
 
@@ -23,17 +23,14 @@ use crate::{
             ClsRequest,
             FlowerCommand,
             IndirectDriver,
-            Released, //
+            Released,
+            TcBlock, //
         },
         flow_rule::{
             text::Encoder,
             HwStats, //
         },
-        net_device::{
-            NetDevice,
-            RtnlGuard, //
-        },
-        netlink::OwnExtAck,
+        net_device::NetDevice,
         workqueue::OwnedQueue, //
     },
     flows::{
@@ -43,6 +40,7 @@ use crate::{
     port::{
         self,
         Binding,
+        Gate,
         Port, //
     },
 };
@@ -55,12 +53,6 @@ use kernel::{
         },
         rcu,
         Arc, //
-    },
-    workqueue::{
-        impl_has_work,
-        new_work,
-        Work,
-        WorkItem, //
     },
 };
 
@@ -119,15 +111,11 @@ pub(crate) fn setup_block(dev: &NetDevice, mut request: BlockOffload<'_>) -> Res
     }
 }
 
-fn bind(
-    dev: &NetDevice,
-    block: crate::abstractions::flow_offload::TcBlock,
-    mut request: BlockOffload<'_>,
-) -> Result {
+fn bind(dev: &NetDevice, block: TcBlock, mut request: BlockOffload<'_>) -> Result {
     let indirect = request.is_indirect();
-    // The kernel refuses to bind a device without `ndo_setup_tc` to a block with offloaded
-    // filters, but only after asking here, and without an unbind.
-    if indirect && !request.is_late() && block.in_use(&request) {
+    // See `IndirectDriver`. Filters of a shared block that is bound to such a device later than
+    // they were added stay in software there.
+    if indirect && !request.is_empty() {
         return Err(eopnotsupp());
     }
     let port = port::get_or_create(dev, !indirect)?;
@@ -135,31 +123,33 @@ fn bind(
     if request.share::<Binding>(port.key()) {
         return Ok(());
     }
-    let binding = Arc::new(Binding::new(port.clone(), dev, block, indirect), GFP_KERNEL)?;
-    port.add(binding.clone())?;
-    let mut later = false;
-    if port.has_firmware() {
-        // The kernel takes an indirect bind for failed if its replay put a filter into hardware,
-        // so such a block is replayed after the bind.
-        later = indirect && !block.is_empty(&request);
-        binding.set_live(!later);
-    }
-    request
-        .bind(port.key(), binding.clone())
-        .inspect_err(|_| port.remove(&binding))?;
-    if later {
-        Resync::schedule(port)?;
-    }
-    Ok(())
+    add_binding(&port, dev, block, &mut request, indirect).inspect_err(|_| port::prune(&port))
 }
 
-fn unbind(
+fn add_binding(
+    port: &Arc<Port>,
     dev: &NetDevice,
-    block: crate::abstractions::flow_offload::TcBlock,
-    mut request: BlockOffload<'_>,
+    block: TcBlock,
+    request: &mut BlockOffload<'_>,
+    indirect: bool,
 ) -> Result {
-    let port = port::get(dev).ok_or(ENOENT)?;
-    let last = request.unbind::<Binding>(port.key())?;
+    let binding = Arc::new(Binding::new(port.clone(), dev, block, indirect), GFP_KERNEL)?;
+    if port.has_firmware() {
+        binding.open();
+    }
+    port.add(binding.clone())?;
+    request
+        .bind(port.key(), binding.clone())
+        .inspect_err(|_| port.remove(&binding))
+}
+
+fn unbind(dev: &NetDevice, block: TcBlock, mut request: BlockOffload<'_>) -> Result {
+    // A bind that the kernel took for "can't offload" has left no callback; it wants to hear the
+    // same again, or else counts the block's devices wrong.
+    let port = port::get(dev).ok_or_else(eopnotsupp)?;
+    let last = request
+        .unbind::<Binding>(port.key())
+        .map_err(|_| eopnotsupp())?;
     if last {
         port.for_binding(block, Binding::set_unbound);
     }
@@ -206,12 +196,23 @@ fn replace(binding: &Binding, flower: &mut ClsFlower<'_>) -> Result {
         ));
         return Err(eopnotsupp());
     }
-    if !binding.is_live() {
-        flower.extack().set(fmt!(
-            "{}: no firmware attached; use ekho-fw load",
-            dev.name()
-        ));
-        return Err(eopnotsupp());
+    match binding.gate() {
+        Gate::Open => {}
+        Gate::Attaching if !flower.skip_sw() => {}
+        Gate::Attaching => {
+            flower.extack().set(fmt!(
+                "{}: firmware is just being attached; try again",
+                dev.name()
+            ));
+            return Err(EBUSY);
+        }
+        Gate::Closed => {
+            flower.extack().set(fmt!(
+                "{}: no firmware attached; use ekho-fw load",
+                dev.name()
+            ));
+            return Err(eopnotsupp());
+        }
     }
     let cookie = flower.cookie();
     let position = Position {
@@ -267,8 +268,8 @@ fn replace(binding: &Binding, flower: &mut ClsFlower<'_>) -> Result {
 
 /// A filter is gone. Process context.
 ///
-/// Filters that were never accepted are asked for too, some of them twice; the kernel counts a
-/// filter out of hardware only if this succeeds.
+/// Filters that were never accepted are asked for too, some of them twice. When a block is withdrawn
+/// from the firmware the kernel counts a filter out of hardware only if this succeeds.
 fn destroy(binding: &Binding, flower: &ClsFlower<'_>) -> Result {
     let port = &*binding.port;
     let guard = rcu::read_lock();
@@ -283,6 +284,18 @@ fn destroy(binding: &Binding, flower: &ClsFlower<'_>) -> Result {
         );
     }
     Ok(())
+}
+
+/// Tells the firmware of a port that is about to lose it of the flows that are left: those of
+/// filters which are on their way out, and out of sight of a withdrawal. Process context.
+pub(crate) fn destroy_rest(port: &Port, dev: &NetDevice) {
+    while let Some(cookie) = port.flows.first(|flow| flow.cookie) {
+        let guard = rcu::read_lock();
+        let flow = port.flows.remove(cookie as usize, &guard);
+        if let (Some(flow), Some(firmware)) = (flow, port.firmware.get(&guard)) {
+            firmware.destroy(dev, flow.cookie, &flow.position, &flow.reported(), &guard);
+        }
+    }
 }
 
 /// What has a filter counted? Any context, no lock.
@@ -300,54 +313,4 @@ fn stats(binding: &Binding, flower: &mut ClsFlower<'_>) -> Result {
         flower.update_stats(flow.advance(firmware.generation, totals));
     }
     Ok(())
-}
-
-/// Replays blocks that were bound while their replay had to wait.
-#[pin_data]
-struct Resync {
-    port: Arc<Port>,
-    #[pin]
-    work: Work<Resync>,
-}
-
-impl_has_work! {
-    impl HasWork<Self> for Resync { self.work }
-}
-
-impl Resync {
-    fn schedule(port: Arc<Port>) -> Result {
-        let work = Arc::pin_init(
-            pin_init!(Self {
-                port,
-                work <- new_work!("ekho::Resync"),
-            }),
-            GFP_KERNEL,
-        )?;
-        if let Some(queue) = queue() {
-            // Can't fail: the item is new.
-            let _ = queue.enqueue(work);
-        }
-        Ok(())
-    }
-}
-
-impl WorkItem for Resync {
-    type Pointer = Arc<Self>;
-
-    fn run(this: Arc<Self>) {
-        let rtnl = RtnlGuard::lock();
-        if !this.port.has_firmware() {
-            return;
-        }
-        let Ok(bindings) = this.port.bindings() else {
-            return;
-        };
-        for binding in bindings.iter().filter(|binding| !binding.is_live()) {
-            let block = binding.lock(&rtnl);
-            binding.set_live(true);
-            // Filters of such blocks can't insist on hardware; those that are refused stay in
-            // software.
-            let _ = block.replay(binding, &mut OwnExtAck::new());
-        }
-    }
 }

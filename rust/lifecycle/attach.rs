@@ -6,7 +6,6 @@ use crate::{
     abstractions::{
         flow_offload::eopnotsupp,
         net_device::{
-            current_is_net_admin,
             NetDevice,
             Rtnl,
             RtnlGuard, //
@@ -124,21 +123,22 @@ impl StructOps for FlowOffloadOps {
     }
 
     fn reg(table: TableRef<Table>, link: &Link) -> Result {
-        // BPF asks for CAP_BPF and CAP_PERFMON; this configures a device as well.
-        if !current_is_net_admin() {
-            return Err(EPERM);
-        }
         let ops = Ops::new(table);
         let orphan = Orphan::new()?;
         let rtnl = RtnlGuard::lock();
         let dev = NetDevice::by_ifindex(ops.ifindex(), &rtnl)
             .filter(|dev| dev.is_registered(&rtnl))
             .ok_or(ENODEV)?;
+        // BPF asks for CAP_BPF and CAP_PERFMON; this configures a device as well.
+        if !dev.may_configure(&rtnl) {
+            return Err(EPERM);
+        }
         let own = match device::owner(&dev) {
             Owner::Ekho => true,
             Owner::Indirect => false,
             Owner::Other => return Err(eopnotsupp()),
         };
+        let firmware = Arc::new(Firmware::new(ops, 1), GFP_KERNEL)?;
         let port = port::get_or_create(&dev, own)?;
         if port.has_firmware() {
             return Err(EBUSY);
@@ -149,7 +149,6 @@ impl StructOps for FlowOffloadOps {
             dev: dev.clone(),
             orphan: Some(orphan),
         };
-        let firmware = Arc::new(Firmware::new(ops, 1), GFP_KERNEL)?;
         firmware.attach(&dev).inspect_err(|_| port::prune(&port))?;
         drop(port.firmware.replace(Some(firmware)));
         let result = go_live(&port, &dev, &rtnl).and_then(|()| {
@@ -170,17 +169,17 @@ impl StructOps for FlowOffloadOps {
     }
 
     fn update(table: TableRef<Table>, link: &Link) -> Result {
-        if !current_is_net_admin() {
-            return Err(EPERM);
-        }
         let ops = Ops::new(table);
-        let _rtnl = RtnlGuard::lock();
+        let rtnl = RtnlGuard::lock();
         let (port, dev) = ATTACHED
             .lock()
             .iter()
             .find(|a| a.link == link.key())
             .map(|a| (a.port.clone(), a.dev.clone()))
             .ok_or(ENODEV)?;
+        if !dev.may_configure(&rtnl) {
+            return Err(EPERM);
+        }
         if ops.ifindex() != 0 && ops.ifindex() != dev.ifindex() {
             return Err(EINVAL);
         }
@@ -203,12 +202,10 @@ impl StructOps for FlowOffloadOps {
 /// Fails if it refuses one that must be in hardware; those accepted before are destroyed again
 /// by [`retire`].
 fn go_live(port: &Arc<Port>, dev: &NetDevice, rtnl: &Rtnl) -> Result {
-    for binding in &*port.bindings()? {
-        let block = binding.lock(rtnl);
-        binding.set_live(true);
+    // RTNL keeps the list as it is.
+    for binding in (0..).map_while(|n| port.nth_binding(n)) {
         let mut ack = OwnExtAck::new();
-        block.replay(binding, &mut ack).inspect_err(|error| {
-            binding.set_live(false);
+        binding.replay(&mut ack, rtnl).inspect_err(|error| {
             pr_err!(
                 "{}: firmware not attached: it refused a skip_sw filter that is there (errno {}): {}\n",
                 dev.name(),
@@ -222,12 +219,10 @@ fn go_live(port: &Arc<Port>, dev: &NetDevice, rtnl: &Rtnl) -> Result {
 
 /// Takes the firmware off a port: its filters go back to software first.
 fn retire(port: &Arc<Port>, dev: &NetDevice, rtnl: &Rtnl) {
-    // One at a time, and from the front, so that no memory is needed.
-    while let Some(binding) = port.live_binding() {
-        let block = binding.lock(rtnl);
-        binding.set_live(false);
-        block.withdraw(&binding);
+    for binding in (0..).map_while(|n| port.nth_binding(n)) {
+        binding.withdraw(rtnl);
     }
+    intake::destroy_rest(port, dev);
     if let Some(firmware) = port.firmware.replace(None) {
         firmware.detach(dev);
     }

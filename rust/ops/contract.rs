@@ -2,8 +2,8 @@
 
 //! The firmware contract from Rust: the table of `c/abi.h`, and calls through it.
 //!
-//! The only place of the driver with `unsafe` calls: each goes through a function pointer that the
-//! kernel filled in with a BPF trampoline.
+//! The calls are `unsafe`: each goes through a function pointer that the kernel filled in with a BPF
+//! trampoline.
 
 use crate::{
     abstractions::{
@@ -39,6 +39,9 @@ pub(crate) const ABI: u32 = bindings::bpf_flow_offload_abi_BPF_FLOW_OFFLOAD_ABI;
 /// The largest errno that means something to user space (`EHWPOISON`).
 const ERRNO_LAST: c_int = 133;
 
+/// `EAGAIN`, which makes tc start all over, without end if the answer stays the same.
+const ERRNO_AGAIN: c_int = 11;
+
 /// An op's result that the contract doesn't allow.
 #[derive(Clone, Copy)]
 pub(crate) struct Violation(pub(crate) c_int);
@@ -52,7 +55,9 @@ fn check(ret: c_int) -> OpResult {
     match ret {
         0 => Ok(Ok(())),
         ENOTSUPP_ => Ok(Err(crate::abstractions::flow_offload::eopnotsupp())),
-        _ if (-ERRNO_LAST..0).contains(&ret) => Ok(Err(Error::from_errno(ret))),
+        _ if (-ERRNO_LAST..0).contains(&ret) && ret != -ERRNO_AGAIN => {
+            Ok(Err(Error::from_errno(ret)))
+        }
         _ => Err(Violation(ret)),
     }
 }
@@ -123,16 +128,13 @@ pub(crate) fn init_member(table: &mut Table, user: &Table, offset: usize) -> Res
     Ok(true)
 }
 
-/// Checks that the table is complete; see [`StructOps::validate`].
+/// Checks that the table is complete; see `StructOps::validate`. Its data was checked by
+/// [`init_member`], which the kernel calls for each member.
 pub(crate) fn validate(table: &Table) -> Result {
-    // A table without a version never had one written: zero members are skipped by user space.
-    if table.abi_version == 0 {
-        return Err(Error::from_errno(-(bindings::EPROTONOSUPPORT as c_int)));
-    }
     if table.replace.is_none() || table.destroy.is_none() || table.stats.is_none() {
         return Err(EINVAL);
     }
-    Name::new(table.name).map(|_| ())
+    Ok(())
 }
 
 /// A device as firmware sees it.

@@ -16,21 +16,19 @@
 //! | `Port::ident` | `ident` | `ident` |
 //! | `Port::bindings` | the locks of bind and unbind, `bindings` | `bindings` |
 //! | `Port::firmware` | RTNL | RTNL or RCU |
-//! | `Binding::live` | the block's `cb_lock` for writing | `cb_lock` |
+//! | `Binding::gate` | RTNL, the block's `cb_lock` for writing | `cb_lock` |
 
 #![deny(unsafe_code)]
 
 use crate::{
     abstractions::{
-        flow_offload::{
-            LockedTcBlock,
-            TcBlock, //
-        },
+        flow_offload::TcBlock,
         net_device::{
             DevName,
             NetDevice,
             Rtnl, //
         },
+        netlink::OwnExtAck,
         rcu::RcuSlot, //
     },
     flows::FlowTable,
@@ -133,20 +131,9 @@ impl Port {
             .retain(|other| !core::ptr::eq(&**other, binding));
     }
 
-    /// The bindings at the moment.
-    pub(crate) fn bindings(&self) -> Result<KVec<Arc<Binding>>> {
-        let bindings = self.bindings.lock();
-        let mut copy = KVec::with_capacity(bindings.len(), GFP_KERNEL)?;
-        for binding in &**bindings {
-            copy.push(binding.clone(), GFP_KERNEL)?;
-        }
-        Ok(copy)
-    }
-
-    /// The first binding that lets requests through.
-    pub(crate) fn live_binding(&self) -> Option<Arc<Binding>> {
-        let bindings = self.bindings.lock();
-        bindings.iter().find(|binding| binding.is_live()).cloned()
+    /// The binding at a place in the list of bindings.
+    pub(crate) fn nth_binding(&self, n: usize) -> Option<Arc<Binding>> {
+        self.bindings.lock().get(n).cloned()
     }
 
     /// Calls `f` with the binding of a block, if there is one.
@@ -168,6 +155,19 @@ impl Port {
     }
 }
 
+/// Which requests for new flows go to the firmware.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Gate {
+    /// None.
+    Closed,
+    /// Those for filters that may stay in software. The filters that are there are being offered;
+    /// one that must be in hardware, and was accepted already, would fail that.
+    Attaching,
+    /// All.
+    Open,
+}
+
 /// A block of filters on a port.
 ///
 /// A block that is bound to both directions of a device has one binding.
@@ -176,8 +176,8 @@ pub(crate) struct Binding {
     pub(crate) dev: ARef<NetDevice>,
     pub(crate) block: TcBlock,
     pub(crate) indirect: bool,
-    /// Whether requests go to the firmware.
-    live: Atomic<bool>,
+    /// A [`Gate`].
+    gate: Atomic<u32>,
     /// Whether the kernel asked this module before it let go.
     unbound: Atomic<bool>,
 }
@@ -190,28 +190,68 @@ impl Binding {
             dev: dev.into(),
             block,
             indirect,
-            live: Atomic::new(false),
+            gate: Atomic::new(Gate::Closed as u32),
             unbound: Atomic::new(false),
         }
     }
 
-    /// Locks out all requests of its block. Process context.
+    /// Changes which requests go to the firmware, at a time when none runs. Process context.
     #[expect(unsafe_code)]
-    pub(crate) fn lock<'a>(&self, rtnl: &'a Rtnl) -> LockedTcBlock<'a> {
+    fn set_gate(&self, gate: Gate, rtnl: &Rtnl) {
         // SAFETY: A port's bindings are of blocks that are bound; the kernel unbinds tc blocks
         // under RTNL, and forgets the binding then. Requests, which run with the block's lock
         // held, don't get here.
-        unsafe { self.block.lock(rtnl) }
+        unsafe {
+            self.block
+                .locked(rtnl, || self.gate.store(gate as u32, Relaxed))
+        };
     }
 
-    /// Whether requests go to the firmware.
-    pub(crate) fn is_live(&self) -> bool {
-        self.live.load(Relaxed)
+    /// Opens the gate of a binding that the kernel doesn't know yet.
+    pub(crate) fn open(&self) {
+        self.gate.store(Gate::Open as u32, Relaxed);
     }
 
-    /// Lets requests through, or stops them. The block is locked.
-    pub(crate) fn set_live(&self, live: bool) {
-        self.live.store(live, Relaxed);
+    /// Offers the firmware the filters that are there. Process context.
+    ///
+    /// Fails if it refuses one that must be in hardware; the gate is closed then, and what was
+    /// accepted is left to [`Self::withdraw`].
+    #[expect(unsafe_code)]
+    pub(crate) fn replay(self: &Arc<Self>, ack: &mut OwnExtAck, rtnl: &Rtnl) -> Result {
+        self.set_gate(Gate::Attaching, rtnl);
+        // SAFETY: As for `set_gate`.
+        let result = unsafe {
+            self.block.reoffload(rtnl, self, true, ack, |offer| {
+                self.gate.store(Gate::Open as u32, Relaxed);
+                offer();
+                self.gate.store(Gate::Attaching as u32, Relaxed);
+            })
+        };
+        let gate = result.map_or(Gate::Closed, |()| Gate::Open);
+        self.set_gate(gate, rtnl);
+        result
+    }
+
+    /// Takes all filters back from the firmware, which sees no more requests but to destroy.
+    /// Process context.
+    #[expect(unsafe_code)]
+    pub(crate) fn withdraw(self: &Arc<Self>, rtnl: &Rtnl) {
+        self.set_gate(Gate::Closed, rtnl);
+        let mut ack = OwnExtAck::new();
+        // SAFETY: As for `set_gate`. Taking back can't fail.
+        let _ = unsafe {
+            self.block
+                .reoffload(rtnl, self, false, &mut ack, |take_back| take_back())
+        };
+    }
+
+    /// Which requests go to the firmware.
+    pub(crate) fn gate(&self) -> Gate {
+        match self.gate.load(Relaxed) {
+            gate if gate == Gate::Open as u32 => Gate::Open,
+            gate if gate == Gate::Attaching as u32 => Gate::Attaching,
+            _ => Gate::Closed,
+        }
     }
 
     /// The kernel asked to unbind.

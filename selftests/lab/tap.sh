@@ -43,16 +43,17 @@ end() {
 	text="$p passed"
 	((f == 0)) || text+=", $red$f failed$plain"
 	((s == 0)) || text+=", $s skipped"
-	label=$(printf '  test     %-46s ' "$part")
-	say "$label$text, $(duration $((SECONDS - part_begin)))"
-	part=''
+	label="  test     $part "
+	say "$label$dim$(printf '%*s' $((${#label} < 58 ? 58 - ${#label} : 2)) '' | tr ' ' .)$plain $text, $(duration $((SECONDS - part_begin)))"
 }
 
-# tap_read: reads standard input, counts, shows.
+# tap_read [NAME]: reads standard input, counts, shows a line for each file; for
+# plain TAP one for each result, or with NAME one for all of them.
 tap_read() {
+	local group=${1:-}
 	local line body inner directive number rest not file=''
 	local outer_plan=0 outer_seen=0 plan=0 seen=0 notes=() fails
-	part=''
+	[[ -z $group ]] || begin "$group"
 	while IFS= read -r line; do
 		line=${line%$'\r'}
 		[[ -z ${tap_log:-} ]] || printf '%s\n' "$line" >>"$tap_log"
@@ -92,9 +93,9 @@ tap_read() {
 				end
 				file=''
 			else
-				begin "$rest"
+				[[ -n $group ]] || begin "$rest"
 				tap_result "$not" "$directive" "$rest" "${notes[@]}"
-				end
+				[[ -n $group ]] || end
 			fi
 			notes=()
 		else
@@ -111,6 +112,7 @@ tap_read() {
 	if ((outer_plan > outer_seen)); then
 		count failed "$((outer_plan - outer_seen)) of $outer_plan tests never ran" $((outer_plan - outer_seen))
 	fi
+	[[ -z $group ]] || end
 }
 
 tap_result() {

@@ -445,13 +445,7 @@ test_stage_interrupted() { #: setup: a stage that was killed half-way is made an
 
 test_stage_lock() { #: setup: two at a time wait for each other
 	stage_script
-	(
-		# shellcheck source=selftests/lab/lib.sh
-		. "$EKHO_LAB/lib.sh"
-		lock_cache shared
-		touch locked
-		sleep 2
-	) &
+	bash -c '. "$1/lib.sh" && lock_cache shared && touch locked && sleep 2' sh "$EKHO_LAB" &
 	until [[ -e locked ]]; do sleep 0.1; done
 	run bash stage-script one
 	wait
@@ -492,41 +486,57 @@ test_enter_outside_clone() { #: enter: called from elsewhere it starts in the cl
 	[[ $output == "$EKHO_SRC" ]] || fails "expected $EKHO_SRC"
 }
 
-# interrupt SIGNAL CMD...: start, let it settle, signal the whole group as a
-# terminal does (or with KILL only the leader), and see that nothing of it is left.
+# left PATTERN: command lines that contain it.
+left() {
+	local file words
+	for file in /proc/[0-9]*/cmdline; do
+		mapfile -d '' words <"$file" || continue
+		[[ ${words[*]} != *"$1"* ]] || echo "${words[*]}"
+	done 2>/dev/null
+}
+
+# interrupt SIGNAL MARK CMD...: start it, wait for it to say "started", signal the
+# whole group as a terminal does (or with KILL only the leader), and see that no
+# process with MARK on its command line and no mount is left.
 interrupt() {
-	local signal=$1 mark=ekho-test-$RANDOM mounts
-	shift
+	local signal=$1 mark=$2 mounts i
+	shift 2
 	mounts=$(grep -c . /proc/self/mounts)
 	set -m
-	"$@" "$mark" >out 2>&1 </dev/null &
+	"$@" >out 2>&1 </dev/null &
 	local job=$!
 	set +m
-	for ((i = 0; i < 200; i++)); do
-		! pgrep -f "sleep 1000.*$mark|mark=$mark" >/dev/null || break
+	for ((i = 0; i < 600; i++)); do
+		! grep -q started out || break
 		sleep 0.1
 	done
-	sleep 1
+	output=$(cat out)
+	says started
+	[[ -n $(left "$mark") ]] || fails "no process has $mark on its command line"
 	if [[ $signal == KILL ]]; then kill -KILL "$job"; else kill "-$signal" -- "-$job"; fi
 	wait "$job" 2>/dev/null
 	status=$? output=$(cat out)
 	sleep 0.5
-	! pgrep -f "$mark" >/dev/null || fails "processes are left after SIG$signal: $(pgrep -af "$mark")"
+	[[ -z $(left "$mark") ]] || fails "left after SIG$signal: $(left "$mark")"
 	[[ $(grep -c . /proc/self/mounts) -eq $mounts ]] || fails "mounts are left after SIG$signal"
 	[[ $status -ne 0 ]] || fails 'status 0'
 }
 
 test_enter_interrupted() { #: enter: after Ctrl-C or a kill no process and no mount is left
 	# The command ignores the signal, as a shell waiting for a child seems to.
-	interrupt INT "$EKHO_LAB/enter" sh -c 'trap "" INT TERM; sleep 1000; :'
-	interrupt TERM "$EKHO_LAB/enter" sh -c 'trap "" INT TERM; sleep 1000; :'
-	interrupt KILL "$EKHO_LAB/enter" sh -c 'trap "" INT TERM; sleep 1000; :'
+	local signal
+	for signal in INT TERM KILL; do
+		interrupt $signal "mark-$$" "$EKHO_LAB/enter" \
+			sh -c 'trap "" INT TERM; echo started; sleep 1000; :' "mark-$$"
+	done
 }
 
 # ----------------------------------------------------------------------- vm ----
 
 test_vm_interrupted() { #: vm: after Ctrl-C no emulator is left
-	interrupt INT "$EKHO_LAB/vm" --log "$EKHO_SRC/build/log/test-vm.log" 'sleep 1000 #'
+	# An odd size of memory tells this emulator from others.
+	export EKHO_MEMORY=1027M
+	interrupt INT '-m 1027M' "$EKHO_LAB/vm" --log "$EKHO_SRC/build/log/test-vm.log" 'echo started; sleep 1000'
 }
 
 test_vm_command() { #: vm: status, output, input, directory and tools are the command's

@@ -298,7 +298,11 @@ fn action_arg(action: &bindings::flow_action_entry) -> u32 {
             | bindings::flow_action_id_FLOW_ACTION_MIRRED
             | bindings::flow_action_id_FLOW_ACTION_REDIRECT_INGRESS
             | bindings::flow_action_id_FLOW_ACTION_MIRRED_INGRESS => {
-                arg.dev.as_ref().map_or(0, |dev| dev.ifindex as u32)
+                if arg.dev.is_null() {
+                    0
+                } else {
+                    (&raw const (*arg.dev).ifindex).read_volatile() as u32
+                }
             }
             bindings::flow_action_id_FLOW_ACTION_VLAN_PUSH
             | bindings::flow_action_id_FLOW_ACTION_VLAN_MANGLE => arg.vlan.vid.into(),
