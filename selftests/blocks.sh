@@ -1,0 +1,170 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Blocks of filters that several ports share.
+#
+#	 +----------+   +----------+	 +------+   +------+
+#	 | ek0      |   | ek1      |	 | v0   |---| v1   |
+#	 | firmware |   | firmware |	 +---+--+   +---+--+
+#	 +----+-----+   +----+-----+	     |          |
+#	      +-- block 22 --+		     +-block 33-+
+
+# shellcheck source=selftests/libtest.sh disable=SC2119
+. "${BASH_SOURCE[0]%/*}/libtest.sh"
+
+# in_block N FLAGS...: adds filter 10 to the block.
+in_block() {
+	tc filter add block "$1" protocol ip prio 10 handle 1 flower "${@:2}" dst_ip 10.0.0.10 action drop
+}
+
+test_a_block_of_two_ports_is_in_the_hardware_of_both() {
+	ip link add ek0 up type ekho
+	ip link add ek1 up type ekho
+	tc qdisc add dev ek0 ingress_block 22 clsact
+	tc qdisc add dev ek1 ingress_block 22 clsact
+	load stats ek0
+	load stats ek1
+	in_block 22 skip_sw
+	expect_in_hw 'block 22' 2
+	expect 'cookies' "$(cookie ek0 10)" "$(cookie ek1 10)"
+	# Both count; tc shows the sum.
+	fw stats set --dev ek0 --cookie "$(cookie ek0 10)" --packets 10 --bytes 1000 >/dev/null
+	fw stats set --dev ek1 --cookie "$(cookie ek1 10)" --packets 5 --bytes 500 >/dev/null
+	expect_filters 'block 22' '10/1 in_hw=2 hw=15/1500 all=15/1500 *'
+	expect_filters 'block 22' '10/1 in_hw=2 hw=15/1500 all=15/1500 *'
+	expect 'share of ek1' 5 "$(get flows ek1 packets)"
+	# One leaves, the other stays.
+	unload ek1
+	expect_in_hw 'block 22' 1
+	load stats ek1
+	expect_in_hw 'block 22' 2
+	tc qdisc del dev ek1 clsact
+	expect_in_hw 'block 22' 1
+	expect_figures ek1 flows=0 destroy=1
+}
+
+test_a_port_without_firmware_cannot_join_a_block_with_skip_sw_filters() {
+	ip link add ek0 up type ekho
+	ip link add ek1 up type ekho
+	tc qdisc add dev ek0 ingress_block 22 clsact
+	load stats ek0
+	in_block 22 skip_sw
+	refused 2 tc qdisc add dev ek1 ingress_block 22 clsact
+	expect_in_hw 'block 22' 1
+	expect_figures ek0 flows=1 replace=1 destroy=0
+	expect 'bindings of ek1' 0 "$(get devices ek1 bindings)"
+	load stats ek1
+	tc qdisc add dev ek1 ingress_block 22 clsact
+	expect_in_hw 'block 22' 2
+}
+
+test_a_port_that_joins_gets_the_filters_that_are_there() {
+	ip link add ek0 up type ekho
+	ip link add ek1 up type ekho
+	tc qdisc add dev ek0 ingress_block 22 clsact
+	load stats ek0
+	load stats ek1
+	in_block 22
+	tc qdisc add dev ek1 ingress_block 22 clsact
+	expect_in_hw 'block 22' 2
+	tc qdisc del dev ek0 clsact
+	expect_in_hw 'block 22' 1
+	expect_figures ek0 flows=0 destroy=1
+	expect_figures ek1 flows=1
+}
+
+test_a_block_of_ingress_and_egress_is_one_flow_a_port() {
+	ip link add ek0 up type ekho
+	ip link add ek1 up type ekho
+	tc qdisc add dev ek0 ingress_block 22 clsact
+	tc qdisc add dev ek1 egress_block 22 clsact
+	load stats ek0
+	load stats ek1
+	in_block 22 skip_sw
+	expect_in_hw 'block 22' 2
+	expect_figures ek0 flows=1 replace=1
+	expect_figures ek1 flows=1 replace=1
+	fw stats set --dev ek1 --block 22 --prio 10 --handle 1 --packets 4 --bytes 400 >/dev/null
+	expect_filters 'block 22' '10/1 in_hw=2 hw=4/400 all=4/400 *'
+}
+
+test_a_block_for_both_directions_of_a_port_leaves_no_trace_where_the_kernel_refuses_it() {
+	ip link add ek0 up type ekho
+	load stats ek0
+	# Kernels since 6.8 refuse it; those before have one flow for both.
+	if tc qdisc add dev ek0 ingress_block 22 egress_block 22 clsact; then
+		in_block 22 skip_sw
+		expect_figures ek0 flows=1 replace=1
+		tc qdisc del dev ek0 clsact
+	fi
+	expect 'flows' 0 "$(n_flows)"
+	expect 'bindings' 0 "$(get devices ek0 bindings)"
+	tc qdisc add dev ek0 clsact
+	drop ek0 10 skip_sw
+	expect_in_hw 'dev ek0 ingress' 1
+}
+
+test_a_block_of_two_devices_of_others() {
+	ip link add v0 up type veth peer name v1
+	ip link set v1 up
+	tc qdisc add dev v0 ingress_block 33 clsact
+	tc qdisc add dev v1 ingress_block 33 clsact
+	load stats v0
+	load stats v1
+	in_block 33
+	expect_in_hw 'block 33' 2
+	unload v0
+	expect_in_hw 'block 33' 1
+	unload v1
+	expect_in_hw 'block 33' 0
+}
+
+test_a_device_of_others_joins_a_block_with_filters_in_software() {
+	ip link add v0 up type veth peer name v1
+	ip link set v1 up
+	tc qdisc add dev v0 ingress_block 33 clsact
+	in_block 33
+	expect_in_hw 'block 33' 0
+	load stats v1
+	tc qdisc add dev v1 ingress_block 33 clsact
+	in_hw() { [[ $(filters 'block 33') == '10/1 in_hw=1 '* ]]; }
+	eventually in_hw
+	expect_figures v1 flows=1
+	expect 'flows of v0' 0 "$(n_flows dev=v0)"
+}
+
+test_a_device_of_others_cannot_join_a_block_with_filters_in_hardware() {
+	# A limit of the kernel's, which must leave no trace.
+	ip link add v0 up type veth peer name v1
+	ip link set v1 up
+	tc qdisc add dev v0 ingress_block 33 clsact
+	load stats v0
+	load stats v1
+	in_block 33
+	expect_in_hw 'block 33' 1
+	refused 2 tc qdisc add dev v1 ingress_block 33 clsact
+	expect_in_hw 'block 33' 1
+	expect 'bindings of v1' 0 "$(get devices v1 bindings)"
+	tc filter del block 33 protocol ip prio 10
+	tc qdisc add dev v1 ingress_block 33 clsact
+	in_block 33
+	expect_in_hw 'block 33' 2
+}
+
+test_a_block_of_an_ekho_device_and_one_of_others() {
+	ip link add ek0 up type ekho
+	ip link add v0 up type veth peer name v1
+	tc qdisc add dev ek0 ingress_block 22 clsact
+	tc qdisc add dev v0 ingress_block 22 clsact
+	load stats ek0
+	load stats v0
+	in_block 22
+	expect_in_hw 'block 22' 2
+	unload v0
+	expect_in_hw 'block 22' 1
+	ip link del v0
+	expect_in_hw 'block 22' 1
+	expect_figures ek0 flows=1 destroy=0
+}
+
+main "$@"

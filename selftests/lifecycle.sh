@@ -1,0 +1,192 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Devices, namespaces, links and the module go, in any order.
+#
+#	 ekho-selftest-N (a namespace)
+#	 +----------+
+#	 | ek0      |
+#	 | firmware |
+#	 +----------+
+
+# shellcheck source=selftests/libtest.sh disable=SC2119
+. "${BASH_SOURCE[0]%/*}/libtest.sh"
+
+gone() { [[ -z $(records devices)$(records firmware)$(records flows) ]]; }
+
+# link_map PIN: the map of a pinned link, 0 once it is detached. bpftool shows it,
+# and fails after that, as it doesn't know the type.
+link_map() {
+	{ bpftool -j link show pinned "$1" || :; } | jq -r .map_id
+}
+
+# without_module: the module is gone until the case ends.
+without_module() {
+	local refs
+	read -r refs </sys/module/ekho/refcnt
+	[[ $refs == 0 && ! -s $debugfs/devices ]] || skip 'the module is in use'
+	defer eval '[[ -d /sys/module/ekho ]] || insmod "$EKHO_MODULE"'
+	rmmod ekho
+}
+
+test_a_deleted_device_detaches_its_firmware() {
+	port ek0
+	load stats ek0
+	drop ek0 10 skip_sw
+	trace_on
+	ip link del ek0
+	expect 'records' '' "$(records firmware)$(records flows)$(records devices)"
+	expect_trace 'destroy * result=0 *' 'detach dev=ek0 *'
+	detached() { [[ $(link_map "$pins/ek0/link") == 0 ]]; }
+	eventually detached
+	expect 'list' '[]' "$(fw -j --netns /proc/self/ns/net list)"
+	# What it left on bpffs is no obstacle.
+	port ek0
+	load stats ek0
+	drop ek0 10 skip_sw
+	expect_in_hw 'dev ek0 ingress' 1
+}
+
+test_the_owner_of_a_link_is_told_that_the_device_went() {
+	port ek0
+	local out=$EKHO_TMP/raw.$$
+	sleep 60 | "$here/bpf/build/raw" "$(object stats)" "$(get devices ek0 ifindex)" >"$out" &
+	defer rm -f "$out"
+	eventually is_attached ek0
+	ip link del ek0
+	eventually grep -q 'hangup 0' "$out"
+}
+
+test_a_killed_owner_of_an_unpinned_link_takes_the_firmware_with_it() {
+	port ek0
+	sleep 60 | "$here/bpf/build/raw" "$(object stats)" "$(get devices ek0 ifindex)" >/dev/null &
+	local owner=$!
+	eventually is_attached ek0
+	drop ek0 10
+	expect_in_hw 'dev ek0 ingress' 1
+	kill -KILL "$owner"
+	eventually eval '! is_attached ek0'
+	expect_in_hw 'dev ek0 ingress' 0
+	expect 'flows' 0 "$(n_flows)"
+}
+
+test_a_deleted_veth_detaches_its_firmware() {
+	wire v0 v1
+	load stats v0
+	drop v0 10
+	# Its peer takes it along.
+	ip link del v1
+	eventually gone
+}
+
+test_firmware_moves_with_its_device_and_filters_do_not() {
+	local ns=ekho-selftest-$$
+	ip netns add "$ns"
+	defer ip netns del "$ns"
+	port ek0
+	load stats ek0
+	drop ek0 10 skip_sw
+	local link
+	link=$(get firmware ek0 link)
+	ip link set ek0 netns "$ns"
+	expect 'here' '' "$(records firmware)$(records flows)"
+	netns=$(netns_id "/run/netns/$ns")
+	expect_figures ek0 firmware=stats link="$link" flows=0 destroy=1 generation=1
+	ip -n "$ns" link set ek0 up
+	tc -n "$ns" qdisc add dev ek0 clsact
+	tc -n "$ns" filter add dev ek0 ingress protocol ip prio 10 handle 1 flower skip_sw dst_ip 10.0.0.1 action drop
+	fw --netns "$ns" stats set --dev ek0 --prio 10 --handle 1 --packets 3 --bytes 300 >/dev/null
+	said=$(tc -n "$ns" -s filter show dev ek0 ingress)
+	says 'Sent hardware 300 bytes 3 pkt'
+	fw --netns "$ns" unload --dev ek0 >/dev/null
+}
+
+test_a_netns_that_ends_leaves_nothing() {
+	local ns=ekho-selftest-$$
+	ip netns add "$ns"
+	ip -n "$ns" link add ek0 up type ekho
+	ip -n "$ns" link add v0 type veth peer name v1
+	netns=$(netns_id "/run/netns/$ns")
+	local dev
+	for dev in ek0 v0; do
+		tc -n "$ns" qdisc add dev "$dev" clsact
+		fw --netns "$ns" load "$(object stats)" --dev "$dev" >/dev/null
+		tc -n "$ns" filter add dev "$dev" ingress protocol ip prio 10 flower dst_ip 10.0.0.1 action drop
+	done
+	expect 'flows' 2 "$(n_flows)"
+	ip netns del "$ns"
+	eventually gone
+	detached() { [[ $(link_map "$pins/ek0/link")$(link_map "$pins/v0/link") == 00 ]]; }
+	eventually detached
+}
+
+test_rmmod_while_attached_says_in_use() {
+	port ek0
+	load stats ek0
+	drop ek0 10 skip_sw
+	refused 1 rmmod ekho
+	says 'in use'
+	feed ek0 10 3 300
+	expect_filters 'dev ek0 ingress' '10/1 in_hw=1 hw=3/300 *'
+}
+
+test_rmmod_with_devices_and_filters_but_no_firmware() {
+	without_module
+	insmod "$EKHO_MODULE"
+	port ek0
+	wire v0 v1
+	drop ek0 10
+	drop v0 10
+	load stats ek0
+	load stats v0
+	unload ek0
+	unload v0
+	eventually rmmod ekho
+	expect 'ek0' '' "$(ip -j link show type ekho | jq -r '.[].ifname // empty')"
+	# The veth and its filter don't mind.
+	expect_in_hw 'dev v0 ingress' 0
+	undrop v0 10
+	drop v0 11
+	tc qdisc del dev v0 clsact
+}
+
+# The kernel's list of such qdiscs can hold devices that are gone, so the module
+# doesn't look at what is on it: a qdisc counts from when it is added.
+test_a_qdisc_from_before_insmod_stays_in_software_until_it_is_added_again() {
+	wire v0 v1
+	drop v0 10
+	without_module
+	insmod "$EKHO_MODULE"
+	load stats v0
+	drop v0 11
+	expect_in_hw 'dev v0 ingress' 0 0
+	tc qdisc del dev v0 clsact
+	tc qdisc add dev v0 clsact
+	drop v0 10
+	expect_in_hw 'dev v0 ingress' 1
+	feed v0 10 3 300
+	expect_filters 'dev v0 ingress' '10/1 in_hw=1 hw=3/300 *'
+	tc qdisc del dev v0 clsact
+	eventually eval '[[ $(n_flows) == 0 ]]'
+}
+
+# A reader of debugfs keeps the module, which its file belongs to.
+test_an_open_file_in_debugfs_keeps_the_module() {
+	local file
+	exec {file}<"$debugfs/flows"
+	refused - rmmod ekho
+	says 'in use'
+	exec {file}<&-
+}
+
+test_without_the_module_the_tool_says_so() {
+	without_module
+	refused 4 load stats lo
+	says "the module ekho isn't loaded" 'hint: load it: insmod'
+	refused 4 fw list
+	refused 4 fw doctor
+	says "the module ekho isn't loaded"
+	[[ ! -e $pins ]] || fail 'pins are left'
+}
+
+main "$@"

@@ -1,0 +1,69 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# What the module shows: debugfs and tracepoints.
+
+# shellcheck source=selftests/libtest.sh disable=SC2119
+. "${BASH_SOURCE[0]%/*}/libtest.sh"
+
+test_the_version_is_on_record() {
+	mapfile -t lines <"$debugfs/version"
+	[[ ${lines[0]} =~ ^abi=1\ module=[0-9.]+$ ]] || fail 'version' 'expected: abi=1 module=...' "seen:     ${lines[0]}"
+}
+
+test_records_are_for_root_only() {
+	expect 'modes' '' "$(find /sys/kernel/debug -maxdepth 0 -perm /077)"
+}
+
+test_a_flow_is_on_record_with_match_actions_and_counters() {
+	port ek0
+	load meter ek0
+	tc filter add dev ek0 ingress protocol ip prio 10 flower skip_sw src_ip 10.1.0.0/16 ip_proto tcp dst_port 80 \
+		action drop
+	tc -s filter show dev ek0 ingress >/dev/null
+	said=" $(records flows dev=ek0) "
+	says ' cookie=0x' ' chain=0 ' ' prio=10 ' ' protocol=0x0800 ' ' skip_sw=1 ' ' packets=10 ' ' bytes=1000 ' \
+		' drops=0 ' ' polls=1 ' ' last_used_ms=-1 ' 'ip_proto:6' 'src_ip:10.1.0.0/255.255.0.0' 'dst_port:80' \
+		' actions=drop '
+}
+
+test_each_op_is_traced_with_device_cookie_result_and_duration() {
+	local cookie
+	port ek0
+	trace_on
+	load next ek0
+	drop ek0 10 skip_sw
+	cookie=$(cookie ek0 10)
+	tc -s filter show dev ek0 ingress >/dev/null
+	undrop ek0 10
+	unload ek0
+	local end
+	end="ifindex=$(get devices ek0 ifindex) firmware=next"
+	expect_trace "attach dev=ek0 $end cookie=0x0 result=0 duration_ns=[0-9]*" \
+		"replace dev=ek0 $end cookie=$cookie result=0 duration_ns=[1-9]*" \
+		"stats dev=ek0 $end cookie=$cookie result=0 duration_ns=[1-9]*" \
+		"destroy dev=ek0 $end cookie=$cookie result=0 duration_ns=[1-9]*" \
+		"detach dev=ek0 $end cookie=0x0 result=0 duration_ns=[0-9]*"
+}
+
+test_results_of_refusals_and_violations_are_traced() {
+	port ek0
+	load faulty ek0
+	trace_on
+	refused 2 drop ek0 128 skip_sw
+	refused 2 drop ek0 201 skip_sw
+	expect_trace 'replace * result=-28 *' 'replace * result=-22 *'
+}
+
+test_statistics_are_counted_by_how_often_they_were_asked_for() {
+	port ek0
+	load meter ek0
+	drop ek0 10 skip_sw
+	drop ek0 11 skip_sw
+	tc -s filter show dev ek0 ingress >/dev/null
+	tc -s filter show dev ek0 ingress >/dev/null
+	expect_figures ek0 stats=4
+	expect 'polls' 2 "$(field polls "$(records flows prio=11)")"
+}
+
+main "$@"

@@ -1,0 +1,75 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Many filters, and many things at once.
+
+# shellcheck source=selftests/libtest.sh disable=SC2119
+. "${BASH_SOURCE[0]%/*}/libtest.sh"
+
+N=1000
+
+test_a_thousand_filters_in_and_out() {
+	local i n=0 add='' feed=''
+	port ek0
+	load stats ek0
+	for ((i = 1; i <= N; i++)); do
+		add+="filter add dev ek0 ingress protocol ip prio 1 handle $i flower skip_sw dst_ip 10.1.$((i / 256)).$((i % 256)) action drop"$'\n'
+	done
+	tc -b - <<<"$add"
+	expect_figures ek0 flows="$N" replace="$N" replace_refused=0
+	# Each cookie gets a number of its own; the sum must be right.
+	for i in $(fw -j flows --dev ek0 | jq -r '.[].cookie'); do
+		feed+="{\"cookie\":\"$i\",\"packets\":$((++n)),\"bytes\":$((100 * n))}"$'\n'
+	done
+	fw stats feed - <<<"$feed" >/dev/null
+	tc -s filter show dev ek0 ingress >/dev/null
+	expect 'sums' "$((N * (N + 1) / 2)) $((50 * N * (N + 1)))" "$(tc -s -j filter show dev ek0 ingress | jq -r '[.[] | select(.options.handle).options.actions[0].stats] | "\(map(.hw_packets) | add) \(map(.hw_bytes) | add)"')"
+	tc filter del dev ek0 ingress
+	expect_figures ek0 flows=0 destroy="$N"
+	expect 'flows' 0 "$(n_flows)"
+}
+
+test_a_thousand_filters_are_replayed_and_taken_back() {
+	local i add=''
+	port ek0
+	for ((i = 1; i <= N; i++)); do
+		add+="filter add dev ek0 ingress protocol ip prio 1 handle $i flower dst_ip 10.1.$((i / 256)).$((i % 256)) action drop"$'\n'
+	done
+	tc -b - <<<"$add"
+	load stats ek0
+	expect_figures ek0 flows="$N"
+	unload ek0
+	expect 'flows' 0 "$(n_flows)"
+	load stats ek0
+	expect_figures ek0 flows="$N"
+	ip link del ek0
+	expect 'flows' 0 "$(n_flows)"
+}
+
+test_attach_and_detach_while_tc_is_busy() {
+	local i batch='' dev jobs=() status=0
+	port ek0
+	wire v0 v1
+	for dev in ek0 v0; do
+		batch=''
+		for i in {1..150}; do
+			batch+="filter add dev $dev ingress protocol ip prio 10 handle 1 flower dst_ip 10.0.0.10 action drop"$'\n'
+			batch+="filter show dev $dev ingress"$'\n'
+			batch+="filter del dev $dev ingress protocol ip prio 10 handle 1 flower"$'\n'
+		done
+		tc -s -b - <<<"$batch" >/dev/null &
+		jobs+=($!)
+	done
+	while [[ -d /proc/${jobs[0]} || -d /proc/${jobs[1]} ]]; do
+		load stats ek0
+		load stats v0
+		unload ek0
+		unload v0
+	done
+	wait "${jobs[0]}" || status=$?
+	wait "${jobs[1]}" || status=$?
+	expect 'status of tc' 0 "$status"
+	expect 'flows' 0 "$(n_flows)"
+}
+
+main "$@"
