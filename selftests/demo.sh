@@ -107,6 +107,11 @@ run ip link set v0 up
 show_job v0 ''
 
 step 'Module removed'
+# BPF lets go of the last map, which holds the module, a grace period later.
+for ((i = 0; i < 50; i++)); do
+	[[ $(cat /sys/module/ekho/refcnt) != 0 ]] || break
+	sleep 0.1
+done
 run rmmod ekho
 [[ ! -d /sys/module/ekho ]] || die 'the module is still there'
 trap - EXIT
