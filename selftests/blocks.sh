@@ -119,7 +119,9 @@ test_a_block_of_two_devices_of_others() {
 	expect_in_hw 'block 33' 0
 }
 
-test_a_device_of_others_joins_a_block_with_filters_in_software() {
+# Were one of the filters refused, the kernel would free what it still has on a
+# list; so the module stays out of a block that isn't empty.
+test_a_device_of_others_that_joins_a_block_with_filters_stays_in_software() {
 	ip link add v0 up type veth peer name v1
 	ip link set v1 up
 	tc qdisc add dev v0 ingress_block 33 clsact
@@ -127,10 +129,14 @@ test_a_device_of_others_joins_a_block_with_filters_in_software() {
 	expect_in_hw 'block 33' 0
 	load stats v1
 	tc qdisc add dev v1 ingress_block 33 clsact
-	in_hw() { [[ $(filters 'block 33') == '10/1 in_hw=1 '* ]]; }
-	eventually in_hw
+	expect_in_hw 'block 33' 0
+	expect_figures v1 flows=0 replace=0
+	tc qdisc del dev v1 clsact
+	tc filter del block 33 protocol ip prio 10
+	tc qdisc add dev v1 ingress_block 33 clsact
+	in_block 33
+	expect_in_hw 'block 33' 1
 	expect_figures v1 flows=1
-	expect 'flows of v0' 0 "$(n_flows dev=v0)"
 }
 
 test_a_device_of_others_cannot_join_a_block_with_filters_in_hardware() {
