@@ -93,7 +93,7 @@ struct Indirect(IndirectRegistration<Binding, Binding>);
 
 impl Drop for Indirect {
     fn drop(&mut self) {
-        intake::close();
+        intake::blocks::close();
     }
 }
 

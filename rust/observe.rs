@@ -2,8 +2,8 @@
 
 //! What the module knows, for people and tools: `/sys/kernel/debug/ekho/`.
 //!
-//! One record a line, fields as `key=value` with a blank between them; no value holds a blank.
-//! Fields may be added and move; readers go by their names.
+//! One record a line, fields as `key=value` with a blank between them; no value holds a blank, but
+//! for `reason`, which comes last. Fields may be added and move; readers go by their names.
 
 #![deny(unsafe_code)]
 
@@ -11,14 +11,27 @@ use crate::{
     abstractions::{
         debugfs::Files,
         flow_offload::StatsDelta,
-        flow_rule::text::{
-            ActionsText,
-            MatchText, //
+        flow_rule::{
+            action_names,
+            key_names,
+            text::{
+                ActionsText,
+                MatchText, //
+            },
         },
     },
-    flows::Flow,
+    flows::{
+        Flow,
+        Source, //
+    },
     lifecycle,
-    ops::contract,
+    ops::{
+        contract::{
+            self,
+            hw_stats_name, //
+        },
+        firmware::Firmware, //
+    },
     port::{
         self,
         Ident, //
@@ -42,6 +55,8 @@ pub(crate) fn files(owner: &'static ThisModule) -> impl PinInit<Files, Error> {
             (c"devices", devices),
             (c"firmware", firmware),
             (c"flows", flows),
+            (c"capabilities", capabilities),
+            (c"refusals", refusals),
         ],
         owner,
     )
@@ -66,11 +81,12 @@ fn devices(f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ident = port.ident();
         write!(
             f,
-            "{ident} kind={} hw_tc_offload={} bindings={} flows={} firmware=",
+            "{ident} kind={} hw_tc_offload={} bindings={} flows={} occupied={} firmware=",
             if port.own { "ekho" } else { "indirect" },
             u8::from(ident.hw_tc_offload),
             port.n_bindings(),
             port.flows.len(),
+            port.occupied(),
         )?;
         match port.firmware.get(&rcu::read_lock()) {
             Some(firmware) => writeln!(f, "{}", firmware.ops.name())?,
@@ -113,6 +129,74 @@ fn firmware(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     })
 }
 
+/// Calls `f` with each firmware that is in use, and its device.
+fn for_each_firmware(mut f: impl FnMut(&Ident, &Firmware) -> fmt::Result) -> fmt::Result {
+    lifecycle::for_each_attached(|_, _, port| {
+        let ident = port.ident();
+        match port.firmware.get(&rcu::read_lock()) {
+            Some(firmware) => f(&ident, firmware),
+            None => Ok(()),
+        }
+    })
+}
+
+/// Writes names with commas between them, or a dash if there are none.
+fn list(f: &mut fmt::Formatter<'_>, names: impl Iterator<Item = &'static str>) -> fmt::Result {
+    let mut separator = "";
+    for name in names {
+        write!(f, "{separator}{name}")?;
+        separator = ",";
+    }
+    f.write_str(if separator.is_empty() { "-" } else { "" })
+}
+
+/// What devices can do, as firmware declares it; a dash where it leaves a thing open.
+fn capabilities(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for_each_firmware(|ident, firmware| {
+        let can = &firmware.capabilities;
+        write!(f, "{ident} firmware={} keys=", firmware.ops.name())?;
+        list(f, key_names(can.keys))?;
+        f.write_str(" actions=")?;
+        list(f, action_names(can.actions))?;
+        f.write_str(" classifiers=")?;
+        list(f, Source::names(can.classifiers))?;
+        f.write_str(" hw_stats=")?;
+        let ways = (0..3).map(|n| 1 << n).filter(|way| can.hw_stats & way != 0);
+        list(f, ways.map(hw_stats_name))?;
+        for (name, value) in [
+            ("max_flows", can.max_flows),
+            ("max_chains", can.max_chains),
+            ("prio_min", can.prio_min),
+            ("prio_max", can.prio_max),
+            ("max_actions", can.max_actions),
+            ("flow_size", can.flow_size),
+            ("budget_us", can.budget_us),
+        ] {
+            match value {
+                0 => write!(f, " {name}=-")?,
+                value => write!(f, " {name}={value}")?,
+            }
+        }
+        f.write_str("\n")
+    })
+}
+
+/// How often flows were refused, by reason; errno 0 stands for reasons too many to tell apart.
+fn refusals(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for_each_firmware(|ident, firmware| {
+        firmware.for_each_refusal(|refusal| {
+            writeln!(
+                f,
+                "{ident} firmware={} errno={} count={} reason={}",
+                firmware.ops.name(),
+                refusal.errno,
+                refusal.count,
+                refusal.reason
+            )
+        })
+    })
+}
+
 fn flows(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for port in &*port::all().map_err(|_| fmt::Error)? {
         let ident = port.ident();
@@ -125,8 +209,9 @@ fn flow_line(f: &mut fmt::Formatter<'_>, ident: &Ident, flow: &Flow) -> fmt::Res
     let totals = flow.reported();
     write!(
         f,
-        "{ident} cookie={:#x} chain={} prio={} protocol={:#06x} skip_sw={} packets={} bytes={} drops={} polls={} last_used_ms=",
+        "{ident} cookie={:#x} source={} chain={} prio={} protocol={:#06x} skip_sw={} packets={} bytes={} drops={} polls={} last_used_ms=",
         flow.cookie,
+        flow.position.source.name(),
         flow.position.chain_index,
         flow.position.prio,
         flow.position.protocol,

@@ -153,11 +153,6 @@ impl<T: Send + Sync> CookieTable<T> {
         Some(unsafe { &(*entry).value })
     }
 
-    /// What `f` makes of some object in the table; none if it is empty. Process context.
-    pub(crate) fn first<R>(&self, f: impl Fn(&T) -> R) -> Option<R> {
-        self.for_each(|value| Err(f(value))).err()
-    }
-
     /// Calls `f` with each object that is in the table throughout; one that comes or goes in the
     /// meantime may be missed, or if the table is resized seen twice. Process context.
     ///

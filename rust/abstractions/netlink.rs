@@ -5,6 +5,7 @@
 //! C header: [`include/linux/netlink.h`](srctree/include/linux/netlink.h)
 
 use crate::bindings;
+use core::marker::PhantomData;
 use kernel::{
     fmt,
     prelude::*, //
@@ -13,22 +14,28 @@ use kernel::{
 /// Where a request may be given the reason for its failure.
 ///
 /// The kernel passes none for requests whose result nobody reads; the reason goes nowhere then.
-pub(crate) struct ExtAck<'a>(Option<&'a mut bindings::netlink_ext_ack>);
+pub(crate) struct ExtAck<'a>(
+    *mut bindings::netlink_ext_ack,
+    PhantomData<&'a mut bindings::netlink_ext_ack>,
+);
 
 impl<'a> ExtAck<'a> {
     /// # Safety
     ///
-    /// `ptr` must be null, or point at an acknowledgement that is valid and used by nobody else
-    /// for `'a`.
+    /// `ptr` must be null, or point at an acknowledgement that is valid and used by no other
+    /// thread for `'a`.
     pub(crate) unsafe fn from_raw(ptr: *mut bindings::netlink_ext_ack) -> Self {
-        // SAFETY: By the requirements of this function.
-        Self(unsafe { ptr.as_mut() })
+        Self(ptr, PhantomData)
     }
 
     /// Gives the reason, unless one was given already. Cut to what an acknowledgement holds (79
     /// bytes).
     pub(crate) fn set(&mut self, reason: fmt::Arguments<'_>) {
-        let Some(ack) = &mut self.0 else { return };
+        // SAFETY: Null or valid; the reference is used in this function only, which calls nothing
+        // that knows of the acknowledgement.
+        let Some(ack) = (unsafe { self.0.as_mut() }) else {
+            return;
+        };
         if !ack._msg.is_null() {
             return;
         }

@@ -12,7 +12,12 @@
 
 use crate::{
     abstractions::{
-        flow_offload::BlockOffload,
+        flow_offload::{
+            eopnotsupp,
+            qdisc::QdiscRequest,
+            Binder,
+            BlockOffload, //
+        },
         net_device::{
             NetDevice,
             Rtnl, //
@@ -46,6 +51,9 @@ pub(crate) trait LinkDriver: 'static {
     ///
     /// Process context. Under RTNL if the block is a qdisc's.
     fn setup_block(dev: &NetDevice, block: BlockOffload<'_>) -> Result;
+
+    /// Something is wanted of a qdisc that is to be offloaded. RTNL held.
+    fn setup_qdisc(dev: &NetDevice, qdisc: QdiscRequest) -> Result;
 
     /// The user switches `hw-tc-offload` on or off. RTNL held.
     fn set_hw_tc_offload(dev: &NetDevice, on: bool, rtnl: &Rtnl) -> Result;
@@ -133,15 +141,20 @@ impl<T: LinkDriver> VTable<T> {
         kind: bindings::tc_setup_type,
         data: *mut c_void,
     ) -> c_int {
-        if kind != bindings::tc_setup_type_TC_SETUP_BLOCK {
-            return -(bindings::EOPNOTSUPP as c_int);
-        }
         // SAFETY: `dev` is registered for the length of the call.
         let dev = unsafe { NetDevice::from_raw(dev) };
-        // SAFETY: `TC_SETUP_BLOCK` comes with a `struct flow_block_offload`, which is the callee's
-        // for the length of the call.
-        let block = unsafe { BlockOffload::direct(data.cast()) };
-        from_result(|| T::setup_block(dev, block).map(|()| 0))
+        // SAFETY: These two come with a `struct flow_block_offload`, which is the callee's for the
+        // length of the call.
+        let block = |binder| unsafe { BlockOffload::direct(data.cast(), binder) };
+        let result = match kind {
+            bindings::tc_setup_type_TC_SETUP_BLOCK => T::setup_block(dev, block(Binder::Block)),
+            bindings::tc_setup_type_TC_SETUP_FT => T::setup_block(dev, block(Binder::Flowtable)),
+            // Nothing to add to what the kernel assumes.
+            bindings::tc_setup_type_TC_QUERY_CAPS => Err(eopnotsupp()),
+            // SAFETY: What else comes is about qdiscs, as it came.
+            _ => T::setup_qdisc(dev, unsafe { QdiscRequest::from_raw(kind, data) }),
+        };
+        from_result(|| result.map(|()| 0))
     }
 
     /// # Safety

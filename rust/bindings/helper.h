@@ -16,6 +16,7 @@
 #include <net/flow_dissector.h>
 #include <net/flow_offload.h>
 #include <net/pkt_cls.h>
+#include <net/pkt_sched.h>
 #include <net/rtnetlink.h>
 #include <net/sch_generic.h>
 

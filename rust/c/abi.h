@@ -16,15 +16,145 @@
 #include <linux/if.h>
 #include <linux/types.h>
 
+struct flow_action_entry;
 struct flow_rule;
+struct tc_cls_u32_knode;
 
 /* Bytes of a firmware's name, with the terminating NUL. */
 #define EKHO_NAME_MAX 32
 
+/* Bytes of the reason for a refusal, with the NUL: what netlink can carry. */
+#define EKHO_REASON_MAX 80
+
+/* Bytes of private memory that a flow can have. */
+#define EKHO_FLOW_SIZE_MAX 256
+
 /* An enum, so that user space reads the number from the module's BTF. */
 enum bpf_flow_offload_abi {
 	/* The newest contract that this module speaks. */
-	BPF_FLOW_OFFLOAD_ABI = 1,
+	BPF_FLOW_OFFLOAD_ABI = 2,
+};
+
+/*
+ * The numbers below are EKHO's own: the kernel's differ between versions, and
+ * firmware declares what it can do as data, which CO-RE doesn't reach.
+ */
+
+/**
+ * enum ekho_classifier - who wants a flow offloaded
+ * @EKHO_CLS_FLOWER: a flower filter of tc
+ * @EKHO_CLS_MATCHALL: a matchall filter of tc, which has actions only
+ * @EKHO_CLS_U32: a key node of a u32 filter of tc: see ekho_replace_ctx.u32
+ * @EKHO_CLS_NFT: a rule of an nftables chain at the ingress of a device
+ * @EKHO_CLS_FLOWTABLE: one direction of a connection in an nftables flowtable
+ * @EKHO_CLS_ACTION: an action of tc that filters share by its index
+ */
+enum ekho_classifier {
+	EKHO_CLS_FLOWER = 1,
+	EKHO_CLS_MATCHALL = 2,
+	EKHO_CLS_U32 = 3,
+	EKHO_CLS_NFT = 4,
+	EKHO_CLS_FLOWTABLE = 5,
+	EKHO_CLS_ACTION = 6,
+};
+
+/* Where packets meet a flow: bits. */
+enum ekho_hook {
+	EKHO_HOOK_INGRESS = 1,
+	EKHO_HOOK_EGRESS = 2,
+};
+
+/*
+ * What a flow can match: the keys of enum flow_dissector_key_id. The comment
+ * is the structure that bpf_flow_offload_get_match() fills.
+ */
+enum ekho_key {
+	EKHO_KEY_CONTROL,	  /* flow_dissector_key_control */
+	EKHO_KEY_BASIC,		  /* flow_dissector_key_basic */
+	EKHO_KEY_IPV4_ADDRS,	  /* flow_dissector_key_ipv4_addrs */
+	EKHO_KEY_IPV6_ADDRS,	  /* flow_dissector_key_ipv6_addrs */
+	EKHO_KEY_PORTS,		  /* flow_dissector_key_ports */
+	EKHO_KEY_PORTS_RANGE,	  /* flow_dissector_key_ports_range */
+	EKHO_KEY_ICMP,		  /* flow_dissector_key_icmp */
+	EKHO_KEY_ETH_ADDRS,	  /* flow_dissector_key_eth_addrs */
+	EKHO_KEY_ARP,		  /* flow_dissector_key_arp */
+	EKHO_KEY_VLAN,		  /* flow_dissector_key_vlan */
+	EKHO_KEY_CVLAN,		  /* flow_dissector_key_vlan */
+	EKHO_KEY_MPLS,		  /* flow_dissector_key_mpls */
+	EKHO_KEY_TCP,		  /* flow_dissector_key_tcp */
+	EKHO_KEY_IP,		  /* flow_dissector_key_ip */
+	EKHO_KEY_META,		  /* flow_dissector_key_meta */
+	EKHO_KEY_CT,		  /* flow_dissector_key_ct */
+	EKHO_KEY_HASH,		  /* flow_dissector_key_hash */
+	EKHO_KEY_NUM_OF_VLANS,	  /* flow_dissector_key_num_of_vlans */
+	EKHO_KEY_PPPOE,		  /* flow_dissector_key_pppoe */
+	EKHO_KEY_L2TPV3,	  /* flow_dissector_key_l2tpv3 */
+	EKHO_KEY_CFM,		  /* flow_dissector_key_cfm */
+	EKHO_KEY_IPSEC,		  /* flow_dissector_key_ipsec */
+	EKHO_KEY_ENC_KEYID,	  /* flow_dissector_key_keyid */
+	EKHO_KEY_ENC_IPV4_ADDRS,  /* flow_dissector_key_ipv4_addrs */
+	EKHO_KEY_ENC_IPV6_ADDRS,  /* flow_dissector_key_ipv6_addrs */
+	EKHO_KEY_ENC_CONTROL,	  /* flow_dissector_key_control */
+	EKHO_KEY_ENC_PORTS,	  /* flow_dissector_key_ports */
+	EKHO_KEY_ENC_IP,	  /* flow_dissector_key_ip */
+	EKHO_KEY_ENC_OPTS,	  /* flow_dissector_key_enc_opts */
+	/* Something that the module doesn't know: it can't be read. */
+	EKHO_KEY_UNKNOWN = 63,
+};
+
+/*
+ * What a flow can do: the actions of enum flow_action_id. The comment is the
+ * member of struct flow_action_entry that holds the payload, if there is one.
+ */
+enum ekho_action_id {
+	EKHO_ACT_ACCEPT,
+	EKHO_ACT_DROP,
+	EKHO_ACT_TRAP,
+	EKHO_ACT_GOTO,		   /* chain_index */
+	EKHO_ACT_REDIRECT,	   /* dev */
+	EKHO_ACT_MIRRED,	   /* dev */
+	EKHO_ACT_REDIRECT_INGRESS, /* dev */
+	EKHO_ACT_MIRRED_INGRESS,   /* dev */
+	EKHO_ACT_VLAN_PUSH,	   /* vlan */
+	EKHO_ACT_VLAN_POP,
+	EKHO_ACT_VLAN_MANGLE,	   /* vlan */
+	EKHO_ACT_TUNNEL_ENCAP,	   /* tunnel */
+	EKHO_ACT_TUNNEL_DECAP,
+	EKHO_ACT_MANGLE,	   /* mangle */
+	EKHO_ACT_ADD,		   /* mangle */
+	EKHO_ACT_CSUM,		   /* csum_flags */
+	EKHO_ACT_MARK,		   /* mark */
+	EKHO_ACT_PTYPE,		   /* ptype */
+	EKHO_ACT_PRIORITY,	   /* priority */
+	EKHO_ACT_RX_QUEUE_MAPPING, /* rx_queue */
+	EKHO_ACT_WAKE,
+	EKHO_ACT_QUEUE,		   /* queue */
+	EKHO_ACT_SAMPLE,	   /* sample */
+	EKHO_ACT_POLICE,	   /* police */
+	EKHO_ACT_CT,		   /* ct */
+	EKHO_ACT_CT_METADATA,	   /* ct_metadata */
+	EKHO_ACT_MPLS_PUSH,	   /* mpls_push */
+	EKHO_ACT_MPLS_POP,	   /* mpls_pop */
+	EKHO_ACT_MPLS_MANGLE,	   /* mpls_mangle */
+	EKHO_ACT_GATE,		   /* gate */
+	EKHO_ACT_PPPOE_PUSH,	   /* pppoe */
+	EKHO_ACT_JUMP,
+	EKHO_ACT_PIPE,
+	EKHO_ACT_VLAN_PUSH_ETH,	   /* vlan_push_eth */
+	EKHO_ACT_VLAN_POP_ETH,
+	EKHO_ACT_CONTINUE,
+	/* Something that the module doesn't know. */
+	EKHO_ACT_UNKNOWN = 63,
+};
+
+/* How statistics of a flow come about: bits, as in enum flow_action_hw_stats. */
+enum ekho_hw_stats {
+	/* Read from the device when asked for. */
+	EKHO_HW_STATS_IMMEDIATE = 1,
+	/* As of when the device, or an agent, last told. */
+	EKHO_HW_STATS_DELAYED = 2,
+	/* Not at all. */
+	EKHO_HW_STATS_DISABLED = 4,
 };
 
 /**
@@ -49,6 +179,11 @@ struct ekho_device {
  * @prio: tc preference, lower is looked at first
  * @protocol: EtherType that the filter is bound to, in host byte order
  * @skip_sw: 1 if the user wants the flow in hardware only
+ * @classifier: enum ekho_classifier
+ * @block_index: number of the shared tc block that the filter is in, else 0
+ * @hooks: enum ekho_hook; a block can be bound to both
+ * @data_size: bytes of private memory that the flow has
+ * @data: that memory: see bpf_flow_offload_flow_data()
  */
 struct ekho_flow {
 	u64 cookie;
@@ -57,6 +192,33 @@ struct ekho_flow {
 	u32 prio;
 	u16 protocol;
 	u8 skip_sw;
+	u8 classifier;
+	u32 block_index;
+	u8 hooks;
+	u16 data_size;
+	void *data;
+};
+
+/**
+ * struct ekho_action - one action of a flow
+ * @id: enum ekho_action_id
+ * @hw_stats: enum ekho_hw_stats: how its statistics may be had
+ * @index: tc's index of the action, for those that filters share
+ * @arg: the number that says most: chain, ifindex of a device, VLAN id, mark,
+ *	packet type, priority, queue, sampling rate, conntrack zone, MPLS
+ *	label, PPPoE session; 0 if there is none
+ * @cookie: the kernel's key of the action, 0 if it has none
+ * @name: its name, for messages
+ * @entry: the kernel's own record with the typed payload
+ */
+struct ekho_action {
+	u32 id;
+	u32 hw_stats;
+	u32 index;
+	u32 arg;
+	u64 cookie;
+	const char *name;
+	struct flow_action_entry *entry;
 };
 
 /*
@@ -80,13 +242,28 @@ struct ekho_detach_ctx {
  * @classid: class that the filter maps to, 0 for none
  * @n_actions: how many actions the rule has
  * @rule: the kernel's own rule, readable through BTF for as long as the
- *	op runs
+ *	op runs; NULL for a shared action
+ * @keys: what is matched: a bit for each enum ekho_key with a mask that isn't
+ *	all zero; EKHO_KEY_CONTROL and EKHO_KEY_ENC_CONTROL if flags are
+ * @u32: the kernel's own record of a u32 filter, else NULL
+ * @action: the kernel's own list of actions
+ * @hw_stats: enum ekho_hw_stats: the ways of counting that suit all actions
+ * @chosen_hw_stats: what bpf_flow_offload_choose_hw_stats() chose
+ * @reason: what bpf_flow_offload_set_reason() gave, empty before it
+ *
+ * Also the argument of template_create(), which has no actions.
  */
 struct ekho_replace_ctx {
 	struct ekho_flow flow;
 	u32 classid;
 	u32 n_actions;
 	struct flow_rule *rule;
+	u64 keys;
+	struct tc_cls_u32_knode *u32;
+	struct flow_action *action;
+	u32 hw_stats;
+	u32 chosen_hw_stats;
+	char reason[EKHO_REASON_MAX];
 };
 
 /**
@@ -95,6 +272,8 @@ struct ekho_replace_ctx {
  * @packets: total that was handed to the kernel
  * @bytes: likewise
  * @drops: likewise
+ *
+ * Also the argument of template_destroy(), where all three are 0.
  */
 struct ekho_destroy_ctx {
 	struct ekho_flow flow;
@@ -103,14 +282,22 @@ struct ekho_destroy_ctx {
 	u64 drops;
 };
 
+/* What firmware said of a flow's counters. */
+enum ekho_stats_kind {
+	EKHO_STATS_NONE = 0,
+	EKHO_STATS_TOTALS = 1,
+	EKHO_STATS_DELTAS = 2,
+};
+
 /**
  * struct ekho_stats_ctx - argument of stats(): may be atomic context
  * @flow: the flow whose statistics the kernel wants
- * @packets: total that bpf_flow_offload_set_stats() gave, 0 before it
+ * @packets: total that bpf_flow_offload_set_stats() gave, or what
+ *	bpf_flow_offload_add_stats() added; 0 before both
  * @bytes: likewise
  * @drops: likewise
  * @last_used_ns: likewise
- * @valid: 1 once bpf_flow_offload_set_stats() was called
+ * @valid: enum ekho_stats_kind
  */
 struct ekho_stats_ctx {
 	struct ekho_flow flow;
@@ -118,6 +305,67 @@ struct ekho_stats_ctx {
 	u64 bytes;
 	u64 drops;
 	u64 last_used_ns;
+	u8 valid;
+};
+
+/* What happens to a hash table of u32. */
+enum ekho_hnode_command {
+	EKHO_HNODE_NEW = 1,
+	EKHO_HNODE_DELETE = 2,
+};
+
+/**
+ * struct ekho_hnode_ctx - argument of hnode(): process context
+ * @dev: the device
+ * @command: enum ekho_hnode_command
+ * @handle: the table's handle
+ * @divisor: how many buckets it has
+ * @chain_index: tc chain
+ * @prio: tc preference
+ * @skip_sw: 1 if the user wants the filters in hardware only
+ */
+struct ekho_hnode_ctx {
+	struct ekho_device dev;
+	u32 command;
+	u32 handle;
+	u32 divisor;
+	u32 chain_index;
+	u32 prio;
+	u8 skip_sw;
+};
+
+/**
+ * struct ekho_qdisc_ctx - argument of qdisc(): process context, RTNL held
+ * @dev: the device
+ * @type: enum tc_setup_type: what is asked for
+ * @mqprio: the request if it is of TC_SETUP_QDISC_MQPRIO, else NULL; likewise
+ *	the others. Requests start with a command, but for @cbs and @etf
+ * @packets: what bpf_flow_offload_add_qdisc_stats() added
+ * @bytes: likewise
+ * @drops: likewise
+ * @overlimits: likewise
+ * @valid: 1 once it was called
+ */
+struct ekho_qdisc_ctx {
+	struct ekho_device dev;
+	u32 type;
+	struct tc_mqprio_qopt_offload *mqprio;
+	struct tc_taprio_qopt_offload *taprio;
+	struct tc_ets_qopt_offload *ets;
+	struct tc_red_qopt_offload *red;
+	struct tc_gred_qopt_offload *gred;
+	struct tc_tbf_qopt_offload *tbf;
+	struct tc_prio_qopt_offload *prio;
+	struct tc_htb_qopt_offload *htb;
+	struct tc_fifo_qopt_offload *fifo;
+	struct tc_cbs_qopt_offload *cbs;
+	struct tc_etf_qopt_offload *etf;
+	struct tc_mq_qopt_offload *mq;
+	struct tc_root_qopt_offload *root;
+	u64 packets;
+	u64 bytes;
+	u32 drops;
+	u32 overlimits;
 	u8 valid;
 };
 
@@ -132,10 +380,32 @@ struct ekho_stats_ctx {
  * @replace: a flow is wanted. 0 accepts it, a negative errno refuses it
  * @destroy: an accepted flow ends; the result is ignored
  * @stats: fill in what the flow has counted, with bpf_flow_offload_set_stats()
+ * @template_create: optional; all filters of a chain will match what the
+ *	template does. The result is ignored, as the kernel ignores it
+ * @template_destroy: optional; a template ends
+ * @hnode: optional; a hash table of u32 filters comes or goes. Without it
+ *	only the first, which has one bucket, is accepted
+ * @qdisc: optional; a qdisc is to be offloaded, or something about it is
+ *	asked. Without it all are refused
+ * @keys: what it can match: bits of enum ekho_key; 0 for anything. This and
+ *	what follows is checked before replace() is called
+ * @actions: what it can do: bits of enum ekho_action_id; 0 for anything
+ * @classifiers: for whom: bits of enum ekho_classifier; 0 for anyone
+ * @hw_stats: bits of enum ekho_hw_stats; 0 for delayed and disabled
+ * @max_flows: how many flows it holds; 0 for any number
+ * @max_chains: how many chains, counted from 0; 0 for any number
+ * @prio_min: lowest preference; 0 for any
+ * @prio_max: highest preference; 0 for any
+ * @max_actions: how many actions a flow has at most; 0 for any number
+ * @flow_size: bytes of private memory for each flow, EKHO_FLOW_SIZE_MAX at
+ *	most: see bpf_flow_offload_flow_data()
+ * @budget_us: microseconds that an op may take; 0 for 10000. Firmware that
+ *	takes longer is detached
  *
  * No op may be sleepable: the kernel asks for statistics in atomic context
- * too. A positive result, or an errno that does not exist, counts as a
- * violation and is taken for -EINVAL.
+ * too. A positive result, an errno that does not exist, and EAGAIN, which makes
+ * tc start over, are violations: they are taken for -EINVAL, and the firmware
+ * is detached.
  */
 struct bpf_flow_offload_ops {
 	u32 abi_version;
@@ -146,6 +416,21 @@ struct bpf_flow_offload_ops {
 	int (*replace)(struct ekho_replace_ctx *ctx);
 	int (*destroy)(struct ekho_destroy_ctx *ctx);
 	int (*stats)(struct ekho_stats_ctx *ctx);
+	int (*template_create)(struct ekho_replace_ctx *ctx);
+	int (*template_destroy)(struct ekho_destroy_ctx *ctx);
+	int (*hnode)(struct ekho_hnode_ctx *ctx);
+	int (*qdisc)(struct ekho_qdisc_ctx *ctx);
+	u64 keys;
+	u64 actions;
+	u32 classifiers;
+	u32 hw_stats;
+	u32 max_flows;
+	u32 max_chains;
+	u32 prio_min;
+	u32 prio_max;
+	u32 max_actions;
+	u32 flow_size;
+	u32 budget_us;
 };
 
 #endif /* EKHO_ABI_H */

@@ -41,12 +41,38 @@ static int bpf_flow_offload_ops__stats(struct ekho_stats_ctx *ctx)
 	return -EOPNOTSUPP;
 }
 
+static int
+bpf_flow_offload_ops__template_create(struct ekho_replace_ctx *ctx)
+{
+	return -EOPNOTSUPP;
+}
+
+static int
+bpf_flow_offload_ops__template_destroy(struct ekho_destroy_ctx *ctx)
+{
+	return -EOPNOTSUPP;
+}
+
+static int bpf_flow_offload_ops__hnode(struct ekho_hnode_ctx *ctx)
+{
+	return -EOPNOTSUPP;
+}
+
+static int bpf_flow_offload_ops__qdisc(struct ekho_qdisc_ctx *ctx)
+{
+	return -EOPNOTSUPP;
+}
+
 struct bpf_flow_offload_ops ekho_cfi_stubs = {
 	.attach = bpf_flow_offload_ops__attach,
 	.detach = bpf_flow_offload_ops__detach,
 	.replace = bpf_flow_offload_ops__replace,
 	.destroy = bpf_flow_offload_ops__destroy,
 	.stats = bpf_flow_offload_ops__stats,
+	.template_create = bpf_flow_offload_ops__template_create,
+	.template_destroy = bpf_flow_offload_ops__template_destroy,
+	.hnode = bpf_flow_offload_ops__hnode,
+	.qdisc = bpf_flow_offload_ops__qdisc,
 };
 
 static const struct bpf_func_proto *
@@ -71,7 +97,38 @@ const struct bpf_verifier_ops ekho_verifier_ops = {
 /* A macro that emits the value type into this unit's BTF. */
 int ekho_register_struct_ops(struct bpf_struct_ops *st_ops)
 {
+	/* What firmware needs to know of, and nothing else here uses. */
 	BTF_TYPE_EMIT_ENUM(BPF_FLOW_OFFLOAD_ABI);
+	BTF_TYPE_EMIT_ENUM(EKHO_CLS_FLOWER);
+	BTF_TYPE_EMIT_ENUM(EKHO_HOOK_INGRESS);
+	BTF_TYPE_EMIT_ENUM(EKHO_KEY_CONTROL);
+	BTF_TYPE_EMIT_ENUM(EKHO_ACT_ACCEPT);
+	BTF_TYPE_EMIT_ENUM(EKHO_HW_STATS_DELAYED);
+	BTF_TYPE_EMIT_ENUM(EKHO_STATS_TOTALS);
+	BTF_TYPE_EMIT_ENUM(EKHO_HNODE_NEW);
+	BTF_TYPE_EMIT(struct flow_dissector_key_control);
+	BTF_TYPE_EMIT(struct flow_dissector_key_basic);
+	BTF_TYPE_EMIT(struct flow_dissector_key_ipv4_addrs);
+	BTF_TYPE_EMIT(struct flow_dissector_key_ipv6_addrs);
+	BTF_TYPE_EMIT(struct flow_dissector_key_ports);
+	BTF_TYPE_EMIT(struct flow_dissector_key_ports_range);
+	BTF_TYPE_EMIT(struct flow_dissector_key_icmp);
+	BTF_TYPE_EMIT(struct flow_dissector_key_eth_addrs);
+	BTF_TYPE_EMIT(struct flow_dissector_key_arp);
+	BTF_TYPE_EMIT(struct flow_dissector_key_vlan);
+	BTF_TYPE_EMIT(struct flow_dissector_key_mpls);
+	BTF_TYPE_EMIT(struct flow_dissector_key_tcp);
+	BTF_TYPE_EMIT(struct flow_dissector_key_ip);
+	BTF_TYPE_EMIT(struct flow_dissector_key_meta);
+	BTF_TYPE_EMIT(struct flow_dissector_key_ct);
+	BTF_TYPE_EMIT(struct flow_dissector_key_hash);
+	BTF_TYPE_EMIT(struct flow_dissector_key_num_of_vlans);
+	BTF_TYPE_EMIT(struct flow_dissector_key_pppoe);
+	BTF_TYPE_EMIT(struct flow_dissector_key_l2tpv3);
+	BTF_TYPE_EMIT(struct flow_dissector_key_cfm);
+	BTF_TYPE_EMIT(struct flow_dissector_key_ipsec);
+	BTF_TYPE_EMIT(struct flow_dissector_key_keyid);
+	BTF_TYPE_EMIT(struct flow_dissector_key_enc_opts);
 
 	return register_bpf_struct_ops(st_ops, bpf_flow_offload_ops);
 }
@@ -98,10 +155,213 @@ __bpf_kfunc int bpf_flow_offload_set_stats(struct ekho_stats_ctx *ctx,
 	return ekho_kfunc_set_stats(ctx, packets, bytes, drops, last_used_ns);
 }
 
+/**
+ * bpf_flow_offload_add_stats - say what a flow has counted since the last time
+ * @ctx: the argument of the stats op
+ * @packets: packets that matched since the last call for this flow
+ * @bytes: their bytes
+ * @drops: how many of them were dropped
+ * @last_used_ns: bpf_ktime_get_ns() of the last packet, 0 if not known
+ *
+ * For counters that are read and cleared, instead of
+ * bpf_flow_offload_set_stats(). Several calls in one op add up. Any context.
+ *
+ * Return: 0.
+ */
+__bpf_kfunc int bpf_flow_offload_add_stats(struct ekho_stats_ctx *ctx,
+					   u64 packets, u64 bytes, u64 drops,
+					   u64 last_used_ns)
+{
+	return ekho_kfunc_add_stats(ctx, packets, bytes, drops, last_used_ns);
+}
+
+/**
+ * bpf_flow_offload_choose_hw_stats - say how a flow will be counted
+ * @ctx: the argument of the replace op
+ * @hw_stats: one bit of enum ekho_hw_stats
+ *
+ * Without it the first is taken that the firmware declares and the user
+ * allows: delayed, immediate, disabled. The user reads it as used_hw_stats.
+ *
+ * Return: 0; -EOPNOTSUPP if the user doesn't allow it (see ctx->hw_stats),
+ * -EINVAL if it isn't one bit.
+ */
+__bpf_kfunc int bpf_flow_offload_choose_hw_stats(struct ekho_replace_ctx *ctx,
+						 u32 hw_stats)
+{
+	if (hw_stats != EKHO_HW_STATS_IMMEDIATE &&
+	    hw_stats != EKHO_HW_STATS_DELAYED &&
+	    hw_stats != EKHO_HW_STATS_DISABLED)
+		return -EINVAL;
+	if (!(ctx->hw_stats & hw_stats))
+		return -EOPNOTSUPP;
+	ctx->chosen_hw_stats = hw_stats;
+	return 0;
+}
+
+/**
+ * bpf_flow_offload_flow_data - the private memory of a flow
+ * @flow: the flow: &ctx->flow of replace, destroy or stats
+ * @rdwr_buf_size: how much of it is used, a constant
+ *
+ * The memory is zero when the flow is new, belongs to the firmware, outlives
+ * the firmware's replacement, and goes with the flow. How much there is the
+ * firmware says with bpf_flow_offload_ops.flow_size. Ops for the same flow can
+ * run in parallel: use atomic operations where that matters.
+ *
+ * Return: the memory, or NULL if the flow has less than asked for.
+ */
+__bpf_kfunc u8 *bpf_flow_offload_flow_data(struct ekho_flow *flow,
+					   const size_t rdwr_buf_size)
+{
+	if (!flow->data || rdwr_buf_size > flow->data_size)
+		return NULL;
+	return flow->data;
+}
+
+/**
+ * bpf_flow_offload_set_reason - say why a flow is refused
+ * @ctx: the argument of the replace op
+ * @reason: text; ends at the first NUL, or after @reason__sz bytes
+ * @reason__sz: size of the buffer
+ *
+ * The user of tc reads it if the filter is skip_sw or verbose, and
+ * `ekho-fw show` counts refusals by it. What is beyond EKHO_REASON_MAX is cut,
+ * what can't be printed is replaced. The last call before a refusal counts.
+ *
+ * Return: 0.
+ */
+__bpf_kfunc int bpf_flow_offload_set_reason(struct ekho_replace_ctx *ctx,
+					    const char *reason, u32 reason__sz)
+{
+	return ekho_kfunc_set_reason(ctx, reason, reason__sz);
+}
+
+/**
+ * bpf_flow_offload_get_match - read one key of what a flow matches
+ * @ctx: the argument of the replace op
+ * @key_id: enum ekho_key
+ * @match: where it goes: two of the structure that belongs to @key_id, first
+ *	the key, then the mask
+ * @match__sz: the size of both together
+ *
+ * Structures are the kernel's own struct flow_dissector_key_*, in the byte
+ * order that they have there. If the kernel's is longer than the one asked
+ * for, it is cut; if it is shorter, the rest is zero.
+ *
+ * Return: 0; -ENOENT if the flow hasn't got the key, -EINVAL if there is no
+ * such key or the size is odd. Both are zero then.
+ */
+__bpf_kfunc int bpf_flow_offload_get_match(struct ekho_replace_ctx *ctx,
+					   u32 key_id, void *match,
+					   u32 match__sz)
+{
+	return ekho_kfunc_get_match(ctx, key_id, match, match__sz);
+}
+
+/*
+ * Open-coded iterator over a rule's actions, in order:
+ *
+ *	struct ekho_action *act;
+ *
+ *	bpf_for_each(flow_action, act, ctx)
+ *		...
+ *
+ * What it points at is overwritten by the next turn.
+ */
+struct bpf_iter_flow_action {
+	u64 __opaque[8];
+} __aligned(8);
+
+struct ekho_action_iter {
+	const struct ekho_replace_ctx *ctx;
+	u64 next;
+	struct ekho_action action;
+};
+
+__bpf_kfunc int bpf_iter_flow_action_new(struct bpf_iter_flow_action *it,
+					 struct ekho_replace_ctx *ctx)
+{
+	struct ekho_action_iter *iter = (void *)it;
+
+	BUILD_BUG_ON(sizeof(*iter) > sizeof(*it));
+	BUILD_BUG_ON(__alignof__(*iter) != __alignof__(*it));
+
+	iter->ctx = ctx;
+	iter->next = 0;
+	return 0;
+}
+
+__bpf_kfunc struct ekho_action *
+bpf_iter_flow_action_next(struct bpf_iter_flow_action *it)
+{
+	struct ekho_action_iter *iter = (void *)it;
+
+	if (!ekho_kfunc_action(iter->ctx, iter->next, &iter->action))
+		return NULL;
+	iter->next++;
+	return &iter->action;
+}
+
+__bpf_kfunc void bpf_iter_flow_action_destroy(struct bpf_iter_flow_action *it)
+{
+}
+
+/**
+ * bpf_flow_offload_add_qdisc_stats - answer what a qdisc has done
+ * @ctx: the argument of the qdisc op
+ * @packets: packets sent since the last call for this qdisc
+ * @bytes: their bytes
+ * @drops: packets dropped since then
+ * @overlimits: likewise, packets that met a limit
+ *
+ * Of use for the STATS commands of red, prio, ets, tbf, fifo and mq; others
+ * don't ask.
+ *
+ * Return: 0.
+ */
+__bpf_kfunc int bpf_flow_offload_add_qdisc_stats(struct ekho_qdisc_ctx *ctx,
+						 u64 packets, u64 bytes,
+						 u32 drops, u32 overlimits)
+{
+	ctx->packets += packets;
+	ctx->bytes += bytes;
+	ctx->drops += drops;
+	ctx->overlimits += overlimits;
+	ctx->valid = 1;
+	return 0;
+}
+
+/**
+ * bpf_flow_offload_set_qdisc_queue - answer by which queue a class of htb sends
+ * @ctx: the argument of the qdisc op
+ * @qid: number of a transmit queue of the device
+ *
+ * Return: 0; -EINVAL if the request isn't one of htb.
+ */
+__bpf_kfunc int bpf_flow_offload_set_qdisc_queue(struct ekho_qdisc_ctx *ctx,
+						 u16 qid)
+{
+	if (!ctx->htb)
+		return -EINVAL;
+	ctx->htb->qid = qid;
+	return 0;
+}
+
 __bpf_kfunc_end_defs();
 
 BTF_KFUNCS_START(ekho_kfunc_ids)
 BTF_ID_FLAGS(func, bpf_flow_offload_set_stats)
+BTF_ID_FLAGS(func, bpf_flow_offload_add_stats)
+BTF_ID_FLAGS(func, bpf_flow_offload_choose_hw_stats)
+BTF_ID_FLAGS(func, bpf_flow_offload_flow_data, KF_RET_NULL)
+BTF_ID_FLAGS(func, bpf_flow_offload_set_reason)
+BTF_ID_FLAGS(func, bpf_flow_offload_get_match)
+BTF_ID_FLAGS(func, bpf_iter_flow_action_new, KF_ITER_NEW)
+BTF_ID_FLAGS(func, bpf_iter_flow_action_next, KF_ITER_NEXT | KF_RET_NULL)
+BTF_ID_FLAGS(func, bpf_iter_flow_action_destroy, KF_ITER_DESTROY)
+BTF_ID_FLAGS(func, bpf_flow_offload_add_qdisc_stats)
+BTF_ID_FLAGS(func, bpf_flow_offload_set_qdisc_queue)
 BTF_KFUNCS_END(ekho_kfunc_ids)
 
 int ekho_register_kfuncs(struct module *owner)

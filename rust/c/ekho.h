@@ -16,6 +16,7 @@
 #include <linux/workqueue.h>
 #include <net/flow_offload.h>
 #include <net/pkt_cls.h>
+#include <net/pkt_sched.h>
 #include <net/sch_generic.h>
 
 #include "abi.h"
@@ -29,6 +30,14 @@ int ekho_register_kfuncs(struct module *owner);
 /* Implemented in Rust (ops/kfuncs.rs). */
 int ekho_kfunc_set_stats(struct ekho_stats_ctx *ctx, u64 packets, u64 bytes,
 			 u64 drops, u64 last_used_ns);
+int ekho_kfunc_add_stats(struct ekho_stats_ctx *ctx, u64 packets, u64 bytes,
+			 u64 drops, u64 last_used_ns);
+int ekho_kfunc_set_reason(struct ekho_replace_ctx *ctx, const char *reason,
+			  u32 len);
+int ekho_kfunc_get_match(struct ekho_replace_ctx *ctx, u32 key_id, void *match,
+			 u32 len);
+bool ekho_kfunc_action(const struct ekho_replace_ctx *ctx, u64 n,
+		       struct ekho_action *action);
 
 /* helpers.c */
 struct ekho_cookie_node {
@@ -69,8 +78,12 @@ void ekho_helper_block_cb_add(struct flow_block_cb *block_cb,
 void ekho_helper_block_cb_remove(struct flow_block_cb *block_cb,
 				 struct flow_block_offload *bo, bool indirect);
 struct tcf_block *ekho_helper_tcf_block(struct flow_block *block);
-const struct flow_dissector *
-ekho_helper_rule_dissector(const struct flow_rule *rule);
+struct flow_rule *ekho_helper_rule_of_exts(const struct tcf_exts *exts,
+					   struct netlink_ext_ack *extack);
+void ekho_helper_rule_free(struct flow_rule *rule);
+u32 ekho_helper_action_netns(unsigned long cookie);
+void ekho_helper_qdisc_add_stats(enum tc_setup_type type, void *data, u64 bytes,
+				 u64 packets, u32 drops, u32 overlimits);
 u64 ekho_helper_ktime_to_jiffies(u64 ktime_ns);
 u64 ekho_helper_ktime_age_ms(u64 ktime_ns);
 

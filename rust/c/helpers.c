@@ -12,6 +12,9 @@
 #include <linux/netdevice.h>
 #include <linux/nsproxy.h>
 #include <linux/sched.h>
+#include <linux/slab.h>
+#include <net/act_api.h>
+#include <net/gen_stats.h>
 #include <net/net_namespace.h>
 #include <net/netdev_lock.h>
 
@@ -168,12 +171,6 @@ struct tcf_block *ekho_helper_tcf_block(struct flow_block *block)
 	return container_of(block, struct tcf_block, flow_block);
 }
 
-const struct flow_dissector *
-ekho_helper_rule_dissector(const struct flow_rule *rule)
-{
-	return rule->match.dissector;
-}
-
 /* bpf_ktime_get_ns() time to jiffies; the future counts as now. */
 u64 ekho_helper_ktime_to_jiffies(u64 ktime_ns)
 {
@@ -190,4 +187,98 @@ u64 ekho_helper_ktime_age_ms(u64 ktime_ns)
 	u64 now = ktime_get_mono_fast_ns();
 
 	return ktime_ns >= now ? 0 : div_u64(now - ktime_ns, NSEC_PER_MSEC);
+}
+
+/*
+ * The actions of a filter that has no rule, as one. The inverse is
+ * ekho_helper_rule_free().
+ */
+struct flow_rule *ekho_helper_rule_of_exts(const struct tcf_exts *exts,
+					   struct netlink_ext_ack *extack)
+{
+	struct flow_rule *rule;
+	int err;
+
+	rule = flow_rule_alloc(tcf_exts_num_actions((struct tcf_exts *)exts));
+	if (!rule)
+		return ERR_PTR(-ENOMEM);
+	err = tc_setup_offload_action(&rule->action, exts, extack);
+	if (err) {
+		kfree(rule);
+		return ERR_PTR(err);
+	}
+	return rule;
+}
+
+void ekho_helper_rule_free(struct flow_rule *rule)
+{
+	tc_cleanup_offload_action(&rule->action);
+	kfree(rule);
+}
+
+/* The network namespace of the action that a TC_SETUP_ACT request is about. */
+u32 ekho_helper_action_netns(unsigned long cookie)
+{
+	const struct tc_action *action = (const void *)cookie;
+
+	return action->idrinfo->net->ns.inum;
+}
+
+/* What the STATS commands of qdiscs share. */
+void ekho_helper_qdisc_add_stats(enum tc_setup_type type, void *data, u64 bytes,
+				 u64 packets, u32 drops, u32 overlimits)
+{
+	struct tc_qopt_offload_stats *stats = NULL;
+
+	switch (type) {
+	case TC_SETUP_QDISC_RED: {
+		struct tc_red_qopt_offload *red = data;
+
+		if (red->command == TC_RED_STATS)
+			stats = &red->stats;
+		break;
+	}
+	case TC_SETUP_QDISC_PRIO: {
+		struct tc_prio_qopt_offload *prio = data;
+
+		if (prio->command == TC_PRIO_STATS)
+			stats = &prio->stats;
+		break;
+	}
+	case TC_SETUP_QDISC_ETS: {
+		struct tc_ets_qopt_offload *ets = data;
+
+		if (ets->command == TC_ETS_STATS)
+			stats = &ets->stats;
+		break;
+	}
+	case TC_SETUP_QDISC_TBF: {
+		struct tc_tbf_qopt_offload *tbf = data;
+
+		if (tbf->command == TC_TBF_STATS)
+			stats = &tbf->stats;
+		break;
+	}
+	case TC_SETUP_QDISC_FIFO: {
+		struct tc_fifo_qopt_offload *fifo = data;
+
+		if (fifo->command == TC_FIFO_STATS)
+			stats = &fifo->stats;
+		break;
+	}
+	case TC_SETUP_QDISC_MQ: {
+		struct tc_mq_qopt_offload *mq = data;
+
+		if (mq->command == TC_MQ_STATS)
+			stats = &mq->stats;
+		break;
+	}
+	default:
+		break;
+	}
+	if (!stats)
+		return;
+	_bstats_update(stats->bstats, bytes, packets);
+	stats->qstats->drops += drops;
+	stats->qstats->overlimits += overlimits;
 }

@@ -2,9 +2,9 @@
 /*
  * Tracepoints: one per op, after it ran.
  *
- * ekho:ekho_replace, ekho_destroy, ekho_stats, ekho_attach, ekho_detach, each
- * with the device, the cookie (0 for attach and detach), the result that went
- * to the kernel and the nanoseconds that the firmware took.
+ * ekho:ekho_replace, ekho_destroy, ekho_stats, ekho_attach and so on, each with
+ * the device, the cookie (0 for ops that aren't about a flow), the result that
+ * went to the kernel and the nanoseconds that the firmware took.
  */
 #undef TRACE_SYSTEM
 #define TRACE_SYSTEM ekho
@@ -51,6 +51,10 @@ EKHO_OP_EVENT(ekho_detach);
 EKHO_OP_EVENT(ekho_replace);
 EKHO_OP_EVENT(ekho_destroy);
 EKHO_OP_EVENT(ekho_stats);
+EKHO_OP_EVENT(ekho_template_create);
+EKHO_OP_EVENT(ekho_template_destroy);
+EKHO_OP_EVENT(ekho_hnode);
+EKHO_OP_EVENT(ekho_qdisc);
 
 #endif /* EKHO_TRACE_H */
 

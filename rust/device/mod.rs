@@ -9,7 +9,10 @@
 
 use crate::{
     abstractions::{
-        flow_offload::BlockOffload,
+        flow_offload::{
+            qdisc::QdiscRequest,
+            BlockOffload, //
+        },
         net_device::{
             NetDevice,
             Rtnl,
@@ -32,7 +35,11 @@ impl LinkDriver for Ekho {
     const KIND: &'static CStr = c"ekho";
 
     fn setup_block(dev: &NetDevice, block: BlockOffload<'_>) -> Result {
-        intake::setup_block(dev, block)
+        intake::blocks::setup(dev, block)
+    }
+
+    fn setup_qdisc(dev: &NetDevice, qdisc: QdiscRequest) -> Result {
+        intake::qdiscs::setup(dev, &qdisc)
     }
 
     fn set_hw_tc_offload(dev: &NetDevice, on: bool, _rtnl: &Rtnl) -> Result {

@@ -65,7 +65,12 @@ mod kernel_side {
             }
         }
 
-        /// The sum of all that [`Self::advance`] has returned.
+        /// Counts `delta` without a total to go by. Any context.
+        pub(crate) fn add(&self, delta: u64) {
+            self.last.add(delta, Relaxed);
+        }
+
+        /// The sum of all that [`Self::advance`] has returned and [`Self::add`] was given.
         pub(crate) fn reported(&self) -> u64 {
             self.before
                 .load(Relaxed)

@@ -39,9 +39,53 @@ pub(crate) struct Totals {
     pub(crate) last_used_ns: u64,
 }
 
+/// Who wants a flow.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// A flower filter of tc.
+    Flower,
+    /// A matchall filter of tc.
+    Matchall,
+    /// A node of a u32 filter of tc.
+    U32,
+    /// A rule in a chain of nftables.
+    Nft,
+    /// One direction of a connection in a flowtable of nftables.
+    Flowtable,
+    /// An action that filters share.
+    Action,
+}
+
+impl Source {
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Flower => "flower",
+            Self::Matchall => "matchall",
+            Self::U32 => "u32",
+            Self::Nft => "nft",
+            Self::Flowtable => "flowtable",
+            Self::Action => "action",
+        }
+    }
+
+    /// Whether its flows stand in a chain and have a preference.
+    pub(crate) fn has_place(self) -> bool {
+        !matches!(self, Self::Action | Self::Flowtable)
+    }
+}
+
+impl kernel::fmt::Display for Source {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
 /// Where a filter stands among others.
 #[derive(Clone, Copy)]
 pub(crate) struct Position {
+    /// Who wants it.
+    pub(crate) source: Source,
     /// Chain.
     pub(crate) chain_index: u32,
     /// Preference; lower goes first.
@@ -50,14 +94,21 @@ pub(crate) struct Position {
     pub(crate) protocol: u16,
     /// Whether it must be in hardware.
     pub(crate) skip_sw: bool,
+    /// The number of the shared block that it is in, or 0.
+    pub(crate) block_index: u32,
+    /// Where packets meet it: bits of `enum ekho_hook`.
+    pub(crate) hooks: u8,
 }
 
 /// One flow.
 pub(crate) struct Flow {
     pub(crate) cookie: u64,
     pub(crate) position: Position,
-    /// The user wants no statistics.
-    pub(crate) stats_disabled: bool,
+    /// What it goes with: the binding of its block, if the kernel doesn't say when flows of the
+    /// block end.
+    pub(crate) owner: usize,
+    /// How it is counted: one bit of `enum ekho_hw_stats`; 0 until the firmware has accepted it.
+    hw_stats: Atomic<u32>,
     /// The firmware generation that last reported.
     generation: Atomic<u32>,
     /// How often the kernel has asked for statistics.
@@ -68,22 +119,30 @@ pub(crate) struct Flow {
     last_used_ns: Atomic<u64>,
     /// Match and actions, as `flow_rule::text` encodes them.
     rule: KVec<u8>,
+    data: KVec<Atomic<u64>>,
 }
 
 impl Flow {
-    /// A flow that has counted nothing yet. May sleep.
+    /// A flow that has counted nothing yet, with `data_size` bytes for the firmware. May sleep.
     pub(crate) fn new(
         cookie: u64,
         position: Position,
-        stats_disabled: bool,
+        owner: usize,
         rule: &[u8],
+        data_size: usize,
     ) -> Result<Self> {
         let mut copy = KVec::with_capacity(rule.len(), GFP_KERNEL)?;
         copy.extend_from_slice(rule, GFP_KERNEL)?;
+        let words = data_size.div_ceil(size_of::<u64>());
+        let mut data = KVec::with_capacity(words, GFP_KERNEL)?;
+        for _ in 0..words {
+            data.push(Atomic::new(0), GFP_KERNEL)?;
+        }
         Ok(Self {
             cookie,
             position,
-            stats_disabled,
+            owner,
+            hw_stats: Atomic::new(0),
             generation: Atomic::new(0),
             polls: Atomic::new(0),
             packets: Counter::new(),
@@ -91,7 +150,23 @@ impl Flow {
             drops: Counter::new(),
             last_used_ns: Atomic::new(0),
             rule: copy,
+            data,
         })
+    }
+
+    /// The firmware's private memory.
+    pub(crate) fn data(&self) -> &[Atomic<u64>] {
+        &self.data
+    }
+
+    /// How it is counted.
+    pub(crate) fn hw_stats(&self) -> u32 {
+        self.hw_stats.load(Relaxed)
+    }
+
+    /// The firmware has accepted it, and counts in this way.
+    pub(crate) fn accept(&self, hw_stats: u32) {
+        self.hw_stats.store(hw_stats, Relaxed);
     }
 
     /// The kernel asks for statistics. Any context.
@@ -131,6 +206,17 @@ impl Flow {
             drops: self.drops.advance(totals.drops, restarted),
             last_used_ns: totals.last_used_ns,
         }
+    }
+
+    /// Takes note of what is new by the firmware's own account. Any context.
+    pub(crate) fn add(&self, delta: StatsDelta) -> StatsDelta {
+        self.packets.add(delta.packets);
+        self.bytes.add(delta.bytes);
+        self.drops.add(delta.drops);
+        if delta.last_used_ns > self.last_used_ns.load(Relaxed) {
+            self.last_used_ns.store(delta.last_used_ns, Relaxed);
+        }
+        delta
     }
 
     /// What the kernel has been told so far.

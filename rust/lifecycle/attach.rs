@@ -4,7 +4,10 @@
 
 use crate::{
     abstractions::{
-        flow_offload::eopnotsupp,
+        flow_offload::{
+            eopnotsupp,
+            ActionRegistration, //
+        },
         net_device::{
             NetDevice,
             Rtnl,
@@ -25,7 +28,11 @@ use crate::{
         self,
         Owner, //
     },
-    intake,
+    intake::{
+        self,
+        actions::Actions,
+        flows::destroy_rest, //
+    },
     ops::{
         contract::{
             self,
@@ -59,6 +66,8 @@ struct Attached {
     link: LinkKey,
     port: Arc<Port>,
     dev: ARef<NetDevice>,
+    /// Asks the firmware for actions that filters share.
+    actions: Option<ActionRegistration<Actions>>,
     /// Detaches the link if the device goes; allocated in advance, as that can't fail.
     orphan: Option<Arc<Orphan>>,
 }
@@ -138,33 +147,42 @@ impl StructOps for FlowOffloadOps {
             Owner::Indirect => false,
             Owner::Other => return Err(eopnotsupp()),
         };
-        let firmware = Arc::new(Firmware::new(ops, 1), GFP_KERNEL)?;
+        let firmware = Firmware::new(ops, 1)?;
         let port = port::get_or_create(&dev, own)?;
         if port.has_firmware() {
             return Err(EBUSY);
         }
-        let attached = Attached {
+        let mut attached = Attached {
             link: link.key(),
             port: port.clone(),
             dev: dev.clone(),
+            actions: None,
             orphan: Some(orphan),
         };
+        let callback = Arc::new(Actions::new(port.clone(), dev.clone()), GFP_KERNEL)?;
+        ATTACHED.lock().reserve(1, GFP_KERNEL)?;
         firmware.attach(&dev).inspect_err(|_| port::prune(&port))?;
         drop(port.firmware.replace(Some(firmware)));
         let result = go_live(&port, &dev, &rtnl).and_then(|()| {
-            ATTACHED
-                .lock()
-                .push(attached, GFP_KERNEL)
-                .map_err(Error::from)
+            attached.actions = Some(ActionRegistration::new(callback)?);
+            Ok(())
         });
-        result.inspect_err(|_| retire(&port, &dev, &rtnl))
+        if let Err(error) = result {
+            retire(attached, &rtnl);
+            return Err(error);
+        }
+        // There is room, and RTNL keeps it.
+        ATTACHED
+            .lock()
+            .push(attached, GFP_KERNEL)
+            .map_err(Error::from)
     }
 
     fn unreg(link: &Link) {
         let rtnl = RtnlGuard::lock();
         // Nothing to do if the device went first.
         if let Some(attached) = take(&rtnl, |a| a.link == link.key()) {
-            retire(&attached.port, &attached.dev, &rtnl);
+            retire(attached, &rtnl);
         }
     }
 
@@ -187,7 +205,7 @@ impl StructOps for FlowOffloadOps {
             .firmware
             .get(&rcu::read_lock())
             .map_or(1, |firmware| firmware.generation.wrapping_add(1).max(1));
-        let firmware = Arc::new(Firmware::new(ops, generation), GFP_KERNEL)?;
+        let firmware = Firmware::new(ops, generation)?;
         firmware.attach(&dev)?;
         // Waits until no op of the old firmware runs.
         if let Some(old) = port.firmware.replace(Some(firmware)) {
@@ -218,29 +236,33 @@ fn go_live(port: &Arc<Port>, dev: &NetDevice, rtnl: &Rtnl) -> Result {
 }
 
 /// Takes the firmware off a port: its filters go back to software first.
-fn retire(port: &Arc<Port>, dev: &NetDevice, rtnl: &Rtnl) {
+fn retire(attached: Attached, rtnl: &Rtnl) {
+    let Attached {
+        port, dev, actions, ..
+    } = attached;
+    drop(actions);
     for binding in (0..).map_while(|n| port.nth_binding(n)) {
         binding.withdraw(rtnl);
     }
-    intake::destroy_rest(port, dev);
     if let Some(firmware) = port.firmware.replace(None) {
-        firmware.detach(dev);
+        destroy_rest(&port, &dev, &firmware);
+        firmware.detach(&dev);
     }
-    port::prune(port);
+    port::prune(&port);
 }
 
 /// A device has gone for good: its firmware goes with it, and its link is left to a work item,
 /// since `update_mutex` comes before RTNL.
-pub(super) fn device_gone(port: &Arc<Port>, dev: &NetDevice, rtnl: &Rtnl) {
+pub(super) fn device_gone(port: &Arc<Port>, rtnl: &Rtnl) {
     let Some(mut attached) = take(rtnl, |a| Arc::ptr_eq(&a.port, port)) else {
         return;
     };
-    retire(port, dev, rtnl);
+    let orphan = attached.orphan.take();
     // SAFETY: The link was on the list just now, and RTNL has been held since: `unreg` waits for
     // it before it returns.
     let link = unsafe { attached.link.get() };
-    if let (Some(link), Some(orphan), Some(queue)) = (link, attached.orphan.take(), intake::queue())
-    {
+    retire(attached, rtnl);
+    if let (Some(link), Some(orphan), Some(queue)) = (link, orphan, intake::queue()) {
         *orphan.link.lock() = Some(link);
         // Can't fail: the item is new.
         let _ = queue.enqueue(orphan);

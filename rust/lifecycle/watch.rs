@@ -40,7 +40,7 @@ impl Watcher for Devices {
             // it.
             Event::Unregister if !dev.is_registered(rtnl) => {
                 if let Some(port) = port::remove(dev) {
-                    attach::device_gone(&port, dev, rtnl);
+                    attach::device_gone(&port, rtnl);
                 }
             }
             Event::Unregister => {}

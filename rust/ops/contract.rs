@@ -7,6 +7,14 @@
 
 use crate::{
     abstractions::{
+        flow_offload::{
+            qdisc::{
+                QdiscRequest,
+                QdiscStats, //
+            },
+            HnodeRequest,
+            StatsDelta, //
+        },
         flow_rule::FlowRule,
         net_device::NetDevice,
         struct_ops::{
@@ -16,7 +24,9 @@ use crate::{
     },
     bindings,
     flows::{
+        Flow,
         Position,
+        Source,
         Totals, //
     },
 };
@@ -27,8 +37,218 @@ use core::{
 };
 use kernel::{
     prelude::*,
-    sync::rcu::Guard, //
+    sync::{
+        atomic::Atomic,
+        rcu::Guard, //
+    },
 };
+
+/// The reason of a refusal: printable ASCII.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reason([u8; bindings::EKHO_REASON_MAX as usize]);
+
+impl Reason {
+    /// No reason.
+    pub(crate) const NONE: Self = Self([0; bindings::EKHO_REASON_MAX as usize]);
+
+    /// The text up to the first NUL, cut, and with what can't be printed replaced.
+    pub(super) fn new(text: impl Iterator<Item = u8>) -> Self {
+        let mut reason = Self::NONE;
+        let room = reason.0.len() - 1;
+        let printable = |c: u8| if matches!(c, b' '..=b'~') { c } else { b'?' };
+        let text = text.take_while(|&c| c != 0);
+        for (to, c) in reason.0[..room].iter_mut().zip(text) {
+            *to = printable(c);
+        }
+        reason
+    }
+
+    /// A sentence of the module's own.
+    pub(crate) fn of(text: kernel::fmt::Arguments<'_>) -> Self {
+        struct Cut(Reason, usize);
+
+        impl kernel::fmt::Write for Cut {
+            fn write_str(&mut self, s: &str) -> fmt::Result {
+                let room = self.0 .0.len() - 1;
+                for c in s.bytes() {
+                    if self.1 < room {
+                        self.0 .0[self.1] = c;
+                        self.1 += 1;
+                    }
+                }
+                Ok(())
+            }
+        }
+        let mut cut = Cut(Self::NONE, 0);
+        // Never fails.
+        let _ = kernel::fmt::Write::write_fmt(&mut cut, text);
+        cut.0
+    }
+
+    /// Whether none was given.
+    pub(crate) fn is_none(&self) -> bool {
+        self.0[0] == 0
+    }
+
+    /// For C.
+    pub(super) fn bytes(&self) -> &[u8; bindings::EKHO_REASON_MAX as usize] {
+        &self.0
+    }
+}
+
+impl kernel::fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let len = self.0.iter().position(|&c| c == 0).unwrap_or(0);
+        f.write_str(core::str::from_utf8(&self.0[..len]).unwrap_or("?"))
+    }
+}
+
+/// What a device can do, as its firmware declares it; 0 leaves a thing open.
+#[derive(Clone, Copy)]
+pub(crate) struct Capabilities {
+    pub(crate) keys: u64,
+    pub(crate) actions: u64,
+    pub(crate) classifiers: u32,
+    pub(crate) hw_stats: u32,
+    pub(crate) max_flows: u32,
+    pub(crate) max_chains: u32,
+    pub(crate) prio_min: u32,
+    pub(crate) prio_max: u32,
+    pub(crate) max_actions: u32,
+    pub(crate) flow_size: u32,
+    pub(crate) budget_us: u32,
+}
+
+/// Microseconds that an op may take if the firmware doesn't say.
+const BUDGET_US: u32 = 10_000;
+
+/// Ways of counting if the firmware doesn't say.
+const HW_STATS: u32 =
+    bindings::ekho_hw_stats_EKHO_HW_STATS_DELAYED | bindings::ekho_hw_stats_EKHO_HW_STATS_DISABLED;
+
+const _: () = {
+    // The contract's bits are the kernel's.
+    assert!(
+        bindings::ekho_hw_stats_EKHO_HW_STATS_IMMEDIATE
+            == bindings::flow_action_hw_stats_FLOW_ACTION_HW_STATS_IMMEDIATE
+    );
+    assert!(
+        bindings::ekho_hw_stats_EKHO_HW_STATS_DELAYED
+            == bindings::flow_action_hw_stats_FLOW_ACTION_HW_STATS_DELAYED
+    );
+    assert!(
+        bindings::ekho_hw_stats_EKHO_HW_STATS_DISABLED
+            == bindings::flow_action_hw_stats_FLOW_ACTION_HW_STATS_DISABLED
+    );
+};
+
+impl Capabilities {
+    /// Whether a flow is beyond what the device can do, and why.
+    pub(crate) fn refuse(&self, position: &Position, rule: &FlowRule<'_>) -> Option<Reason> {
+        let class = position.source.number();
+        if self.classifiers != 0 && self.classifiers & (1 << class) == 0 {
+            return Some(Reason::of(fmt!("the device doesn't offload {}", position.source)));
+        }
+        if position.source.has_place() {
+            if self.max_chains != 0 && position.chain_index >= self.max_chains {
+                return Some(Reason::of(fmt!(
+                    "chain {}: the device has chains 0 to {}",
+                    position.chain_index,
+                    self.max_chains - 1
+                )));
+            }
+            if position.prio < self.prio_min
+                || (self.prio_max != 0 && position.prio > self.prio_max)
+            {
+                let lowest = self.prio_min.max(1);
+                let highest = match self.prio_max {
+                    0 => u16::MAX.into(),
+                    highest => highest,
+                };
+                return Some(Reason::of(fmt!(
+                    "pref {}: the device has {} to {}",
+                    position.prio,
+                    lowest,
+                    highest
+                )));
+            }
+        }
+        if self.keys != 0 {
+            if let Some(field) = rule.field_beyond(self.keys) {
+                return Some(Reason::of(fmt!("the device can't match {}", field)));
+            }
+        }
+        if self.actions != 0 {
+            if let Some(action) = rule.action_beyond(self.actions) {
+                return Some(Reason::of(fmt!("the device can't do action {}", action)));
+            }
+        }
+        if self.max_actions != 0 && rule.n_actions() > self.max_actions {
+            return Some(Reason::of(fmt!(
+                "{} actions: the device does {} at most",
+                rule.n_actions(),
+                self.max_actions
+            )));
+        }
+        let wanted = rule.hw_stats();
+        if wanted & self.hw_stats == 0 {
+            return Some(Reason::of(fmt!(
+                "hw_stats {}can't be had; use {}or any",
+                HwStatsList(wanted),
+                HwStatsList(self.hw_stats)
+            )));
+        }
+        None
+    }
+
+    /// How a flow is counted unless the firmware chooses: one of the ways that suit its actions.
+    fn default_hw_stats(&self, wanted: u32) -> u32 {
+        let can = wanted & self.hw_stats;
+        [
+            bindings::ekho_hw_stats_EKHO_HW_STATS_DELAYED,
+            bindings::ekho_hw_stats_EKHO_HW_STATS_IMMEDIATE,
+            bindings::ekho_hw_stats_EKHO_HW_STATS_DISABLED,
+        ]
+        .into_iter()
+        .find(|way| can & way != 0)
+        .unwrap_or(bindings::ekho_hw_stats_EKHO_HW_STATS_DISABLED)
+    }
+}
+
+/// The name of a way of counting, as tc(8) has it.
+pub(crate) fn hw_stats_name(bit: u32) -> &'static str {
+    match bit {
+        bindings::ekho_hw_stats_EKHO_HW_STATS_IMMEDIATE => "immediate",
+        bindings::ekho_hw_stats_EKHO_HW_STATS_DELAYED => "delayed",
+        _ => "disabled",
+    }
+}
+
+/// Names of ways of counting, each with a blank behind it.
+struct HwStatsList(u32);
+
+impl kernel::fmt::Display for HwStatsList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0;
+        while rest != 0 {
+            f.write_str(hw_stats_name(rest & rest.wrapping_neg()))?;
+            rest &= rest - 1;
+            f.write_str(if rest == 0 { " " } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether flows that count in this way aren't asked for statistics.
+pub(crate) fn hw_stats_disabled(bit: u32) -> bool {
+    bit == bindings::ekho_hw_stats_EKHO_HW_STATS_DISABLED
+}
 
 /// The C table.
 pub(crate) type Table = bindings::bpf_flow_offload_ops;
@@ -113,16 +333,40 @@ pub(crate) fn register_kfuncs(module: &'static ThisModule) -> Result {
 
 /// Takes over a data member; see `StructOps::init_member`.
 pub(crate) fn init_member(table: &mut Table, user: &Table, offset: usize) -> Result<bool> {
+    macro_rules! plain {
+        ($($member:ident),*) => {
+            $(if offset == offset_of!(Table, $member) {
+                table.$member = user.$member;
+                return Ok(true);
+            })*
+        };
+    }
     if offset == offset_of!(Table, abi_version) {
         if !(1..=ABI).contains(&user.abi_version) {
             return Err(Error::from_errno(-(bindings::EPROTONOSUPPORT as c_int)));
         }
         table.abi_version = user.abi_version;
-    } else if offset == offset_of!(Table, ifindex) {
-        table.ifindex = user.ifindex;
     } else if offset == offset_of!(Table, name) {
         table.name = Name::new(user.name)?.0;
+    } else if offset == offset_of!(Table, flow_size) {
+        if user.flow_size > bindings::EKHO_FLOW_SIZE_MAX {
+            return Err(E2BIG);
+        }
+        table.flow_size = user.flow_size;
     } else {
+        plain!(
+            ifindex,
+            keys,
+            actions,
+            classifiers,
+            hw_stats,
+            max_flows,
+            max_chains,
+            prio_min,
+            prio_max,
+            max_actions,
+            budget_us
+        );
         return Ok(false);
     }
     Ok(true)
@@ -147,7 +391,7 @@ fn device(dev: &NetDevice, generation: u32) -> bindings::ekho_device {
 }
 
 /// A flow as firmware sees it.
-fn flow(dev: &NetDevice, cookie: u64, position: &Position) -> bindings::ekho_flow {
+fn flow(dev: &NetDevice, cookie: u64, position: &Position, data: &[Atomic<u64>]) -> bindings::ekho_flow {
     bindings::ekho_flow {
         cookie,
         ifindex: dev.ifindex(),
@@ -155,7 +399,74 @@ fn flow(dev: &NetDevice, cookie: u64, position: &Position) -> bindings::ekho_flo
         prio: position.prio,
         protocol: position.protocol,
         skip_sw: position.skip_sw.into(),
+        classifier: position.source.number() as u8,
+        block_index: position.block_index,
+        hooks: position.hooks,
+        data_size: size_of_val(data) as u16,
+        data: if data.is_empty() {
+            core::ptr::null_mut()
+        } else {
+            data.as_ptr().cast_mut().cast()
+        },
     }
+}
+
+impl Source {
+    /// The names of those whose bits are set.
+    pub(crate) fn names(set: u32) -> impl Iterator<Item = &'static str> {
+        [
+            Self::Flower,
+            Self::Matchall,
+            Self::U32,
+            Self::Nft,
+            Self::Flowtable,
+            Self::Action,
+        ]
+        .into_iter()
+        .filter(move |source| set & (1 << source.number()) != 0)
+        .map(Self::name)
+    }
+
+    /// `enum ekho_classifier`.
+    fn number(self) -> u32 {
+        match self {
+            Self::Flower => bindings::ekho_classifier_EKHO_CLS_FLOWER,
+            Self::Matchall => bindings::ekho_classifier_EKHO_CLS_MATCHALL,
+            Self::U32 => bindings::ekho_classifier_EKHO_CLS_U32,
+            Self::Nft => bindings::ekho_classifier_EKHO_CLS_NFT,
+            Self::Flowtable => bindings::ekho_classifier_EKHO_CLS_FLOWTABLE,
+            Self::Action => bindings::ekho_classifier_EKHO_CLS_ACTION,
+        }
+    }
+}
+
+/// Bits of `enum ekho_hook`.
+pub(crate) const HOOK_INGRESS: u8 = bindings::ekho_hook_EKHO_HOOK_INGRESS as u8;
+/// See [`HOOK_INGRESS`].
+pub(crate) const HOOK_EGRESS: u8 = bindings::ekho_hook_EKHO_HOOK_EGRESS as u8;
+
+/// A new flow that firmware is asked for.
+pub(crate) struct Wanted<'a> {
+    pub(crate) rule: FlowRule<'a>,
+    pub(crate) classid: u32,
+    pub(crate) knode: *mut bindings::tc_cls_u32_knode,
+}
+
+/// What firmware says about a new flow.
+pub(crate) struct Answer {
+    pub(crate) result: OpResult,
+    pub(crate) reason: Reason,
+    /// One bit of `enum ekho_hw_stats`.
+    pub(crate) hw_stats: u32,
+}
+
+/// What a flow has counted, as firmware tells it.
+#[derive(Clone, Copy)]
+pub(crate) enum Counted {
+    /// Since it was accepted.
+    Totals(Totals),
+    /// Since it was last asked.
+    Deltas(StatsDelta),
 }
 
 /// A table in use.
@@ -188,9 +499,42 @@ impl Ops {
             (self.0.replace.is_some(), "replace"),
             (self.0.destroy.is_some(), "destroy"),
             (self.0.stats.is_some(), "stats"),
+            (self.0.template_create.is_some(), "template_create"),
+            (self.0.template_destroy.is_some(), "template_destroy"),
+            (self.0.hnode.is_some(), "hnode"),
+            (self.0.qdisc.is_some(), "qdisc"),
         ]
         .into_iter()
         .filter_map(|(there, name)| there.then_some(name))
+    }
+
+    /// Whether it cares about hash tables of u32.
+    pub(crate) fn has_hnode(&self) -> bool {
+        self.0.hnode.is_some()
+    }
+
+    /// What the device can do.
+    pub(crate) fn capabilities(&self) -> Capabilities {
+        let table = &self.0;
+        Capabilities {
+            keys: table.keys,
+            actions: table.actions,
+            classifiers: table.classifiers,
+            hw_stats: match table.hw_stats {
+                0 => HW_STATS,
+                hw_stats => hw_stats,
+            },
+            max_flows: table.max_flows,
+            max_chains: table.max_chains,
+            prio_min: table.prio_min,
+            prio_max: table.prio_max,
+            max_actions: table.max_actions,
+            flow_size: table.flow_size,
+            budget_us: match table.budget_us {
+                0 => BUDGET_US,
+                budget_us => budget_us,
+            },
+        }
     }
 
     pub(super) fn attach(&self, dev: &NetDevice, generation: u32) -> OpResult {
@@ -213,37 +557,58 @@ impl Ops {
         unsafe { op(&mut ctx) };
     }
 
+    fn replace_ctx(
+        &self,
+        flow: bindings::ekho_flow,
+        wanted: &Wanted<'_>,
+    ) -> bindings::ekho_replace_ctx {
+        let hw_stats = wanted.rule.hw_stats() & self.capabilities().hw_stats;
+        bindings::ekho_replace_ctx {
+            flow,
+            classid: wanted.classid,
+            n_actions: wanted.rule.n_actions(),
+            rule: wanted.rule.as_raw(),
+            keys: wanted.rule.keys(),
+            u32_: wanted.knode,
+            action: wanted.rule.action_raw(),
+            hw_stats,
+            chosen_hw_stats: self.capabilities().default_hw_stats(hw_stats),
+            reason: *Reason::NONE.bytes(),
+        }
+    }
+
     pub(super) fn replace(
         &self,
         dev: &NetDevice,
-        cookie: u64,
-        position: &Position,
-        classid: u32,
-        rule: &FlowRule<'_>,
+        flow_: &Flow,
+        wanted: &Wanted<'_>,
         _guard: &Guard,
-    ) -> OpResult {
-        let mut ctx = bindings::ekho_replace_ctx {
-            flow: flow(dev, cookie, position),
-            classid,
-            n_actions: rule.n_actions(),
-            rule: rule.as_raw(),
-        };
-        let op = self.0.replace.ok_or(Violation(0))?;
-        // SAFETY: The table is valid, and so are its trampolines; `ctx` is valid for the call, and
-        // so is the rule.
-        check(unsafe { op(&mut ctx) })
+    ) -> Answer {
+        let mut ctx = self.replace_ctx(
+            flow(dev, flow_.cookie, &flow_.position, flow_.data()),
+            wanted,
+        );
+        let result = self.0.replace.ok_or(Violation(0)).and_then(|op| {
+            // SAFETY: The table is valid, and so are its trampolines; `ctx` is valid for the call,
+            // and so is the rule.
+            check(unsafe { op(&mut ctx) })
+        });
+        Answer {
+            result,
+            reason: Reason(ctx.reason),
+            hw_stats: ctx.chosen_hw_stats,
+        }
     }
 
     pub(super) fn destroy(
         &self,
         dev: &NetDevice,
-        cookie: u64,
-        position: &Position,
+        flow_: &Flow,
         totals: &Totals,
         _guard: &Guard,
     ) -> OpResult {
         let mut ctx = bindings::ekho_destroy_ctx {
-            flow: flow(dev, cookie, position),
+            flow: flow(dev, flow_.cookie, &flow_.position, flow_.data()),
             packets: totals.packets,
             bytes: totals.bytes,
             drops: totals.drops,
@@ -253,16 +618,15 @@ impl Ops {
         check(unsafe { op(&mut ctx) })
     }
 
-    /// The totals, if the firmware gave any.
+    /// What the firmware told, if anything.
     pub(super) fn stats(
         &self,
         dev: &NetDevice,
-        cookie: u64,
-        position: &Position,
+        flow_: &Flow,
         _guard: &Guard,
-    ) -> (OpResult, Option<Totals>) {
+    ) -> (OpResult, Option<Counted>) {
         let mut ctx = bindings::ekho_stats_ctx {
-            flow: flow(dev, cookie, position),
+            flow: flow(dev, flow_.cookie, &flow_.position, flow_.data()),
             ..pin_init::zeroed()
         };
         let Some(op) = self.0.stats else {
@@ -270,12 +634,127 @@ impl Ops {
         };
         // SAFETY: The table is valid, and so are its trampolines; `ctx` is valid for the call.
         let result = check(unsafe { op(&mut ctx) });
-        let totals = (ctx.valid != 0).then_some(Totals {
-            packets: ctx.packets,
-            bytes: ctx.bytes,
-            drops: ctx.drops,
-            last_used_ns: ctx.last_used_ns,
-        });
-        (result, totals)
+        let counted = match u32::from(ctx.valid) {
+            bindings::ekho_stats_kind_EKHO_STATS_TOTALS => Some(Counted::Totals(Totals {
+                packets: ctx.packets,
+                bytes: ctx.bytes,
+                drops: ctx.drops,
+                last_used_ns: ctx.last_used_ns,
+            })),
+            bindings::ekho_stats_kind_EKHO_STATS_DELTAS => Some(Counted::Deltas(StatsDelta {
+                packets: ctx.packets,
+                bytes: ctx.bytes,
+                drops: ctx.drops,
+                last_used_ns: ctx.last_used_ns,
+            })),
+            _ => None,
+        };
+        (result, counted)
+    }
+
+    /// None if the firmware doesn't care.
+    pub(super) fn template_create(
+        &self,
+        dev: &NetDevice,
+        cookie: u64,
+        position: &Position,
+        wanted: &Wanted<'_>,
+        _guard: &Guard,
+    ) -> Option<OpResult> {
+        let op = self.0.template_create?;
+        let mut ctx = self.replace_ctx(flow(dev, cookie, position, &[]), wanted);
+        // SAFETY: The table is valid, and so are its trampolines; `ctx` is valid for the call, and
+        // so is the rule.
+        Some(check(unsafe { op(&mut ctx) }))
+    }
+
+    /// None if the firmware doesn't care.
+    pub(super) fn template_destroy(
+        &self,
+        dev: &NetDevice,
+        cookie: u64,
+        position: &Position,
+        _guard: &Guard,
+    ) -> Option<OpResult> {
+        let op = self.0.template_destroy?;
+        let mut ctx = bindings::ekho_destroy_ctx {
+            flow: flow(dev, cookie, position, &[]),
+            packets: 0,
+            bytes: 0,
+            drops: 0,
+        };
+        // SAFETY: The table is valid, and so are its trampolines; `ctx` is valid for the call.
+        Some(check(unsafe { op(&mut ctx) }))
+    }
+
+    /// None if the firmware doesn't care.
+    pub(super) fn hnode(
+        &self,
+        dev: &NetDevice,
+        generation: u32,
+        request: &HnodeRequest<'_>,
+        _guard: &Guard,
+    ) -> Option<OpResult> {
+        let op = self.0.hnode?;
+        let mut ctx = bindings::ekho_hnode_ctx {
+            dev: device(dev, generation),
+            command: if request.is_new() {
+                bindings::ekho_hnode_command_EKHO_HNODE_NEW
+            } else {
+                bindings::ekho_hnode_command_EKHO_HNODE_DELETE
+            },
+            handle: request.handle(),
+            divisor: request.divisor(),
+            chain_index: request.chain_index(),
+            prio: request.prio(),
+            skip_sw: request.skip_sw().into(),
+        };
+        // SAFETY: The table is valid, and so are its trampolines; `ctx` is valid for the call.
+        Some(check(unsafe { op(&mut ctx) }))
+    }
+
+    /// None if the firmware doesn't serve qdiscs.
+    pub(super) fn qdisc(
+        &self,
+        dev: &NetDevice,
+        generation: u32,
+        request: &QdiscRequest,
+        _guard: &Guard,
+    ) -> Option<OpResult> {
+        let op = self.0.qdisc?;
+        let mut ctx = bindings::ekho_qdisc_ctx {
+            dev: device(dev, generation),
+            type_: request.kind(),
+            mqprio: request.mqprio(),
+            taprio: request.taprio(),
+            ets: request.ets(),
+            red: request.red(),
+            gred: request.gred(),
+            tbf: request.tbf(),
+            prio: request.prio(),
+            htb: request.htb(),
+            fifo: request.fifo(),
+            cbs: request.cbs(),
+            etf: request.etf(),
+            mq: request.mq(),
+            root: request.root(),
+            packets: 0,
+            bytes: 0,
+            drops: 0,
+            overlimits: 0,
+            valid: 0,
+        };
+        // SAFETY: The table is valid, and so are its trampolines; `ctx` is valid for the call, and
+        // so is the request.
+        let result = check(unsafe { op(&mut ctx) });
+        if ctx.valid != 0 {
+            request.add_stats(QdiscStats {
+                packets: ctx.packets,
+                bytes: ctx.bytes,
+                drops: ctx.drops,
+                overlimits: ctx.overlimits,
+            });
+        }
+        Some(result)
     }
 }

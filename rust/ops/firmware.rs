@@ -6,17 +6,26 @@
 
 use crate::{
     abstractions::{
-        flow_rule::FlowRule,
+        flow_offload::{
+            eopnotsupp,
+            qdisc::QdiscRequest,
+            HnodeRequest, //
+        },
         net_device::NetDevice, //
     },
     flows::{
-        Position,
-        Totals, //
+        Flow,
+        Position, //
     },
     ops::{
         contract::{
+            Answer,
+            Capabilities,
+            Counted,
             OpResult,
-            Ops, //
+            Ops,
+            Reason,
+            Wanted, //
         },
         trace::Op, //
     },
@@ -28,7 +37,10 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
-        rcu::Guard, //
+        new_spinlock,
+        rcu::Guard,
+        Arc,
+        SpinLock, //
     },
     time::{
         Instant,
@@ -45,18 +57,74 @@ pub(crate) struct Figures {
     pub(crate) violations: Atomic<u64>,
 }
 
+/// A flow was refused, and why.
+pub(crate) struct Refusal {
+    pub(crate) error: Error,
+    pub(crate) reason: Reason,
+}
+
+/// How often flows were refused for the same reason.
+#[derive(Clone, Copy)]
+pub(crate) struct RefusalCount {
+    pub(crate) errno: i32,
+    pub(crate) reason: Reason,
+    pub(crate) count: u64,
+}
+
+/// Reasons that are told apart; those beyond are counted as one.
+const REASONS: usize = 32;
+
+/// Counts refusals by reason.
+struct Refusals([RefusalCount; REASONS]);
+
+impl Refusals {
+    const fn new() -> Self {
+        const NONE: RefusalCount = RefusalCount {
+            errno: 0,
+            reason: Reason::NONE,
+            count: 0,
+        };
+        Self([NONE; REASONS])
+    }
+
+    fn count(&mut self, refusal: &Refusal) {
+        let errno = -refusal.error.to_errno();
+        let Some((others, known)) = self.0.split_last_mut() else {
+            return;
+        };
+        let same = |r: &&mut RefusalCount| {
+            r.count == 0 || (r.errno == errno && r.reason == refusal.reason)
+        };
+        match known.iter_mut().find(same) {
+            Some(entry) => {
+                entry.errno = errno;
+                entry.reason = refusal.reason;
+                entry.count += 1;
+            }
+            None => others.count += 1,
+        }
+    }
+}
+
 /// A firmware on a device.
+#[pin_data]
 pub(crate) struct Firmware {
     pub(crate) ops: Ops,
+    /// What the device can do.
+    pub(crate) capabilities: Capabilities,
     /// One more with each replacement on the same link.
     pub(crate) generation: u32,
     pub(crate) figures: Figures,
+    #[pin]
+    refusals: SpinLock<Refusals>,
 }
 
 impl Firmware {
-    pub(crate) fn new(ops: Ops, generation: u32) -> Self {
-        Self {
+    pub(crate) fn new(ops: Ops, generation: u32) -> Result<Arc<Self>> {
+        let capabilities = ops.capabilities();
+        let firmware = pin_init!(Self {
             ops,
+            capabilities,
             generation,
             figures: Figures {
                 replace: Atomic::new(0),
@@ -65,7 +133,25 @@ impl Firmware {
                 stats: Atomic::new(0),
                 violations: Atomic::new(0),
             },
+            refusals <- new_spinlock!(Refusals::new(), "ekho::Firmware::refusals"),
+        });
+        Arc::pin_init(firmware, GFP_KERNEL)
+    }
+
+    /// Calls `f` with each reason for which flows were refused; the one without an errno stands for
+    /// all that are too many to tell apart.
+    pub(crate) fn for_each_refusal<E>(
+        &self,
+        mut f: impl FnMut(&RefusalCount) -> Result<(), E>,
+    ) -> Result<(), E> {
+        for n in 0..REASONS {
+            // One at a time: the table is too large for the stack.
+            let refusal = self.refusals.lock().0[n];
+            if refusal.count != 0 {
+                f(&refusal)?;
+            }
         }
+        Ok(())
     }
 
     /// Runs an op: traces it, and makes of its result what the kernel can use.
@@ -106,37 +192,43 @@ impl Firmware {
         });
     }
 
-    /// A flow is wanted.
+    /// Counts a flow that is refused.
+    pub(crate) fn refuse(&self, error: Error, reason: Reason) -> Refusal {
+        let refusal = Refusal { error, reason };
+        self.figures.replace_refused.add(1, Relaxed);
+        self.refusals.lock().count(&refusal);
+        refusal
+    }
+
+    /// A flow is wanted: how it will be counted (one bit of `enum ekho_hw_stats`). Process context.
     pub(crate) fn replace(
         &self,
         dev: &NetDevice,
-        cookie: u64,
-        position: &Position,
-        classid: u32,
-        rule: &FlowRule<'_>,
+        flow: &Flow,
+        wanted: &Wanted<'_>,
         guard: &Guard,
-    ) -> Result {
+    ) -> Result<u32, Refusal> {
         self.figures.replace.add(1, Relaxed);
-        self.run(Op::Replace, dev, cookie, || {
-            self.ops
-                .replace(dev, cookie, position, classid, rule, guard)
+        let mut said = (Reason::NONE, 0);
+        self.run(Op::Replace, dev, flow.cookie, || {
+            let Answer {
+                result,
+                reason,
+                hw_stats,
+            } = self.ops.replace(dev, flow, wanted, guard);
+            said = (reason, hw_stats);
+            result
         })
-        .inspect_err(|_| self.figures.replace_refused.add(1, Relaxed))
+        .map(|()| said.1)
+        .map_err(|error| self.refuse(error, said.0))
     }
 
     /// An accepted flow has ended.
-    pub(crate) fn destroy(
-        &self,
-        dev: &NetDevice,
-        cookie: u64,
-        position: &Position,
-        totals: &Totals,
-        guard: &Guard,
-    ) {
+    pub(crate) fn destroy(&self, dev: &NetDevice, flow: &Flow, guard: &Guard) {
         self.figures.destroy.add(1, Relaxed);
         // The flow is gone whatever the firmware says; a violation was counted.
-        let _ = self.run(Op::Destroy, dev, cookie, || {
-            self.ops.destroy(dev, cookie, position, totals, guard)
+        let _ = self.run(Op::Destroy, dev, flow.cookie, || {
+            self.ops.destroy(dev, flow, &flow.reported(), guard)
         });
     }
 
@@ -144,17 +236,85 @@ impl Firmware {
     pub(crate) fn stats(
         &self,
         dev: &NetDevice,
+        flow: &Flow,
+        guard: &Guard,
+    ) -> Result<Option<Counted>> {
+        self.figures.stats.add(1, Relaxed);
+        let mut counted = None;
+        self.run(Op::Stats, dev, flow.cookie, || {
+            let result;
+            (result, counted) = self.ops.stats(dev, flow, guard);
+            result
+        })
+        .map(|()| counted)
+    }
+
+    /// Runs an op that firmware need not have.
+    fn run_optional(
+        &self,
+        op: Op,
+        dev: &NetDevice,
+        cookie: u64,
+        call: impl FnOnce() -> Option<OpResult>,
+    ) -> Result {
+        let mut there = true;
+        let result = self.run(op, dev, cookie, || {
+            call().unwrap_or_else(|| {
+                there = false;
+                Ok(Ok(()))
+            })
+        });
+        if there {
+            result
+        } else {
+            Err(eopnotsupp())
+        }
+    }
+
+    /// A chain has a template from now on.
+    pub(crate) fn template_create(
+        &self,
+        dev: &NetDevice,
+        cookie: u64,
+        position: &Position,
+        wanted: &Wanted<'_>,
+        guard: &Guard,
+    ) -> Result {
+        self.run_optional(Op::TemplateCreate, dev, cookie, || {
+            self.ops
+                .template_create(dev, cookie, position, wanted, guard)
+        })
+    }
+
+    /// A template is gone.
+    pub(crate) fn template_destroy(
+        &self,
+        dev: &NetDevice,
         cookie: u64,
         position: &Position,
         guard: &Guard,
-    ) -> Result<Option<Totals>> {
-        self.figures.stats.add(1, Relaxed);
-        let mut totals = None;
-        self.run(Op::Stats, dev, cookie, || {
-            let result;
-            (result, totals) = self.ops.stats(dev, cookie, position, guard);
-            result
+    ) -> Result {
+        self.run_optional(Op::TemplateDestroy, dev, cookie, || {
+            self.ops.template_destroy(dev, cookie, position, guard)
         })
-        .map(|()| totals)
+    }
+
+    /// A hash table of u32 comes or goes.
+    pub(crate) fn hnode(
+        &self,
+        dev: &NetDevice,
+        request: &HnodeRequest<'_>,
+        guard: &Guard,
+    ) -> Result {
+        self.run_optional(Op::Hnode, dev, u64::from(request.handle()), || {
+            self.ops.hnode(dev, self.generation, request, guard)
+        })
+    }
+
+    /// Something about a qdisc. RTNL.
+    pub(crate) fn qdisc(&self, dev: &NetDevice, request: &QdiscRequest, guard: &Guard) -> Result {
+        self.run_optional(Op::Qdisc, dev, 0, || {
+            self.ops.qdisc(dev, self.generation, request, guard)
+        })
     }
 }

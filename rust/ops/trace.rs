@@ -33,6 +33,22 @@ declare_module_trace! {
     ///
     /// As above.
     unsafe fn ekho_stats(dev: *const net_device, firmware: *const u8, cookie: u64, result: c_int, duration_ns: u64);
+    /// # Safety
+    ///
+    /// As above.
+    unsafe fn ekho_template_create(dev: *const net_device, firmware: *const u8, cookie: u64, result: c_int, duration_ns: u64);
+    /// # Safety
+    ///
+    /// As above.
+    unsafe fn ekho_template_destroy(dev: *const net_device, firmware: *const u8, cookie: u64, result: c_int, duration_ns: u64);
+    /// # Safety
+    ///
+    /// As above.
+    unsafe fn ekho_hnode(dev: *const net_device, firmware: *const u8, cookie: u64, result: c_int, duration_ns: u64);
+    /// # Safety
+    ///
+    /// As above.
+    unsafe fn ekho_qdisc(dev: *const net_device, firmware: *const u8, cookie: u64, result: c_int, duration_ns: u64);
 }
 
 /// Which op ran.
@@ -43,6 +59,10 @@ pub(super) enum Op {
     Replace,
     Destroy,
     Stats,
+    TemplateCreate,
+    TemplateDestroy,
+    Hnode,
+    Qdisc,
 }
 
 impl Op {
@@ -54,6 +74,10 @@ impl Op {
             Self::Replace => "replace",
             Self::Destroy => "destroy",
             Self::Stats => "stats",
+            Self::TemplateCreate => "template_create",
+            Self::TemplateDestroy => "template_destroy",
+            Self::Hnode => "hnode",
+            Self::Qdisc => "qdisc",
         }
     }
 
@@ -72,6 +96,10 @@ impl Op {
             Self::Replace => ekho_replace,
             Self::Destroy => ekho_destroy,
             Self::Stats => ekho_stats,
+            Self::TemplateCreate => ekho_template_create,
+            Self::TemplateDestroy => ekho_template_destroy,
+            Self::Hnode => ekho_hnode,
+            Self::Qdisc => ekho_qdisc,
         };
         // SAFETY: The device is alive, and a name is NUL-terminated.
         unsafe { emit(dev.as_raw(), firmware.as_ptr(), cookie, result, duration_ns) };

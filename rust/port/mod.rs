@@ -16,12 +16,15 @@
 //! | `Port::ident` | `ident` | `ident` |
 //! | `Port::bindings` | the locks of bind and unbind, `bindings` | `bindings` |
 //! | `Port::firmware` | RTNL | RTNL or RCU |
-//! | `Binding::gate` | RTNL, the block's `cb_lock` for writing | `cb_lock` |
+//! | `Binding::gate` | RTNL, a tc block's `cb_lock` for writing | `cb_lock` |
+//! | `Binding::hooks` | the locks of bind and unbind | none: a late reader is told the old ones |
+//! | `Binding::nodes` | `nodes` | `nodes` |
 
 #![deny(unsafe_code)]
 
 use crate::{
     abstractions::{
+        cookie_table::Entry,
         flow_offload::TcBlock,
         net_device::{
             DevName,
@@ -31,7 +34,11 @@ use crate::{
         netlink::OwnExtAck,
         rcu::RcuSlot, //
     },
-    flows::FlowTable,
+    flows::{
+        Flow,
+        FlowTable,
+        Source, //
+    },
     ops::firmware::Firmware, //
 };
 use kernel::{
@@ -81,6 +88,8 @@ pub(crate) struct Port {
     pub(crate) own: bool,
     pub(crate) flows: Pin<KBox<FlowTable>>,
     pub(crate) firmware: RcuSlot<Firmware>,
+    /// How many of the flows take a place in the device's table: all but shared actions.
+    occupied: Atomic<u32>,
     #[pin]
     ident: Mutex<Ident>,
     #[pin]
@@ -96,6 +105,7 @@ impl Port {
                 own,
                 flows,
                 firmware: RcuSlot::new(),
+                occupied: Atomic::new(0),
                 ident <- new_mutex!(Ident::of(dev), "ekho::Port::ident"),
                 bindings <- new_mutex!(KVec::new(), "ekho::Port::bindings"),
             }? Error),
@@ -118,6 +128,57 @@ impl Port {
         *self.ident.lock() = Ident::of(dev);
     }
 
+    /// Adds a flow; fails with [`ENOSPC`] if its device holds `max` already (0 for any number), or
+    /// with [`EEXIST`]. May sleep.
+    pub(crate) fn add_flow(&self, flow: Flow, max: u32) -> Result {
+        let cookie = flow.cookie as usize;
+        let takes_place = flow.position.source != Source::Action;
+        let entry = Entry::new(cookie, flow)?;
+        if takes_place {
+            self.occupy(max)?;
+        }
+        self.flows.insert(entry).inspect_err(|_| {
+            if takes_place {
+                self.vacate();
+            }
+        })
+    }
+
+    /// Takes a flow out of the table.
+    pub(crate) fn remove_flow<'a>(
+        &'a self,
+        cookie: usize,
+        guard: &'a rcu::Guard,
+    ) -> Option<&'a Flow> {
+        let flow = self.flows.remove(cookie, guard)?;
+        if flow.position.source != Source::Action {
+            self.vacate();
+        }
+        Some(flow)
+    }
+
+    /// How many flows take a place in the device's table.
+    pub(crate) fn occupied(&self) -> u32 {
+        self.occupied.load(Relaxed)
+    }
+
+    fn occupy(&self, max: u32) -> Result {
+        let mut n = self.occupied.load(Relaxed);
+        loop {
+            if max != 0 && n >= max {
+                return Err(ENOSPC);
+            }
+            match self.occupied.cmpxchg(n, n.wrapping_add(1), Relaxed) {
+                Ok(_) => return Ok(()),
+                Err(now) => n = now,
+            }
+        }
+    }
+
+    fn vacate(&self) {
+        self.occupied.add(u32::MAX, Relaxed);
+    }
+
     /// Adds a binding. May sleep.
     pub(crate) fn add(&self, binding: Arc<Binding>) -> Result {
         self.bindings.lock().push(binding, GFP_KERNEL)?;
@@ -137,7 +198,7 @@ impl Port {
     }
 
     /// Calls `f` with the binding of a block, if there is one.
-    pub(crate) fn for_binding(&self, block: TcBlock, f: impl FnOnce(&Binding)) {
+    pub(crate) fn for_binding(&self, block: Block, f: impl FnOnce(&Binding)) {
         let bindings = self.bindings.lock();
         if let Some(binding) = bindings.iter().find(|binding| binding.block == block) {
             f(binding);
@@ -168,43 +229,111 @@ pub(crate) enum Gate {
     Open,
 }
 
+/// A list of filters that devices can be bound to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Block {
+    /// Of a qdisc, or shared by several.
+    Tc(TcBlock),
+    /// A chain of nftables, known by its address.
+    Chain(usize),
+    /// A flowtable of nftables, likewise.
+    Flowtable(usize),
+}
+
+/// The place of a u32 node among those of a block: chain, preference, handle.
+type Node = (u32, u32, u32);
+
 /// A block of filters on a port.
 ///
 /// A block that is bound to both directions of a device has one binding.
+#[pin_data]
 pub(crate) struct Binding {
     pub(crate) port: Arc<Port>,
     pub(crate) dev: ARef<NetDevice>,
-    pub(crate) block: TcBlock,
+    pub(crate) block: Block,
     pub(crate) indirect: bool,
+    /// Where packets meet the filters: bits of `enum ekho_hook`.
+    hooks: Atomic<u32>,
     /// A [`Gate`].
     gate: Atomic<u32>,
     /// Whether the kernel asked this module before it let go.
     unbound: Atomic<bool>,
+    /// The cookies of u32 nodes, which the kernel names by numbers that others have too.
+    #[pin]
+    nodes: Mutex<RBTree<Node, usize>>,
 }
+
+/// The last cookie given to a u32 node: they are small numbers, all others are addresses.
+static LAST_NODE: Atomic<u64> = Atomic::new(0);
 
 impl Binding {
     /// A binding whose requests are refused so far.
-    pub(crate) fn new(port: Arc<Port>, dev: &NetDevice, block: TcBlock, indirect: bool) -> Self {
-        Self {
+    pub(crate) fn new(
+        port: Arc<Port>,
+        dev: &NetDevice,
+        block: Block,
+        indirect: bool,
+    ) -> Result<Arc<Self>> {
+        let binding = pin_init!(Self {
             port,
             dev: dev.into(),
             block,
             indirect,
+            hooks: Atomic::new(0),
             gate: Atomic::new(Gate::Closed as u32),
             unbound: Atomic::new(false),
-        }
+            nodes <- new_mutex!(RBTree::new(), "ekho::Binding::nodes"),
+        });
+        Arc::pin_init(binding, GFP_KERNEL)
     }
 
-    /// Changes which requests go to the firmware, at a time when none runs. Process context.
+    /// Where packets meet the filters.
+    pub(crate) fn hooks(&self) -> u8 {
+        self.hooks.load(Relaxed) as u8
+    }
+
+    /// Packets meet them here, too.
+    pub(crate) fn add_hook(&self, hook: u8) {
+        self.hooks.store(u32::from(self.hooks() | hook), Relaxed);
+    }
+
+    /// Packets no longer meet them here.
+    pub(crate) fn remove_hook(&self, hook: u8) {
+        self.hooks.store(u32::from(self.hooks() & !hook), Relaxed);
+    }
+
+    /// What tells it from other bindings while it lives.
+    pub(crate) fn id(&self) -> usize {
+        &raw const *self as usize
+    }
+
+    /// The cookie of a u32 node that is to be offloaded. May sleep.
+    pub(crate) fn node(&self, node: Node) -> Result<usize> {
+        let mut nodes = self.nodes.lock();
+        if let Some(cookie) = nodes.get(&node) {
+            return Ok(*cookie);
+        }
+        let cookie = LAST_NODE.fetch_add(1, Relaxed).wrapping_add(1) as usize;
+        nodes.try_create_and_insert(node, cookie, GFP_KERNEL)?;
+        Ok(cookie)
+    }
+
+    /// The same of one that is gone, which it forgets.
+    pub(crate) fn forget_node(&self, node: Node) -> Option<usize> {
+        self.nodes.lock().remove(&node)
+    }
+
+    /// Changes which requests go to the firmware, for tc at a time when none runs. Process context.
     #[expect(unsafe_code)]
     fn set_gate(&self, gate: Gate, rtnl: &Rtnl) {
-        // SAFETY: A port's bindings are of blocks that are bound; the kernel unbinds tc blocks
-        // under RTNL, and forgets the binding then. Requests, which run with the block's lock
-        // held, don't get here.
-        unsafe {
-            self.block
-                .locked(rtnl, || self.gate.store(gate as u32, Relaxed))
-        };
+        let set = || self.gate.store(gate as u32, Relaxed);
+        match self.block {
+            // SAFETY: A port's bindings are of blocks that are bound; the kernel unbinds tc blocks
+            // under RTNL, and forgets the binding then. Requests, which run with the block's lock
+            // held, don't get here.
+            Block::Tc(block) => unsafe { block.locked(rtnl, set) },
+            Block::Chain(_) | Block::Flowtable(_) => set(),
+        }
     }
 
     /// Opens the gate of a binding that the kernel doesn't know yet.
@@ -215,13 +344,18 @@ impl Binding {
     /// Offers the firmware the filters that are there. Process context.
     ///
     /// Fails if it refuses one that must be in hardware; the gate is closed then, and what was
-    /// accepted is left to [`Self::withdraw`].
+    /// accepted is left to [`Self::withdraw`]. nftables can't be made to offer its rules again; what
+    /// it adds from now on is offered, and a flowtable's connections when they are refreshed.
     #[expect(unsafe_code)]
     pub(crate) fn replay(self: &Arc<Self>, ack: &mut OwnExtAck, rtnl: &Rtnl) -> Result {
+        let Block::Tc(block) = self.block else {
+            self.set_gate(Gate::Open, rtnl);
+            return Ok(());
+        };
         self.set_gate(Gate::Attaching, rtnl);
         // SAFETY: As for `set_gate`.
         let result = unsafe {
-            self.block.reoffload(rtnl, self, true, ack, |offer| {
+            block.reoffload(rtnl, self, true, ack, |offer| {
                 self.gate.store(Gate::Open as u32, Relaxed);
                 offer();
                 self.gate.store(Gate::Attaching as u32, Relaxed);
@@ -232,15 +366,16 @@ impl Binding {
         result
     }
 
-    /// Takes all filters back from the firmware, which sees no more requests but to destroy.
+    /// Takes all filters of tc back from the firmware, which sees no more requests but to destroy.
     /// Process context.
     #[expect(unsafe_code)]
     pub(crate) fn withdraw(self: &Arc<Self>, rtnl: &Rtnl) {
         self.set_gate(Gate::Closed, rtnl);
+        let Block::Tc(block) = self.block else { return };
         let mut ack = OwnExtAck::new();
         // SAFETY: As for `set_gate`. Taking back can't fail.
         let _ = unsafe {
-            self.block
+            block
                 .reoffload(rtnl, self, false, &mut ack, |take_back| take_back())
         };
     }

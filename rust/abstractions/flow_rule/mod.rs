@@ -13,7 +13,15 @@ pub(crate) mod text;
 use crate::bindings;
 use core::{
     mem::offset_of,
+    ptr::{
+        self,
+        NonNull, //
+    },
     slice, //
+};
+use kernel::{
+    error::from_err_ptr,
+    prelude::*, //
 };
 use text::{
     ActionKind,
@@ -169,6 +177,81 @@ const OVERLAID_FIELDS: &[Place] = places! { @raw
     }
 };
 
+/// A key of the kernel's, its number in the firmware contract, and its size.
+struct Key {
+    kernel: bindings::flow_dissector_key_id,
+    number: u32,
+    size: usize,
+    name: &'static str,
+}
+
+macro_rules! keys {
+    ($($kernel:ident => $number:ident: $ty:ident, $name:literal;)*) => {
+        &[$(Key {
+            kernel: bindings::$kernel,
+            number: bindings::$number,
+            size: size_of::<bindings::$ty>(),
+            name: $name,
+        },)*]
+    };
+}
+
+/// The keys that flower, nftables and flowtables use.
+#[rustfmt::skip]
+const KEYS: &[Key] = keys! {
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_CONTROL => ekho_key_EKHO_KEY_CONTROL: flow_dissector_key_control, "control";
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_BASIC => ekho_key_EKHO_KEY_BASIC: flow_dissector_key_basic, "basic";
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_IPV4_ADDRS => ekho_key_EKHO_KEY_IPV4_ADDRS: flow_dissector_key_ipv4_addrs, "ipv4_addrs";
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_IPV6_ADDRS => ekho_key_EKHO_KEY_IPV6_ADDRS: flow_dissector_key_ipv6_addrs, "ipv6_addrs";
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_PORTS => ekho_key_EKHO_KEY_PORTS: flow_dissector_key_ports, "ports";
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_PORTS_RANGE => ekho_key_EKHO_KEY_PORTS_RANGE: flow_dissector_key_ports_range, "ports_range";
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_ICMP => ekho_key_EKHO_KEY_ICMP: flow_dissector_key_icmp, "icmp";
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_ETH_ADDRS => ekho_key_EKHO_KEY_ETH_ADDRS: flow_dissector_key_eth_addrs, "eth_addrs";
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_ARP => ekho_key_EKHO_KEY_ARP: flow_dissector_key_arp, "arp";
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_VLAN => ekho_key_EKHO_KEY_VLAN: flow_dissector_key_vlan, "vlan";
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_CVLAN => ekho_key_EKHO_KEY_CVLAN: flow_dissector_key_vlan, "cvlan";
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_MPLS => ekho_key_EKHO_KEY_MPLS: flow_dissector_key_mpls, "mpls";
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_TCP => ekho_key_EKHO_KEY_TCP: flow_dissector_key_tcp, "tcp";
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_IP => ekho_key_EKHO_KEY_IP: flow_dissector_key_ip, "ip";
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_META => ekho_key_EKHO_KEY_META: flow_dissector_key_meta, "meta";
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_CT => ekho_key_EKHO_KEY_CT: flow_dissector_key_ct, "ct";
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_HASH => ekho_key_EKHO_KEY_HASH: flow_dissector_key_hash, "hash";
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_NUM_OF_VLANS => ekho_key_EKHO_KEY_NUM_OF_VLANS: flow_dissector_key_num_of_vlans, "num_of_vlans";
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_PPPOE => ekho_key_EKHO_KEY_PPPOE: flow_dissector_key_pppoe, "pppoe";
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_L2TPV3 => ekho_key_EKHO_KEY_L2TPV3: flow_dissector_key_l2tpv3, "l2tpv3";
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_CFM => ekho_key_EKHO_KEY_CFM: flow_dissector_key_cfm, "cfm";
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_IPSEC => ekho_key_EKHO_KEY_IPSEC: flow_dissector_key_ipsec, "ipsec";
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_ENC_KEYID => ekho_key_EKHO_KEY_ENC_KEYID: flow_dissector_key_keyid, "enc_keyid";
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_ENC_IPV4_ADDRS => ekho_key_EKHO_KEY_ENC_IPV4_ADDRS: flow_dissector_key_ipv4_addrs, "enc_ipv4_addrs";
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_ENC_IPV6_ADDRS => ekho_key_EKHO_KEY_ENC_IPV6_ADDRS: flow_dissector_key_ipv6_addrs, "enc_ipv6_addrs";
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_ENC_CONTROL => ekho_key_EKHO_KEY_ENC_CONTROL: flow_dissector_key_control, "enc_control";
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_ENC_PORTS => ekho_key_EKHO_KEY_ENC_PORTS: flow_dissector_key_ports, "enc_ports";
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_ENC_IP => ekho_key_EKHO_KEY_ENC_IP: flow_dissector_key_ip, "enc_ip";
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_ENC_OPTS => ekho_key_EKHO_KEY_ENC_OPTS: flow_dissector_key_enc_opts, "enc_opts";
+};
+
+/// The names of the keys of a set, from `enum ekho_key` on; the last stands for those not known.
+pub(crate) fn key_names(set: u64) -> impl Iterator<Item = &'static str> {
+    let known = KEYS
+        .iter()
+        .filter(move |key| set & (1 << key.number) != 0)
+        .map(|key| key.name);
+    Iterator::chain(
+        known,
+        (set & UNKNOWN_KEY != 0).then_some("unknown").into_iter(),
+    )
+}
+
+/// The names of the actions of a set, as `enum ekho_action_id` numbers them.
+pub(crate) fn action_names(set: u64) -> impl Iterator<Item = &'static str> {
+    (0..u64::BITS)
+        .filter(move |id| set & (1 << id) != 0)
+        .map(action_name)
+}
+
+/// Stands for keys that the contract has no number for.
+const UNKNOWN_KEY: u64 = 1 << bindings::ekho_key_EKHO_KEY_UNKNOWN;
+
 const _: () = {
     assert!(size_of::<bindings::flow_dissector_key_ports_range>() == 8);
     assert!(size_of::<bindings::flow_dissector_key_vlan>() == 8);
@@ -181,21 +264,74 @@ const _: () = {
     );
     assert!(ActionKind::Ct as u32 == bindings::flow_action_id_FLOW_ACTION_CT);
     assert!(ActionKind::Continue as u32 == bindings::flow_action_id_FLOW_ACTION_CONTINUE);
+    // The contract's numbers are those of this kernel, at the same places: see `action_number`.
+    assert!(ActionKind::RxQueueMapping as u32 == bindings::ekho_action_id_EKHO_ACT_RX_QUEUE_MAPPING);
+    assert!(ActionKind::Continue as u32 == bindings::ekho_action_id_EKHO_ACT_CONTINUE);
 };
 
-/// How the user wants a flow's statistics.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum HwStats {
-    /// In a way that counters which are fed from time to time can serve.
-    Delayed,
-    /// Not at all.
-    Disabled,
-    /// Only in ways that this can't serve.
-    Unsupported,
+/// An action's number in the firmware contract. Another kernel's numbers are translated here.
+fn action_number(id: bindings::flow_action_id) -> u32 {
+    if id < ActionKind::COUNT {
+        id
+    } else {
+        bindings::ekho_action_id_EKHO_ACT_UNKNOWN
+    }
+}
+
+/// An action's name.
+fn action_name(number: u32) -> &'static str {
+    ActionKind::name(number).unwrap_or("unknown")
+}
+
+/// A rule that was made from the actions of a filter which has no rule.
+///
+/// # Invariants
+///
+/// The pointer is of a rule from `ekho_helper_rule_of_exts()`.
+pub(crate) struct OwnedRule(NonNull<bindings::flow_rule>);
+
+impl OwnedRule {
+    /// Process context.
+    ///
+    /// # Safety
+    ///
+    /// `exts` must be the actions of a filter that is being offloaded, and `extack` be null or valid.
+    pub(crate) unsafe fn of_actions(
+        exts: *mut bindings::tcf_exts,
+        extack: *mut bindings::netlink_ext_ack,
+    ) -> Result<Self> {
+        // SAFETY: By the requirements of this function.
+        let rule =
+            from_err_ptr(unsafe { bindings::ekho_helper_rule_of_exts(exts, extack) })?;
+        // INVARIANT: Just made.
+        Ok(Self(NonNull::new(rule).ok_or(ENOMEM)?))
+    }
+
+    /// The rule.
+    pub(crate) fn get(&self) -> FlowRule<'_> {
+        // SAFETY: Valid until `drop`, by the type invariants.
+        let rule = unsafe { self.0.as_ref() };
+        FlowRule {
+            rule: Some(rule),
+            action: &rule.action,
+        }
+    }
+}
+
+impl Drop for OwnedRule {
+    fn drop(&mut self) {
+        // SAFETY: Ours, by the type invariants.
+        unsafe { bindings::ekho_helper_rule_free(self.0.as_ptr()) };
+    }
 }
 
 /// A rule, for the length of the request that brought it.
-pub(crate) struct FlowRule<'a>(&'a bindings::flow_rule);
+#[derive(Clone, Copy)]
+pub(crate) struct FlowRule<'a> {
+    /// None if it has actions only, and stands in no rule.
+    rule: Option<&'a bindings::flow_rule>,
+    action: &'a bindings::flow_action,
+}
 
 impl<'a> FlowRule<'a> {
     /// # Safety
@@ -204,39 +340,151 @@ impl<'a> FlowRule<'a> {
     /// actions.
     pub(crate) unsafe fn from_raw(ptr: *const bindings::flow_rule) -> Option<Self> {
         // SAFETY: By the requirements of this function.
-        unsafe { ptr.as_ref() }.map(Self)
+        let rule = unsafe { ptr.as_ref() }?;
+        Some(Self {
+            rule: Some(rule),
+            action: &rule.action,
+        })
     }
 
-    /// For firmware to read through BTF.
+    /// A rule that has nothing but actions.
+    pub(crate) fn of_action(action: &'a bindings::flow_action) -> Self {
+        Self { rule: None, action }
+    }
+
+    /// For firmware to read through BTF; null if there is none.
     pub(crate) fn as_raw(&self) -> *mut bindings::flow_rule {
-        (&raw const *self.0).cast_mut()
+        self.rule
+            .map_or(ptr::null_mut(), |rule| (&raw const *rule).cast_mut())
+    }
+
+    /// The list of actions, for firmware to read through BTF.
+    pub(crate) fn action_raw(&self) -> *mut bindings::flow_action {
+        (&raw const *self.action).cast_mut()
     }
 
     fn actions(&self) -> &'a [bindings::flow_action_entry] {
-        let action = &self.0.action;
         // SAFETY: The array has as many entries as the rule says.
-        unsafe { action.entries.as_slice(action.num_entries as usize) }
+        unsafe {
+            self.action
+                .entries
+                .as_slice(self.action.num_entries as usize)
+        }
     }
 
     /// How many actions there are.
     pub(crate) fn n_actions(&self) -> u32 {
-        self.0.action.num_entries
+        self.action.num_entries
     }
 
-    /// How statistics are wanted. Actions that don't care don't count; if they disagree, it is in
-    /// no way that can be served.
-    pub(crate) fn hw_stats(&self) -> HwStats {
-        let mut wanted = bindings::flow_action_hw_stats_FLOW_ACTION_HW_STATS_DONT_CARE;
-        for action in self.actions() {
-            wanted &= action.hw_stats;
+    /// The `n`th action, for firmware.
+    pub(crate) fn action(&self, n: usize) -> Option<bindings::ekho_action> {
+        let entry = self.actions().get(n)?;
+        let number = action_number(entry.id);
+        Some(bindings::ekho_action {
+            id: number,
+            hw_stats: entry.hw_stats,
+            index: entry.hw_index,
+            arg: action_arg(entry),
+            cookie: entry.cookie as u64,
+            name: ActionKind::c_name(number)
+                .unwrap_or(c"unknown".as_ptr().cast())
+                .cast(),
+            entry: (&raw const *entry).cast_mut(),
+        })
+    }
+
+    /// The ways of counting that suit all actions: bits of `enum flow_action_hw_stats`. Actions
+    /// that don't care suit all.
+    pub(crate) fn hw_stats(&self) -> u32 {
+        self.actions().iter().fold(
+            bindings::flow_action_hw_stats_FLOW_ACTION_HW_STATS_DONT_CARE,
+            |common, action| common & action.hw_stats,
+        )
+    }
+
+    /// The first action that isn't in a set: its name.
+    pub(crate) fn action_beyond(&self, set: u64) -> Option<&'static str> {
+        self.actions()
+            .iter()
+            .map(|action| action_number(action.id))
+            .find(|number| set & (1 << number) == 0)
+            .map(action_name)
+    }
+
+    /// Where its keys are; none if it matches everything and has none.
+    fn dissector(&self) -> Option<&'a bindings::flow_dissector> {
+        // SAFETY: Null, or valid as long as the rule.
+        unsafe { self.rule?.match_.dissector.as_ref() }
+    }
+
+    /// What is matched: a bit for each key that has a mask, as `enum ekho_key` numbers them. The
+    /// control keys, which come with every rule, count if flags are matched.
+    pub(crate) fn keys(&self) -> u64 {
+        let Some(dissector) = self.dissector() else {
+            return 0;
+        };
+        let mut rest = dissector.used_keys;
+        let mut keys = 0;
+        for key in KEYS {
+            rest &= !(1 << key.kernel);
+            let from = match key.kernel {
+                bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_CONTROL
+                | bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_ENC_CONTROL => {
+                    offset_of!(bindings::flow_dissector_key_control, flags)
+                }
+                _ => 0,
+            };
+            let mask = self.bytes(key.kernel, from, key.size - from);
+            if mask.is_some_and(|(_, mask)| mask.iter().any(|&byte| byte != 0)) {
+                keys |= 1 << key.number;
+            }
         }
-        if wanted & bindings::flow_action_hw_stats_FLOW_ACTION_HW_STATS_DELAYED != 0 {
-            HwStats::Delayed
-        } else if wanted & bindings::flow_action_hw_stats_FLOW_ACTION_HW_STATS_DISABLED != 0 {
-            HwStats::Disabled
-        } else {
-            HwStats::Unsupported
+        if rest != 0 {
+            keys |= UNKNOWN_KEY;
         }
+        keys
+    }
+
+    /// The structures of a key and its mask, as bytes, by its number in `enum ekho_key`.
+    ///
+    /// Fails with [`EINVAL`] if there is no such key, with [`ENOENT`] if the rule hasn't got it.
+    pub(crate) fn key(&self, number: u32) -> Result<(&'a [u8], &'a [u8])> {
+        let key = KEYS
+            .iter()
+            .find(|key| key.number == number)
+            .ok_or(EINVAL)?;
+        self.bytes(key.kernel, 0, key.size).ok_or(ENOENT)
+    }
+
+    /// The first field that is matched and belongs to none of a set of keys: its name.
+    pub(crate) fn field_beyond(&self, set: u64) -> Option<&'static str> {
+        let beyond = self.keys() & !set;
+        let key = KEYS.iter().find(|key| beyond & (1 << key.number) != 0);
+        let Some(key) = key else {
+            return (beyond != 0).then_some("an unknown key");
+        };
+        let masked = |place: &&Place| {
+            place.key == key.kernel
+                && self
+                    .bytes(place.key, place.offset, place.len)
+                    .is_some_and(|(_, mask)| mask.iter().any(|&byte| byte != 0))
+        };
+        let place = Iterator::chain(FIELDS.iter(), OVERLAID_FIELDS).find(masked);
+        Some(place.map_or(key.name, |place| place.field.name()))
+    }
+
+    /// The device by which packets come in, as flowtables match it for each direction.
+    pub(crate) fn ingress_ifindex(&self) -> Option<u32> {
+        let (key, mask) = self.bytes(
+            bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_META,
+            offset_of!(bindings::flow_dissector_key_meta, ingress_ifindex),
+            4,
+        )?;
+        if mask != [0xff; 4] {
+            return None;
+        }
+        Some(u32::from_ne_bytes(key.try_into().ok()?))
     }
 
     /// The key and mask bytes of `len` at `offset` in a dissector key, if the rule has the key.
@@ -246,9 +494,8 @@ impl<'a> FlowRule<'a> {
         offset: usize,
         len: usize,
     ) -> Option<(&'a [u8], &'a [u8])> {
-        let matches = &self.0.match_;
-        // SAFETY: A rule's dissector is valid as long as the rule.
-        let dissector = unsafe { &*matches.dissector };
+        let dissector = self.dissector()?;
+        let matches = &self.rule?.match_;
         if dissector.used_keys & (1 << key) == 0 {
             return None;
         }
@@ -265,9 +512,8 @@ impl<'a> FlowRule<'a> {
 
     /// Writes what the rule matches and does.
     pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
-        // SAFETY: A rule's dissector is valid as long as the rule.
-        let mut unknown = unsafe { (*self.0.match_.dissector).used_keys };
-        for place in FIELDS.iter().chain(OVERLAID_FIELDS) {
+        let mut unknown = self.dissector().map_or(0, |dissector| dissector.used_keys);
+        for place in Iterator::chain(FIELDS.iter(), OVERLAID_FIELDS) {
             unknown &= !(1 << place.key);
             if let Some((key, mask)) = self.bytes(place.key, place.offset, place.len) {
                 if mask.iter().any(|&byte| byte != 0) {

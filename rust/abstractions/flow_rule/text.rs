@@ -170,6 +170,14 @@ fields! {
     Unknown = "unknown_key", NativeDec;
 }
 
+impl Field {
+    /// Its name.
+    #[cfg_attr(test, expect(dead_code, reason = "messages of the kernel have it"))]
+    pub(crate) fn name(self) -> &'static str {
+        Self::ALL[self as usize].1
+    }
+}
+
 macro_rules! actions {
     ($($(#[$doc:meta])* $id:ident = $name:literal;)*) => {
         /// What a rule does with a packet.
@@ -181,7 +189,8 @@ macro_rules! actions {
         }
 
         impl ActionKind {
-            const NAMES: &'static [&'static str] = &[$($name,)*];
+            /// Names, each with a NUL at its end.
+            const NAMES: &'static [&'static str] = &[$(concat!($name, "\0"),)*];
         }
     };
 }
@@ -264,8 +273,18 @@ actions! {
 
 impl ActionKind {
     /// How many kinds there are.
-    #[cfg_attr(not(test), expect(dead_code, reason = "used at build time"))]
     pub(crate) const COUNT: u32 = Self::NAMES.len() as u32;
+
+    /// The name of the action with a number.
+    pub(crate) fn name(number: u32) -> Option<&'static str> {
+        Some(Self::NAMES.get(number as usize)?.trim_end_matches('\0'))
+    }
+
+    /// The same for C.
+    #[cfg_attr(test, expect(dead_code, reason = "the kernel's"))]
+    pub(crate) fn c_name(number: u32) -> Option<*const u8> {
+        Self::NAMES.get(number as usize).map(|name| name.as_ptr())
+    }
 
     /// Whether the argument says something.
     const fn has_arg(tag: u8) -> bool {
@@ -438,7 +457,7 @@ impl fmt::Display for ActionsText<'_> {
             let Record::Action(kind, arg) = record else {
                 continue;
             };
-            match ActionKind::NAMES.get(usize::from(kind)) {
+            match ActionKind::name(kind.into()) {
                 Some(name) => write!(f, "{separator}{name}")?,
                 None => write!(f, "{separator}unknown_action:{kind}")?,
             }

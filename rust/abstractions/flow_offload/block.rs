@@ -1,36 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Flow offload: blocks of filters that are bound to devices, and the requests that arrive for
-//! the filters in them.
-//!
-//! C headers: [`include/net/flow_offload.h`](srctree/include/net/flow_offload.h),
-//! [`include/net/pkt_cls.h`](srctree/include/net/pkt_cls.h)
-//!
-//! ```text
-//!   BIND ──▶ BlockOffload::bind ──▶ BlockCallback::setup (requests) ──▶ UNBIND ──▶ release
-//!                                        ▲
-//!              TcBlock::reoffload ───────┘  the kernel walks its filters again
-//! ```
-//!
-//! | call | locks held by the kernel |
-//! |---|---|
-//! | bind and unbind of a qdisc's block | RTNL, the block's `cb_lock` for writing |
-//! | the same through an indirect block | and then `flow_indr_block_lock` |
-//! | flower requests | `cb_lock` for reading; RTNL where a callback of the block needs it |
-//! | flower statistics of nftables | RCU: atomic |
-//! | reoffload | RTNL; `cb_lock` for writing, taken here |
+//! Blocks of filters, and the devices that they are bound to.
 
+use super::{
+    eopnotsupp,
+    request::Request, //
+};
 use crate::{
     abstractions::{
-        flow_rule::FlowRule,
-        net_device::{
-            NetDevice,
-            Rtnl, //
-        },
-        netlink::{
-            ExtAck,
-            OwnExtAck, //
-        },
+        net_device::Rtnl,
+        netlink::OwnExtAck, //
     },
     bindings, //
 };
@@ -54,15 +33,10 @@ use kernel::{
     sync::Arc, //
 };
 
-/// The error for requests that a driver has no use for.
-pub(crate) fn eopnotsupp() -> Error {
-    Error::from_errno(-(bindings::EOPNOTSUPP as c_int))
-}
-
 /// The receiver of the requests of one block on one device.
 pub(crate) trait BlockCallback: Send + Sync + 'static {
-    /// A request arrived. May be atomic context if it is [`FlowerCommand::Stats`].
-    fn setup(&self, request: &mut ClsRequest<'_>) -> Result;
+    /// A request arrived. May be atomic context if it is for statistics.
+    fn setup(&self, request: Request<'_>) -> Result;
 
     /// The kernel has forgotten the binding: no request follows. Process context, same locks as
     /// unbind.
@@ -101,15 +75,13 @@ unsafe extern "C" fn setup_cb<T: BlockCallback>(
 ) -> c_int {
     // SAFETY: The binding owns a reference until `release_cb`.
     let callback = unsafe { &*cb_priv.cast_const().cast::<T>() };
-    let mut request = match kind {
-        bindings::tc_setup_type_TC_SETUP_CLSFLOWER => {
-            // SAFETY: That is the type of this request's data, the callee's for the length of the
-            // call.
-            ClsRequest::Flower(ClsFlower(unsafe { &mut *data.cast() }))
-        }
-        _ => ClsRequest::Other,
-    };
-    from_result(|| callback.setup(&mut request).map(|()| 0))
+    // SAFETY: By the requirements of this function.
+    let request = unsafe { Request::from_raw(kind, data) };
+    from_result(|| {
+        callback
+            .setup(request.ok_or_else(eopnotsupp)?)
+            .map(|()| 0)
+    })
 }
 
 /// Drops the binding's reference.
@@ -117,7 +89,7 @@ unsafe extern "C" fn setup_cb<T: BlockCallback>(
 /// # Safety
 ///
 /// To be called as `release` of such a binding, once.
-unsafe extern "C" fn release_cb<T: BlockCallback>(cb_priv: *mut c_void) {
+pub(super) unsafe extern "C" fn release_cb<T: BlockCallback>(cb_priv: *mut c_void) {
     // SAFETY: The reference that `bind` gave away.
     let callback = unsafe { Arc::from_raw(cb_priv.cast_const().cast::<T>()) };
     callback.release(Released(PhantomData));
@@ -132,30 +104,65 @@ pub(crate) enum BlockCommand {
     Unbind,
 }
 
+/// What kind of list a block belongs to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Binder {
+    /// Filters of a qdisc, or rules of a chain of nftables.
+    Block,
+    /// A flowtable of nftables.
+    Flowtable,
+}
+
+/// Where packets meet the filters of a block.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    /// On their way in.
+    Ingress,
+    /// On their way out.
+    Egress,
+    /// At an event within a qdisc.
+    QdiscEvent,
+}
+
 /// The part of an indirect request that a direct one doesn't have.
-struct Indirect {
-    dev: *mut bindings::net_device,
-    sch: *mut bindings::Qdisc,
-    data: *mut c_void,
-    cb_priv: *mut c_void,
-    cleanup: Option<unsafe extern "C" fn(*mut bindings::flow_block_cb)>,
+pub(super) struct Indirect {
+    pub(super) dev: *mut bindings::net_device,
+    pub(super) sch: *mut bindings::Qdisc,
+    pub(super) data: *mut c_void,
+    pub(super) cb_priv: *mut c_void,
+    pub(super) cleanup: Option<unsafe extern "C" fn(*mut bindings::flow_block_cb)>,
 }
 
 /// A request to bind or unbind a block: `struct flow_block_offload`.
 pub(crate) struct BlockOffload<'a> {
     bo: &'a mut bindings::flow_block_offload,
+    binder: Binder,
     indirect: Option<Indirect>,
 }
 
 impl<'a> BlockOffload<'a> {
     /// # Safety
     ///
-    /// `bo` must be what `ndo_setup_tc` got with `TC_SETUP_BLOCK`, for the length of that call.
-    pub(crate) unsafe fn direct(bo: *mut bindings::flow_block_offload) -> Self {
+    /// `bo` must be what `ndo_setup_tc` got with `TC_SETUP_BLOCK` or `TC_SETUP_FT`, which `binder`
+    /// tells, for the length of that call.
+    pub(crate) unsafe fn direct(bo: *mut bindings::flow_block_offload, binder: Binder) -> Self {
         Self {
             // SAFETY: By the requirements of this function.
             bo: unsafe { &mut *bo },
+            binder,
             indirect: None,
+        }
+    }
+
+    pub(super) fn indirect(
+        bo: &'a mut bindings::flow_block_offload,
+        binder: Binder,
+        indirect: Indirect,
+    ) -> Self {
+        Self {
+            bo,
+            binder,
+            indirect: Some(indirect),
         }
     }
 
@@ -167,14 +174,22 @@ impl<'a> BlockOffload<'a> {
         }
     }
 
-    /// Whether filters of the block see packets of `clsact` or `ingress`, as opposed to those of a
-    /// qdisc event.
-    pub(crate) fn is_classifier(&self) -> bool {
-        matches!(
-            self.bo.binder_type,
-            bindings::flow_block_binder_type_FLOW_BLOCK_BINDER_TYPE_CLSACT_INGRESS
-                | bindings::flow_block_binder_type_FLOW_BLOCK_BINDER_TYPE_CLSACT_EGRESS
-        )
+    /// What kind of list it belongs to.
+    pub(crate) fn binder(&self) -> Binder {
+        self.binder
+    }
+
+    /// Where packets meet the filters of the block.
+    pub(crate) fn direction(&self) -> Direction {
+        match self.bo.binder_type {
+            bindings::flow_block_binder_type_FLOW_BLOCK_BINDER_TYPE_CLSACT_INGRESS => {
+                Direction::Ingress
+            }
+            bindings::flow_block_binder_type_FLOW_BLOCK_BINDER_TYPE_CLSACT_EGRESS => {
+                Direction::Egress
+            }
+            _ => Direction::QdiscEvent,
+        }
     }
 
     /// The tc block in question; none if the block is nftables'.
@@ -196,6 +211,11 @@ impl<'a> BlockOffload<'a> {
         self.indirect.is_some()
     }
 
+    /// What tells the block from others while it is bound.
+    pub(crate) fn id(&self) -> usize {
+        self.bo.block as usize
+    }
+
     /// Whether the block has no chains, and so no filters that the kernel will offer. True for
     /// blocks that aren't tc's.
     pub(crate) fn is_empty(&self) -> bool {
@@ -214,23 +234,15 @@ impl<'a> BlockOffload<'a> {
         empty
     }
 
-    /// Where to give the reason of a refusal.
-    pub(crate) fn extack(&mut self) -> ExtAck<'_> {
-        // SAFETY: Null, or valid for the length of the request.
-        unsafe { ExtAck::from_raw(self.bo.extack) }
-    }
-
     fn lookup<T: BlockCallback>(&self, ident: usize) -> *mut bindings::flow_block_cb {
-        let Some(block) = self.tc_block() else {
-            return ptr::null_mut();
+        let block = match self.tc_block() {
+            // SAFETY: Takes the address only.
+            Some(block) => unsafe { &raw mut (*block.0.as_ptr()).flow_block },
+            None => self.bo.block,
         };
         // SAFETY: The block is locked by the kernel for the length of the request.
         unsafe {
-            bindings::flow_block_cb_lookup(
-                &raw mut (*block.0.as_ptr()).flow_block,
-                Some(setup_cb::<T>),
-                ident as *mut c_void,
-            )
+            bindings::flow_block_cb_lookup(block, Some(setup_cb::<T>), ident as *mut c_void)
         }
     }
 
@@ -324,6 +336,13 @@ unsafe impl Send for TcBlock {}
 unsafe impl Sync for TcBlock {}
 
 impl TcBlock {
+    /// The number of a shared block, or 0.
+    pub(crate) fn index(self) -> u32 {
+        // SAFETY: The object is forgotten before the block is freed, by the type invariants; the
+        // number never changes.
+        unsafe { (*self.0.as_ptr()).index }
+    }
+
     /// Calls `f` while no request for the block's filters runs. Process context.
     ///
     /// # Safety
@@ -373,6 +392,10 @@ impl TcBlock {
             if chain.is_null() {
                 break;
             }
+            if result.is_ok() && add {
+                // SAFETY: `chain` is referenced, and RTNL and the lock are held in there.
+                unsafe { self.locked(rtnl, || around(&mut || template(chain, add, callback))) };
+            }
             let mut tp = ptr::null_mut();
             loop {
                 // SAFETY: As above.
@@ -401,208 +424,26 @@ impl TcBlock {
                 // SAFETY: By the requirements of this function.
                 unsafe { self.locked(rtnl, || around(&mut offer)) };
             }
+            if !add {
+                // SAFETY: As for the other one.
+                unsafe { self.locked(rtnl, || around(&mut || template(chain, add, callback))) };
+            }
         }
         result
     }
 }
 
-/// Someone who serves devices whose drivers have no `ndo_setup_tc`.
-pub(crate) trait IndirectDriver: 'static {
-    /// A block of filters is bound to such a device, or unbound.
-    ///
-    /// Process context; under RTNL if the block is a qdisc's. A bind must not be accepted if the
-    /// block has filters ([`BlockOffload::is_empty`]): should one of them be refused, the kernel
-    /// frees the callback without taking it off its list of indirect ones.
-    fn setup_block(dev: &NetDevice, block: BlockOffload<'_>) -> Result;
-}
-
-/// Listens for indirect blocks until dropped.
+/// Tells `callback` of the template of a chain, if it has one.
 ///
-/// # Invariants
-///
-/// The callback of `T` is registered, and bindings are of type `B`.
-pub(crate) struct IndirectRegistration<T: IndirectDriver, B: BlockCallback>(PhantomData<(T, B)>);
-
-// SAFETY: There is nothing in it.
-unsafe impl<T: IndirectDriver, B: BlockCallback> Send for IndirectRegistration<T, B> {}
-// SAFETY: As above.
-unsafe impl<T: IndirectDriver, B: BlockCallback> Sync for IndirectRegistration<T, B> {}
-
-impl<T: IndirectDriver, B: BlockCallback> IndirectRegistration<T, B> {
-    /// Starts to listen for blocks that are bound from now on. Process context, without RTNL.
-    pub(crate) fn new() -> Result<Self> {
-        // SAFETY: `setup` is fit to be called from here on.
-        kernel::error::to_result(unsafe {
-            bindings::flow_indr_dev_register(Some(Self::setup), ptr::null_mut())
-        })?;
-        // INVARIANT: Just registered.
-        Ok(Self(PhantomData))
-    }
-
-    /// # Safety
-    ///
-    /// To be called as `flow_indr_block_bind_cb_t`.
-    unsafe extern "C" fn setup(
-        dev: *mut bindings::net_device,
-        sch: *mut bindings::Qdisc,
-        cb_priv: *mut c_void,
-        kind: bindings::tc_setup_type,
-        type_data: *mut c_void,
-        data: *mut c_void,
-        cleanup: Option<unsafe extern "C" fn(*mut bindings::flow_block_cb)>,
-    ) -> c_int {
-        if dev.is_null() || kind != bindings::tc_setup_type_TC_SETUP_BLOCK {
-            return -(bindings::EOPNOTSUPP as c_int);
-        }
-        // SAFETY: The request is the callee's for the length of the call.
-        let bo: &mut bindings::flow_block_offload = unsafe { &mut *type_data.cast() };
-        // To a new listener the kernel tells what it believes to be bound already; it forgets to
-        // strike binds that failed (`flow_indr_dev_setup_offload()`), so device and block may be
-        // gone. Nothing but the request itself may be looked at.
-        if bo.block.is_null() {
-            return -(bindings::EOPNOTSUPP as c_int);
-        }
-        // SAFETY: The device is registered for the length of the call.
-        let net_dev = unsafe { NetDevice::from_raw(dev) };
-        let block = BlockOffload {
-            bo,
-            indirect: Some(Indirect {
-                dev,
-                sch,
-                data,
-                cb_priv,
-                cleanup,
-            }),
-        };
-        from_result(|| T::setup_block(net_dev, block).map(|()| 0))
-    }
-}
-
-impl<T: IndirectDriver, B: BlockCallback> Drop for IndirectRegistration<T, B> {
-    fn drop(&mut self) {
-        // SAFETY: Registered, by the type invariants. Unbinds what `bind::<B>` bound. RTNL isn't
-        // held, as the cleanup takes it.
-        unsafe {
-            bindings::flow_indr_dev_unregister(
-                Some(Self::setup),
-                ptr::null_mut(),
-                Some(release_cb::<B>),
-            )
-        };
-    }
-}
-
-/// A request about a filter.
-pub(crate) enum ClsRequest<'a> {
-    /// `TC_SETUP_CLSFLOWER`.
-    Flower(ClsFlower<'a>),
-    /// Any other classifier.
-    Other,
-}
-
-/// What is asked for a flower filter.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum FlowerCommand {
-    /// Offload it.
-    Replace,
-    /// It is gone.
-    Destroy,
-    /// Say what it has counted.
-    Stats,
-    /// The template of a chain comes or goes.
-    Template,
-}
-
-/// What a flow has counted since it was last asked.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct StatsDelta {
-    /// Packets.
-    pub(crate) packets: u64,
-    /// Bytes.
-    pub(crate) bytes: u64,
-    /// Packets that were dropped.
-    pub(crate) drops: u64,
-    /// Time of the last packet in `CLOCK_MONOTONIC` nanoseconds; 0 if not known.
-    pub(crate) last_used_ns: u64,
-}
-
-impl StatsDelta {
-    /// Milliseconds since a time in `CLOCK_MONOTONIC` nanoseconds; the future counts as now.
-    pub(crate) fn age_ms(last_used_ns: u64) -> u64 {
-        // SAFETY: Reads a clock; any context.
-        unsafe { bindings::ekho_helper_ktime_age_ms(last_used_ns) }
-    }
-}
-
-/// A request about a flower filter: `struct flow_cls_offload`.
-pub(crate) struct ClsFlower<'a>(&'a mut bindings::flow_cls_offload);
-
-impl ClsFlower<'_> {
-    /// What is asked.
-    pub(crate) fn command(&self) -> FlowerCommand {
-        match self.0.command {
-            bindings::flow_cls_command_FLOW_CLS_REPLACE => FlowerCommand::Replace,
-            bindings::flow_cls_command_FLOW_CLS_DESTROY => FlowerCommand::Destroy,
-            bindings::flow_cls_command_FLOW_CLS_STATS => FlowerCommand::Stats,
-            _ => FlowerCommand::Template,
+/// Called with RTNL and the `cb_lock` of the chain's block held, by [`TcBlock::reoffload`].
+fn template<T: BlockCallback>(chain: *mut bindings::tcf_chain, add: bool, callback: &Arc<T>) {
+    let cb_priv: *mut c_void = Arc::as_ptr(callback).cast_mut().cast();
+    // SAFETY: The chain is referenced, and RTNL keeps its template; `setup_cb` fits `cb_priv`.
+    unsafe {
+        let ops = (*chain).tmplt_ops;
+        if let Some(reoffload) = ops.as_ref().and_then(|ops| ops.tmplt_reoffload) {
+            reoffload(chain, add, Some(setup_cb::<T>), cb_priv);
         }
     }
-
-    /// The filter's key, for as long as it exists.
-    pub(crate) fn cookie(&self) -> usize {
-        self.0.cookie
-    }
-
-    /// The chain that the filter is in.
-    pub(crate) fn chain_index(&self) -> u32 {
-        self.0.common.chain_index
-    }
-
-    /// Its preference; lower goes first.
-    pub(crate) fn prio(&self) -> u32 {
-        self.0.common.prio
-    }
-
-    /// The EtherType it is bound to.
-    pub(crate) fn protocol(&self) -> u16 {
-        u16::from_be(self.0.common.protocol)
-    }
-
-    /// Whether it must be in hardware.
-    pub(crate) fn skip_sw(&self) -> bool {
-        self.0.common.skip_sw
-    }
-
-    /// The class that it maps to, or 0.
-    pub(crate) fn classid(&self) -> u32 {
-        self.0.classid
-    }
-
-    /// Its match and actions. Only [`FlowerCommand::Replace`] has them for sure.
-    pub(crate) fn rule(&self) -> Option<FlowRule<'_>> {
-        // SAFETY: Null, or valid for the length of the request.
-        unsafe { FlowRule::from_raw(self.0.rule) }
-    }
-
-    /// Where to give the reason of a refusal.
-    pub(crate) fn extack(&mut self) -> ExtAck<'_> {
-        // SAFETY: Null, or valid for the length of the request. Statistics come without.
-        unsafe { ExtAck::from_raw(self.0.common.extack) }
-    }
-
-    /// Adds to what the kernel knows the filter has counted. Mirrors `flow_stats_update()`, with
-    /// statistics of the delayed type.
-    pub(crate) fn update_stats(&mut self, delta: StatsDelta) {
-        let stats = &mut self.0.stats;
-        stats.pkts = stats.pkts.wrapping_add(delta.packets);
-        stats.bytes = stats.bytes.wrapping_add(delta.bytes);
-        stats.drops = stats.drops.wrapping_add(delta.drops);
-        if delta.last_used_ns != 0 {
-            // SAFETY: Reads clocks; any context.
-            let jiffies = unsafe { bindings::ekho_helper_ktime_to_jiffies(delta.last_used_ns) };
-            stats.lastused = stats.lastused.max(jiffies);
-        }
-        stats.used_hw_stats |= bindings::flow_action_hw_stats_FLOW_ACTION_HW_STATS_DELAYED;
-        stats.used_hw_stats_valid = true;
-    }
 }
+

@@ -1,0 +1,367 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Requests for flows, in one shape for all who make them.
+//!
+//! | who | C structure | cookie |
+//! |---|---|---|
+//! | flower, nftables, flowtables | `flow_cls_offload` | the kernel's |
+//! | matchall | `tc_cls_matchall_offload` | the kernel's |
+//! | u32 | `tc_cls_u32_offload`, without statistics | the node's handle |
+//! | shared actions | `flow_offload_action` | the kernel's |
+
+use crate::{
+    abstractions::{
+        flow_rule::{
+            FlowRule,
+            OwnedRule, //
+        },
+        netlink::ExtAck, //
+    },
+    bindings, //
+};
+use core::{
+    ffi::c_void,
+    ptr, //
+};
+use kernel::prelude::*;
+
+/// What is asked for a flow.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Command {
+    /// Offload it.
+    Replace,
+    /// It is gone.
+    Destroy,
+    /// Say what it has counted.
+    Stats,
+    /// All filters of a chain will match what this one does.
+    TemplateCreate,
+    /// A template is gone.
+    TemplateDestroy,
+}
+
+/// By which interface a request came.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// `TC_SETUP_CLSFLOWER`.
+    Flower,
+    /// `TC_SETUP_CLSMATCHALL`.
+    Matchall,
+    /// `TC_SETUP_CLSU32`, for a key node.
+    U32,
+    /// `TC_SETUP_ACT`.
+    Action,
+}
+
+/// What a flow has counted since it was last asked.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct StatsDelta {
+    /// Packets.
+    pub(crate) packets: u64,
+    /// Bytes.
+    pub(crate) bytes: u64,
+    /// Packets that were dropped.
+    pub(crate) drops: u64,
+    /// Time of the last packet in `CLOCK_MONOTONIC` nanoseconds; 0 if not known.
+    pub(crate) last_used_ns: u64,
+}
+
+impl StatsDelta {
+    /// Milliseconds since a time in `CLOCK_MONOTONIC` nanoseconds; the future counts as now.
+    pub(crate) fn age_ms(last_used_ns: u64) -> u64 {
+        // SAFETY: Reads a clock; any context.
+        unsafe { bindings::ekho_helper_ktime_age_ms(last_used_ns) }
+    }
+}
+
+enum Raw<'a> {
+    Flower(&'a mut bindings::flow_cls_offload),
+    Matchall(&'a mut bindings::tc_cls_matchall_offload),
+    U32(
+        &'a mut bindings::tc_cls_u32_offload,
+        Result<OwnedRule, Error>,
+    ),
+    Action(&'a mut bindings::flow_offload_action),
+}
+
+/// A request for a flow.
+pub(crate) struct FlowRequest<'a>(Raw<'a>);
+
+/// A request about a hash table of u32 filters: `struct tc_cls_u32_hnode`.
+pub(crate) struct HnodeRequest<'a>(&'a bindings::tc_cls_u32_offload, bool);
+
+/// A request that arrives at the callback of a block.
+pub(crate) enum Request<'a> {
+    /// For a flow, or a template of flows.
+    Flow(FlowRequest<'a>),
+    /// For a hash table of u32.
+    Hnode(HnodeRequest<'a>),
+}
+
+impl Request<'_> {
+    /// None if the request is of a kind that has no use here.
+    ///
+    /// # Safety
+    ///
+    /// `kind` and `data` must be what a `flow_setup_cb_t` got, for the length of that call.
+    pub(super) unsafe fn from_raw(
+        kind: bindings::tc_setup_type,
+        data: *mut c_void,
+    ) -> Option<Self> {
+        // SAFETY: The kind says which type the data is of; they are the callee's for the length of
+        // the call.
+        Some(Self::Flow(FlowRequest(unsafe {
+            match kind {
+                bindings::tc_setup_type_TC_SETUP_CLSFLOWER => Raw::Flower(&mut *data.cast()),
+                bindings::tc_setup_type_TC_SETUP_CLSMATCHALL => Raw::Matchall(&mut *data.cast()),
+                bindings::tc_setup_type_TC_SETUP_CLSU32 => {
+                    return Some(Self::u32(&mut *data.cast()))
+                }
+                _ => return None,
+            }
+        })))
+    }
+
+    fn u32(request: &mut bindings::tc_cls_u32_offload) -> Request<'_> {
+        let rule = match request.command {
+            bindings::tc_clsu32_command_TC_CLSU32_NEW_HNODE
+            | bindings::tc_clsu32_command_TC_CLSU32_REPLACE_HNODE => {
+                return Request::Hnode(HnodeRequest(request, true))
+            }
+            bindings::tc_clsu32_command_TC_CLSU32_DELETE_HNODE => {
+                return Request::Hnode(HnodeRequest(request, false))
+            }
+            bindings::tc_clsu32_command_TC_CLSU32_NEW_KNODE
+            | bindings::tc_clsu32_command_TC_CLSU32_REPLACE_KNODE => {
+                // SAFETY: Such a request brings a node with its actions, valid as long as itself.
+                unsafe {
+                    let knode = &request.__bindgen_anon_1.knode;
+                    OwnedRule::of_actions(knode.exts, request.common.extack)
+                }
+            }
+            _ => Err(ENOENT),
+        };
+        Request::Flow(FlowRequest(Raw::U32(request, rule)))
+    }
+}
+
+impl<'a> FlowRequest<'a> {
+    /// # Safety
+    ///
+    /// `data` must be what came with `TC_SETUP_ACT`, for the length of that call.
+    pub(super) unsafe fn action(data: *mut bindings::flow_offload_action) -> Self {
+        // SAFETY: By the requirements of this function.
+        Self(Raw::Action(unsafe { &mut *data }))
+    }
+
+    /// By which interface it came.
+    pub(crate) fn origin(&self) -> Origin {
+        match self.0 {
+            Raw::Flower(_) => Origin::Flower,
+            Raw::Matchall(_) => Origin::Matchall,
+            Raw::U32(..) => Origin::U32,
+            Raw::Action(_) => Origin::Action,
+        }
+    }
+
+    /// What is asked.
+    pub(crate) fn command(&self) -> Command {
+        match &self.0 {
+            Raw::Flower(request) => match request.command {
+                bindings::flow_cls_command_FLOW_CLS_REPLACE => Command::Replace,
+                bindings::flow_cls_command_FLOW_CLS_DESTROY => Command::Destroy,
+                bindings::flow_cls_command_FLOW_CLS_STATS => Command::Stats,
+                bindings::flow_cls_command_FLOW_CLS_TMPLT_CREATE => Command::TemplateCreate,
+                _ => Command::TemplateDestroy,
+            },
+            Raw::Matchall(request) => match request.command {
+                bindings::tc_matchall_command_TC_CLSMATCHALL_REPLACE => Command::Replace,
+                bindings::tc_matchall_command_TC_CLSMATCHALL_DESTROY => Command::Destroy,
+                _ => Command::Stats,
+            },
+            Raw::U32(request, _) => match request.command {
+                bindings::tc_clsu32_command_TC_CLSU32_DELETE_KNODE => Command::Destroy,
+                _ => Command::Replace,
+            },
+            Raw::Action(request) => match request.command {
+                bindings::offload_act_command_FLOW_ACT_REPLACE => Command::Replace,
+                bindings::offload_act_command_FLOW_ACT_DESTROY => Command::Destroy,
+                _ => Command::Stats,
+            },
+        }
+    }
+
+    /// Where the filter stands; none for actions, which have no place.
+    fn common(&self) -> Option<&bindings::flow_cls_common_offload> {
+        match &self.0 {
+            Raw::Flower(request) => Some(&request.common),
+            Raw::Matchall(request) => Some(&request.common),
+            Raw::U32(request, _) => Some(&request.common),
+            Raw::Action(_) => None,
+        }
+    }
+
+    /// The flow's key among those of its origin, for as long as it exists.
+    pub(crate) fn cookie(&self) -> usize {
+        match &self.0 {
+            Raw::Flower(request) => request.cookie,
+            Raw::Matchall(request) => request.cookie,
+            // SAFETY: Requests for nodes, of which this is one, have this member.
+            Raw::U32(request, _) => unsafe { request.__bindgen_anon_1.knode.handle as usize },
+            Raw::Action(request) => request.cookie,
+        }
+    }
+
+    /// The chain that the filter is in.
+    pub(crate) fn chain_index(&self) -> u32 {
+        self.common().map_or(0, |common| common.chain_index)
+    }
+
+    /// Its preference; lower goes first.
+    pub(crate) fn prio(&self) -> u32 {
+        self.common().map_or(0, |common| common.prio)
+    }
+
+    /// The EtherType it is bound to, in the byte order in which the request brings it: that of the
+    /// network, but for flowtables.
+    pub(crate) fn protocol_raw(&self) -> u16 {
+        self.common().map_or(0, |common| common.protocol)
+    }
+
+    /// Whether it must be in hardware.
+    pub(crate) fn skip_sw(&self) -> bool {
+        self.common().is_some_and(|common| common.skip_sw)
+    }
+
+    /// The class that it maps to, or 0.
+    pub(crate) fn classid(&self) -> u32 {
+        match &self.0 {
+            Raw::Flower(request) => request.classid,
+            // SAFETY: Requests for nodes have this member; the result is valid as long as they.
+            Raw::U32(request, Ok(_)) => unsafe {
+                let result = request.__bindgen_anon_1.knode.res;
+                (*result).__bindgen_anon_1.__bindgen_anon_1.classid
+            },
+            _ => 0,
+        }
+    }
+
+    /// The node of a u32 filter that is to be offloaded, for firmware to read; null for others.
+    pub(crate) fn knode(&self) -> *mut bindings::tc_cls_u32_knode {
+        match &self.0 {
+            Raw::U32(request, Ok(_)) => {
+                // SAFETY: Takes the address only.
+                unsafe { (&raw const request.__bindgen_anon_1.knode).cast_mut() }
+            }
+            _ => ptr::null_mut(),
+        }
+    }
+
+    /// What it matches and does. Only requests to offload have it for sure.
+    pub(crate) fn rule(&self) -> Result<FlowRule<'_>> {
+        match &self.0 {
+            // SAFETY: Null, or valid for the length of the request.
+            Raw::Flower(request) => unsafe { FlowRule::from_raw(request.rule) },
+            // SAFETY: As above.
+            Raw::Matchall(request) => unsafe { FlowRule::from_raw(request.rule) },
+            Raw::U32(_, rule) => Some(rule.as_ref().map_err(|error| *error)?.get()),
+            Raw::Action(request) => Some(FlowRule::of_action(&request.action)),
+        }
+        .ok_or(EINVAL)
+    }
+
+    /// The network namespace of a shared action, by its number; none for other flows.
+    pub(crate) fn action_netns(&self) -> Option<u32> {
+        match &self.0 {
+            // SAFETY: The cookie is the address of the action, which lives for the length of the
+            // request.
+            Raw::Action(request) => {
+                Some(unsafe { bindings::ekho_helper_action_netns(request.cookie) })
+            }
+            _ => None,
+        }
+    }
+
+    /// Where to give the reason of a refusal.
+    ///
+    /// The acknowledgement isn't part of the request: the request can still be read meanwhile.
+    pub(crate) fn extack(&self) -> ExtAck<'_> {
+        let extack = match &self.0 {
+            Raw::Action(request) => request.extack,
+            _ => self
+                .common()
+                .map_or(ptr::null_mut(), |common| common.extack),
+        };
+        // SAFETY: Null, or valid for the length of the request and used by nobody else during it.
+        // Statistics come without.
+        unsafe { ExtAck::from_raw(extack) }
+    }
+
+    fn stats(&mut self) -> Option<&mut bindings::flow_stats> {
+        match &mut self.0 {
+            Raw::Flower(request) => Some(&mut request.stats),
+            Raw::Matchall(request) => Some(&mut request.stats),
+            Raw::U32(..) => None,
+            Raw::Action(request) => Some(&mut request.stats),
+        }
+    }
+
+    /// Adds to what the kernel knows the flow has counted, in the way `hw_stats` (one bit of
+    /// `enum flow_action_hw_stats`). Mirrors `flow_stats_update()`.
+    pub(crate) fn update_stats(&mut self, delta: StatsDelta, hw_stats: u32) {
+        let Some(stats) = self.stats() else { return };
+        stats.pkts = stats.pkts.wrapping_add(delta.packets);
+        stats.bytes = stats.bytes.wrapping_add(delta.bytes);
+        stats.drops = stats.drops.wrapping_add(delta.drops);
+        if delta.last_used_ns != 0 {
+            // SAFETY: Reads clocks; any context.
+            let jiffies = unsafe { bindings::ekho_helper_ktime_to_jiffies(delta.last_used_ns) };
+            stats.lastused = stats.lastused.max(jiffies);
+        }
+        stats.used_hw_stats |= hw_stats;
+        stats.used_hw_stats_valid = true;
+    }
+}
+
+impl HnodeRequest<'_> {
+    fn hnode(&self) -> &bindings::tc_cls_u32_hnode {
+        // SAFETY: The command, which chose this type, says so.
+        unsafe { &self.0.__bindgen_anon_1.hnode }
+    }
+
+    /// Whether the table is new, as opposed to gone.
+    pub(crate) fn is_new(&self) -> bool {
+        self.1
+    }
+
+    /// Its handle.
+    pub(crate) fn handle(&self) -> u32 {
+        self.hnode().handle
+    }
+
+    /// How many buckets it has; not known of one that is gone.
+    pub(crate) fn divisor(&self) -> u32 {
+        self.hnode().divisor
+    }
+
+    /// The chain that it is in.
+    pub(crate) fn chain_index(&self) -> u32 {
+        self.0.common.chain_index
+    }
+
+    /// Its preference.
+    pub(crate) fn prio(&self) -> u32 {
+        self.0.common.prio
+    }
+
+    /// Whether filters in it must be in hardware.
+    pub(crate) fn skip_sw(&self) -> bool {
+        self.0.common.skip_sw
+    }
+
+    /// Where to give the reason of a refusal.
+    pub(crate) fn extack(&self) -> ExtAck<'_> {
+        // SAFETY: Null, or valid for the length of the request and used by nobody else during it.
+        unsafe { ExtAck::from_raw(self.0.common.extack) }
+    }
+}

@@ -1,0 +1,266 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Flows: asked for, destroyed, counted.
+
+use crate::{
+    abstractions::{
+        flow_offload::{
+            eopnotsupp,
+            FlowRequest,
+            StatsDelta, //
+        },
+        flow_rule::text::Encoder,
+        net_device::NetDevice, //
+    },
+    flows::{
+        Flow,
+        Position,
+        Source, //
+    },
+    ops::{
+        contract::{
+            hw_stats_disabled,
+            Counted,
+            Reason,
+            Wanted, //
+        },
+        firmware::{
+            Firmware,
+            Refusal, //
+        },
+    },
+    port::Port,
+};
+use kernel::{
+    prelude::*,
+    sync::rcu, //
+};
+
+/// Bytes that the match and the actions of a rule may take in a flow; what is beyond isn't shown.
+const RULE_MAX: usize = 512;
+
+/// From where a request comes.
+pub(super) struct Site<'a> {
+    pub(super) dev: &'a NetDevice,
+    pub(super) port: &'a Port,
+    pub(super) source: Source,
+    pub(super) block_index: u32,
+    pub(super) hooks: u8,
+    /// What its flows go with.
+    pub(super) owner: usize,
+}
+
+impl Site<'_> {
+    fn position(&self, request: &FlowRequest<'_>) -> Position {
+        let protocol = request.protocol_raw();
+        Position {
+            source: self.source,
+            chain_index: request.chain_index(),
+            prio: request.prio(),
+            // Flowtables write it in the byte order of the host (`nf_flow_table_offload.c`).
+            protocol: match self.source {
+                Source::Flowtable => protocol,
+                _ => u16::from_be(protocol),
+            },
+            skip_sw: request.skip_sw(),
+            block_index: self.block_index,
+            hooks: self.hooks,
+        }
+    }
+}
+
+/// A flow is to be offloaded. Process context.
+pub(super) fn replace(site: &Site<'_>, cookie: usize, request: &FlowRequest<'_>) -> Result {
+    let (dev, port) = (site.dev, site.port);
+    let position = site.position(request);
+    let wanted = Wanted {
+        rule: request.rule()?,
+        classid: request.classid(),
+        knode: request.knode(),
+    };
+    if site.source == Source::Flowtable {
+        // A flowtable asks all its devices for all connections; this one sees those that it
+        // receives. It asks again for those that are there when packets show up in software.
+        if wanted.rule.ingress_ifindex() != Some(dev.ifindex()) {
+            return Err(eopnotsupp());
+        }
+        if port.flows.get(cookie, &rcu::read_lock()).is_some() {
+            return Ok(());
+        }
+    }
+    let (capabilities, name) = {
+        let guard = rcu::read_lock();
+        let firmware = port.firmware.get(&guard).ok_or_else(eopnotsupp)?;
+        (firmware.capabilities, firmware.ops.name())
+    };
+    let tell = |refusal: Refusal| {
+        let mut extack = request.extack();
+        if refusal.reason.is_none() {
+            extack.set(fmt!(
+                "{}: firmware '{}' refused the filter (errno {})",
+                dev.name(),
+                name,
+                -refusal.error.to_errno()
+            ));
+        } else {
+            extack.set(fmt!("{}: {}", dev.name(), refusal.reason));
+        }
+        refusal.error
+    };
+    // Without asking the firmware, on the strength of what it declared.
+    let refuse = |error, reason| {
+        if let Some(firmware) = port.firmware.get(&rcu::read_lock()) {
+            firmware.refuse(error, reason);
+        }
+        tell(Refusal { error, reason })
+    };
+    if let Some(reason) = capabilities.refuse(&position, &wanted.rule) {
+        return Err(refuse(eopnotsupp(), reason));
+    }
+
+    // The flow exists before the firmware is asked: nothing can fail once it has said yes.
+    let mut encoded = [0; RULE_MAX];
+    let mut encoder = Encoder::new(&mut encoded);
+    wanted.rule.encode(&mut encoder);
+    let (encoded, _complete) = encoder.finish();
+    let flow = Flow::new(
+        cookie as u64,
+        position,
+        site.owner,
+        encoded,
+        capabilities.flow_size as usize,
+    )?;
+    port.add_flow(flow, capabilities.max_flows)
+        .map_err(|error| {
+            if error != ENOSPC {
+                return error;
+            }
+            let max = capabilities.max_flows;
+            refuse(error, Reason::of(fmt!("the device holds {} flows", max)))
+        })?;
+
+    let guard = rcu::read_lock();
+    let result = match (port.firmware.get(&guard), port.flows.get(cookie, &guard)) {
+        (Some(firmware), Some(flow)) => firmware
+            .replace(dev, flow, &wanted, &guard)
+            .map(|hw_stats| flow.accept(hw_stats)),
+        // The firmware was just withdrawn, or the flow along with it.
+        _ => Err(Refusal {
+            error: eopnotsupp(),
+            reason: Reason::NONE,
+        }),
+    };
+    result.map_err(|refusal| {
+        port.remove_flow(cookie, &guard);
+        tell(refusal)
+    })
+}
+
+/// A flow is gone. Process context.
+///
+/// Filters that were never accepted are asked for too, some of them twice. When a block is withdrawn
+/// from the firmware the kernel counts a filter out of hardware only if this succeeds.
+pub(super) fn destroy(site: &Site<'_>, cookie: usize) -> Result {
+    let guard = rcu::read_lock();
+    let flow = site.port.remove_flow(cookie, &guard).ok_or(ENOENT)?;
+    if let Some(firmware) = site.port.firmware.get(&guard) {
+        firmware.destroy(site.dev, flow, &guard);
+    }
+    Ok(())
+}
+
+/// Takes some flows out of a port, and calls `f` with each. Process context; `f` must not sleep.
+fn take_where(port: &Port, which: impl Fn(&Flow) -> bool, f: impl Fn(&Flow, &rcu::Guard)) {
+    // Some at a time: nothing can be taken out under the iterator.
+    let mut cookies = [0; 32];
+    loop {
+        let mut n = 0;
+        // Stops when the room is used up.
+        let _: Result<(), ()> = port.flows.for_each(|flow| {
+            if !which(flow) {
+                return Ok(());
+            }
+            let slot = cookies.get_mut(n).ok_or(())?;
+            *slot = flow.cookie as usize;
+            n += 1;
+            Ok(())
+        });
+        for cookie in &cookies[..n] {
+            let guard = rcu::read_lock();
+            if let Some(flow) = port.remove_flow(*cookie, &guard) {
+                f(flow, &guard);
+            }
+        }
+        if n == 0 {
+            return;
+        }
+    }
+}
+
+/// Takes some flows out of a port and tells its firmware of each. Process context.
+pub(super) fn destroy_where(port: &Port, dev: &NetDevice, which: impl Fn(&Flow) -> bool) {
+    take_where(port, which, |flow, guard| {
+        if let Some(firmware) = port.firmware.get(guard) {
+            firmware.destroy(dev, flow, guard);
+        }
+    });
+}
+
+/// Takes the flows that are left out of a port, and tells the firmware that it has just lost: those
+/// of filters which are on their way out, and out of sight of a withdrawal, and those of nftables.
+/// Process context.
+pub(crate) fn destroy_rest(port: &Port, dev: &NetDevice, firmware: &Firmware) {
+    take_where(
+        port,
+        |_| true,
+        |flow, guard| firmware.destroy(dev, flow, guard),
+    );
+}
+
+/// What has a flow counted? Any context, no lock.
+pub(super) fn stats(site: &Site<'_>, cookie: usize, request: &mut FlowRequest<'_>) -> Result {
+    let guard = rcu::read_lock();
+    let flow = site.port.flows.get(cookie, &guard).ok_or(ENOENT)?;
+    flow.poll();
+    let hw_stats = flow.hw_stats();
+    if hw_stats == 0 || hw_stats_disabled(hw_stats) {
+        return Ok(());
+    }
+    let firmware = site.port.firmware.get(&guard).ok_or(ENOENT)?;
+    let delta: StatsDelta = match firmware.stats(site.dev, flow, &guard)? {
+        None => return Ok(()),
+        Some(Counted::Totals(totals)) => flow.advance(firmware.generation, totals),
+        Some(Counted::Deltas(delta)) => flow.add(delta),
+    };
+    request.update_stats(delta, hw_stats);
+    Ok(())
+}
+
+/// A chain has a template from now on. Process context.
+pub(super) fn template_create(
+    site: &Site<'_>,
+    cookie: usize,
+    request: &FlowRequest<'_>,
+) -> Result {
+    let wanted = Wanted {
+        rule: request.rule()?,
+        classid: request.classid(),
+        knode: request.knode(),
+    };
+    let position = site.position(request);
+    let guard = rcu::read_lock();
+    let firmware = site.port.firmware.get(&guard).ok_or_else(eopnotsupp)?;
+    firmware.template_create(site.dev, cookie as u64, &position, &wanted, &guard)
+}
+
+/// A template is gone. Process context.
+pub(super) fn template_destroy(
+    site: &Site<'_>,
+    cookie: usize,
+    request: &FlowRequest<'_>,
+) -> Result {
+    let position = site.position(request);
+    let guard = rcu::read_lock();
+    let firmware = site.port.firmware.get(&guard).ok_or_else(eopnotsupp)?;
+    firmware.template_destroy(site.dev, cookie as u64, &position, &guard)
+}
