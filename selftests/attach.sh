@@ -14,7 +14,7 @@
 test_attached_firmware_is_on_record_and_pinned() {
 	port ek0
 	load stats ek0
-	expect_figures ek0 firmware=stats abi=1 generation=1 flows=0 ops=replace,destroy,stats \
+	expect_figures ek0 firmware=stats abi=2 generation=1 flows=0 ops=replace,destroy,stats \
 		replace=0 replace_refused=0 destroy=0 stats=0 violations=0
 	expect 'firmware of the device' stats "$(get devices ek0 firmware)"
 	[[ -e $pins/ek0/link && -e $pins/ek0/maps/flow_stats ]] ||
@@ -82,13 +82,14 @@ test_filters_of_a_chain_with_a_template_are_offloaded() {
 	expect_figures ek0 destroy=1 flows=0
 }
 
-test_other_classifiers_stay_in_software() {
+test_other_classifiers_reach_the_firmware() {
 	port ek0
 	load stats ek0
-	refused 2 tc filter add dev ek0 ingress prio 10 matchall skip_sw action drop
-	tc filter add dev ek0 ingress prio 11 matchall action drop
+	tc filter add dev ek0 ingress prio 10 matchall skip_sw action drop
 	tc filter add dev ek0 ingress protocol ip prio 12 u32 match ip dst 10.0.0.1/32 action drop
-	expect_figures ek0 replace=0 flows=0
+	expect_figures ek0 replace=2 flows=2
+	tc filter del dev ek0 ingress
+	expect_figures ek0 destroy=2 flows=0
 }
 
 test_a_refused_skip_sw_filter_fails_with_the_reason() {

@@ -47,7 +47,7 @@ test_a_file_that_is_missing_or_no_firmware() {
 
 test_firmware_that_breaks_the_contract() {
 	refused 5 load broken-abi_newer lo
-	says 'was built for ABI 99, and the loaded module speaks ABI 1 at most' 'hint: load a newer module'
+	says 'was built for ABI 99, and the loaded module speaks ABI 2 at most' 'hint: load a newer module'
 	refused 5 load broken-abi_zero lo
 	says '`.abi_version` is 0' 'hint: '
 	refused 5 load broken-no_destroy lo

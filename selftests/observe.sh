@@ -8,7 +8,7 @@
 
 test_the_version_is_on_record() {
 	mapfile -t lines <"$debugfs/version"
-	[[ ${lines[0]} =~ ^abi=1\ module=[0-9.]+$ ]] || fail 'version' 'expected: abi=1 module=...' "seen:     ${lines[0]}"
+	[[ ${lines[0]} =~ ^abi=2\ module=[0-9.]+$ ]] || fail 'version' 'expected: abi=2 module=...' "seen:     ${lines[0]}"
 }
 
 test_records_are_for_root_only() {

@@ -101,7 +101,7 @@ test_another_netns_is_reached_by_name() {
 
 test_inspect_needs_no_privilege_and_finds_problems() {
 	accepted setpriv --reuid 65534 --regid 65534 --clear-groups "$EKHO_FW" inspect "$(object stats)"
-	says 'firmware stats, ABI 1' 'bpf_flow_offload_set_stats' 'flow_stats' 'sha256'
+	says 'firmware stats, ABI 2' 'bpf_flow_offload_set_stats' 'flow_stats' 'sha256'
 	refused 5 fw inspect "$(object broken-no_destroy)"
 	says 'lacks the mandatory op `destroy`'
 }
@@ -113,7 +113,7 @@ test_one_of_several_firmwares_is_chosen_and_renamed() {
 
 test_doctor_finds_this_system_ready() {
 	accepted nsenter -n -t 1 "$EKHO_FW" doctor
-	says 'module ekho is loaded and speaks ABI 1'
+	says 'module ekho is loaded and speaks ABI 2'
 }
 
 test_completions_and_manual_pages() {
