@@ -267,12 +267,14 @@ fw() {
 	"$EKHO_FW" --pin-root "$pins" "$@"
 }
 
-# object NAME: the firmware's file.
+# object NAME: the file of a firmware, of the tests or of EKHO.
 object() {
-	case $1 in
-	stats | noop) echo "$EKHO_FIRMWARE/$1.bpf.o" ;;
-	*) echo "$here/bpf/build/$1.bpf.o" ;;
-	esac
+	local own=$here/bpf/build/$1.bpf.o
+	if [[ -e $own ]]; then
+		echo "$own"
+	else
+		echo "$EKHO_FIRMWARE/$1.bpf.o"
+	fi
 }
 
 # load NAME DEV, replace NAME DEV, unload DEV: must succeed.
