@@ -10,6 +10,7 @@ pub(crate) mod cookie_table;
 pub(crate) mod debugfs;
 pub(crate) mod flow_offload;
 pub(crate) mod flow_rule;
+pub(crate) mod module;
 pub(crate) mod net_device;
 pub(crate) mod netlink;
 pub(crate) mod rcu;

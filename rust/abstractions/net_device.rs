@@ -179,6 +179,12 @@ impl NetDevice {
         unsafe { bindings::ekho_helper_dev_netns(self.as_raw()) }
     }
 
+    /// Whether its network namespace is being taken down: nobody can have a socket in it.
+    pub(crate) fn netns_ends(&self, _rtnl: &Rtnl) -> bool {
+        // SAFETY: The device is alive; under RTNL it doesn't move to another namespace.
+        unsafe { bindings::ekho_helper_dev_netns_ends(self.as_raw()) }
+    }
+
     /// Whether `ethtool -k` says `hw-tc-offload: on`.
     pub(crate) fn hw_tc_offload(&self) -> bool {
         // SAFETY: The device is alive; the kernel reads its features without a lock as well.
@@ -262,6 +268,8 @@ impl<T: Watcher> Watch<T> {
             block <- Opaque::try_ffi_init(|slot: *mut bindings::notifier_block| {
                 let block = bindings::notifier_block {
                     notifier_call: Some(Self::call),
+                    // After nftables, which unbinds from a device that goes.
+                    priority: c_int::MIN,
                     ..pin_init::zeroed()
                 };
                 // SAFETY: `slot` is valid for writes, and pinned until `drop`.

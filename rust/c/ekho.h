@@ -62,6 +62,7 @@ u32 ekho_helper_link_map_id(const struct bpf_link *link);
 void ekho_helper_dev_hold(struct net_device *dev);
 void ekho_helper_dev_put(struct net_device *dev);
 u32 ekho_helper_dev_netns(const struct net_device *dev);
+bool ekho_helper_dev_netns_ends(const struct net_device *dev);
 struct net *ekho_helper_current_net(void);
 bool ekho_helper_dev_net_admin(const struct net_device *dev);
 void ekho_helper_dev_hw_addr_random(struct net_device *dev);
@@ -77,6 +78,10 @@ void ekho_helper_block_cb_add(struct flow_block_cb *block_cb,
 			      struct flow_block_offload *bo);
 void ekho_helper_block_cb_remove(struct flow_block_cb *block_cb,
 				 struct flow_block_offload *bo, bool indirect);
+void ekho_helper_block_cb_unlink(struct flow_block_cb *block_cb);
+void ekho_helper_synchronize_rcu_tasks(void);
+bool ekho_helper_module_get(void);
+void ekho_helper_module_put(void);
 struct tcf_block *ekho_helper_tcf_block(struct flow_block *block);
 struct flow_rule *ekho_helper_rule_of_exts(const struct tcf_exts *exts,
 					   struct netlink_ext_ack *extack);

@@ -11,6 +11,7 @@
 #include <linux/ktime.h>
 #include <linux/netdevice.h>
 #include <linux/nsproxy.h>
+#include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
 #include <net/act_api.h>
@@ -90,6 +91,12 @@ void ekho_helper_dev_put(struct net_device *dev)
 	dev_put(dev);
 }
 
+/* Under RTNL. */
+bool ekho_helper_dev_netns_ends(const struct net_device *dev)
+{
+	return !check_net(dev_net(dev));
+}
+
 u32 ekho_helper_dev_netns(const struct net_device *dev)
 {
 	u32 inum;
@@ -164,6 +171,27 @@ void ekho_helper_block_cb_remove(struct flow_block_cb *block_cb,
 		flow_indr_block_cb_remove(block_cb, bo);
 	else
 		flow_block_cb_remove(block_cb, bo);
+}
+
+/* Who stands on it can still go on to the next. */
+void ekho_helper_block_cb_unlink(struct flow_block_cb *block_cb)
+{
+	__list_del_entry(&block_cb->list);
+}
+
+void ekho_helper_synchronize_rcu_tasks(void)
+{
+	synchronize_rcu_tasks();
+}
+
+bool ekho_helper_module_get(void)
+{
+	return try_module_get(THIS_MODULE);
+}
+
+void ekho_helper_module_put(void)
+{
+	module_put(THIS_MODULE);
 }
 
 struct tcf_block *ekho_helper_tcf_block(struct flow_block *block)

@@ -14,6 +14,7 @@ use crate::{
             BlockCallback,
             BlockCommand,
             BlockOffload,
+            BoundCallback,
             Command,
             Direction,
             FlowRequest,
@@ -23,9 +24,13 @@ use crate::{
             Released,
             Request, //
         },
-        net_device::NetDevice, //
+        net_device::{
+            NetDevice,
+            Rtnl, //
+        },
     },
     flows::Source,
+    intake,
     ops::contract::{
         HOOK_EGRESS,
         HOOK_INGRESS, //
@@ -45,7 +50,15 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
-        rcu, //
+        rcu,
+        Arc,
+        SetOnce, //
+    },
+    workqueue::{
+        impl_has_work,
+        new_work,
+        Work,
+        WorkItem, //
     },
 };
 
@@ -82,6 +95,11 @@ fn bind(dev: &NetDevice, block: Block, hook: u8, mut request: BlockOffload<'_>) 
     if indirect && !request.is_empty() {
         return Err(eopnotsupp());
     }
+    // Of a device that goes nftables would not unbind it, and the kernel's cleanup would find a
+    // device that isn't there: see `Binding::lose_device`.
+    if indirect && matches!(block, Block::Chain(_)) {
+        return Err(eopnotsupp());
+    }
     let port = port::get_or_create(dev, !indirect)?;
     // One callback serves both directions of a device: each filter is one flow.
     if request.share::<Binding>(port.key()) {
@@ -95,9 +113,11 @@ fn bind(dev: &NetDevice, block: Block, hook: u8, mut request: BlockOffload<'_>) 
             binding.open();
         }
         port.add(binding.clone())?;
-        request
+        let callback = request
             .bind(port.key(), binding.clone())
-            .inspect_err(|_| port.remove(&binding))
+            .inspect_err(|_| port.remove(&binding))?;
+        binding.set_bound(callback);
+        Ok(())
     };
     add().inspect_err(|_| port::prune(&port))
 }
@@ -119,6 +139,79 @@ fn unbind(dev: &NetDevice, block: Block, hook: u8, mut request: BlockOffload<'_>
     Ok(())
 }
 
+/// A device has gone for good: the kernel should have unbound all of its blocks. Process context.
+#[expect(unsafe_code)]
+pub(crate) fn device_gone(port: &Port, dev: &NetDevice, rtnl: &Rtnl) {
+    for binding in port.take_bindings() {
+        binding.lose_device();
+        if !dev.netns_ends(rtnl) {
+            pr_info!("{}: nftables has not let go of its chain yet\n", dev.name());
+            continue;
+        }
+        if let Some(callback) = binding.take_forgotten() {
+            // SAFETY: A namespace loses its devices before its tables, and has no socket by then
+            // through which anyone could change them: nobody looks at the list.
+            unsafe {
+                callback.unlink();
+                callback.free();
+            }
+        }
+    }
+}
+
+/// Lets go of a binding whose device has gone, at a request from the chain that forgot it.
+#[expect(unsafe_code)]
+fn forget(binding: &Binding) {
+    // Without memory or the queue the next request will do.
+    let (Ok(forgotten), Some(queue)) = (Forgotten::new(), intake::queue()) else {
+        return;
+    };
+    if let Some(callback) = binding.take_forgotten() {
+        // SAFETY: Requests come with the lock that guards the list. The kernel has no way left to
+        // find the binding by its device.
+        unsafe { callback.unlink() };
+        forgotten.callback.populate(callback);
+        // Can't fail: the item is new.
+        let _ = queue.enqueue(forgotten);
+    }
+}
+
+/// Releases a callback that the kernel forgot.
+#[pin_data]
+struct Forgotten {
+    callback: SetOnce<BoundCallback>,
+    #[pin]
+    work: Work<Forgotten>,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for Forgotten { self.work }
+}
+
+impl Forgotten {
+    fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                callback: SetOnce::new(),
+                work <- new_work!("ekho::Forgotten"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+}
+
+impl WorkItem for Forgotten {
+    type Pointer = Arc<Self>;
+
+    #[expect(unsafe_code)]
+    fn run(this: Arc<Self>) {
+        if let Some(callback) = this.callback.copy() {
+            // SAFETY: Unlinked before it was put here, and the item runs once.
+            unsafe { callback.free() };
+        }
+    }
+}
+
 impl IndirectDriver for Binding {
     fn setup_block(dev: &NetDevice, block: BlockOffload<'_>) -> Result {
         setup(dev, block)
@@ -127,9 +220,14 @@ impl IndirectDriver for Binding {
 
 impl BlockCallback for Binding {
     fn setup(&self, request: Request<'_>) -> Result {
+        let Some(dev) = self.dev() else {
+            // A chain that has outlived the device, and may have others.
+            forget(self);
+            return Ok(());
+        };
         match request {
-            Request::Flow(mut request) => setup_flow(self, &mut request),
-            Request::Hnode(request) => setup_hnode(self, &request),
+            Request::Flow(mut request) => setup_flow(self, &dev, &mut request),
+            Request::Hnode(request) => setup_hnode(self, &dev, &request),
         }
     }
 
@@ -142,7 +240,10 @@ impl BlockCallback for Binding {
             }
             // nftables doesn't say that flows end with the binding.
             Block::Chain(_) | Block::Flowtable(_) => {
-                flows::destroy_where(&self.port, &self.dev, |flow| flow.owner == self.id());
+                // Without the device there is no firmware, and no flow.
+                if let Some(dev) = self.dev() {
+                    flows::destroy_where(&self.port, &dev, |flow| flow.owner == self.id());
+                }
             }
         }
         self.port.remove(self);
@@ -151,9 +252,9 @@ impl BlockCallback for Binding {
 }
 
 /// Something is wanted of a flow.
-fn setup_flow(binding: &Binding, request: &mut FlowRequest<'_>) -> Result {
+fn setup_flow(binding: &Binding, dev: &NetDevice, request: &mut FlowRequest<'_>) -> Result {
     let command = request.command();
-    let site = site(binding, request.origin());
+    let site = site(binding, dev, request.origin());
     let mut cookie = request.cookie();
     if site.source == Source::U32 {
         let node = (request.chain_index(), request.prio(), cookie as u32);
@@ -168,13 +269,18 @@ fn setup_flow(binding: &Binding, request: &mut FlowRequest<'_>) -> Result {
     }
     match command {
         Command::Replace => {
-            admit(binding, request)?;
+            admit(binding, dev, request)?;
             flows::replace(&site, cookie, request)
+        }
+        // nftables takes an error for a reason to keep the rule.
+        Command::Destroy if site.source == Source::Nft => {
+            let _ = flows::destroy(&site, cookie);
+            Ok(())
         }
         Command::Destroy => flows::destroy(&site, cookie),
         Command::Stats => flows::stats(&site, cookie, request),
         Command::TemplateCreate => {
-            admit(binding, request)?;
+            admit(binding, dev, request)?;
             flows::template_create(&site, cookie, request)
         }
         Command::TemplateDestroy => flows::template_destroy(&site, cookie, request),
@@ -182,7 +288,7 @@ fn setup_flow(binding: &Binding, request: &mut FlowRequest<'_>) -> Result {
 }
 
 /// Where a flow of a binding stands.
-fn site(binding: &Binding, origin: Origin) -> Site<'_> {
+fn site<'a>(binding: &'a Binding, dev: &'a NetDevice, origin: Origin) -> Site<'a> {
     let (source, block_index) = match (binding.block, origin) {
         (Block::Chain(_), _) => (Source::Nft, 0),
         (Block::Flowtable(_), _) => (Source::Flowtable, 0),
@@ -191,7 +297,7 @@ fn site(binding: &Binding, origin: Origin) -> Site<'_> {
         (Block::Tc(block), _) => (Source::Flower, block.index()),
     };
     Site {
-        dev: &binding.dev,
+        dev,
         port: &binding.port,
         source,
         block_index,
@@ -210,7 +316,7 @@ fn replace_node(
 ) -> Result {
     // Of the old one nothing is left if the new one is refused, as the kernel expects.
     let _ = flows::destroy(site, cookie);
-    admit(binding, request)
+    admit(binding, site.dev, request)
         .and_then(|()| flows::replace(site, cookie, request))
         .inspect_err(|_| {
             binding.forget_node(node);
@@ -218,8 +324,7 @@ fn replace_node(
 }
 
 /// Whether there is firmware to ask for something new.
-fn admit(binding: &Binding, request: &FlowRequest<'_>) -> Result {
-    let dev = &*binding.dev;
+fn admit(binding: &Binding, dev: &NetDevice, request: &FlowRequest<'_>) -> Result {
     if !binding.indirect && !dev.hw_tc_offload() {
         request.extack().set(fmt!(
             "{}: hw-tc-offload is off; ethtool -K {} hw-tc-offload on",
@@ -252,10 +357,9 @@ fn admit(binding: &Binding, request: &FlowRequest<'_>) -> Result {
 ///
 /// Firmware that doesn't care about them can serve the nodes of the table that each u32 filter has
 /// for a start, but no others: a node says in which table it is only by its handle.
-fn setup_hnode(binding: &Binding, request: &HnodeRequest<'_>) -> Result {
+fn setup_hnode(binding: &Binding, dev: &NetDevice, request: &HnodeRequest<'_>) -> Result {
     let guard = rcu::read_lock();
     let port: &Port = &binding.port;
-    let dev = &*binding.dev;
     let Some(firmware) = port.firmware.get(&guard) else {
         return Err(eopnotsupp());
     };

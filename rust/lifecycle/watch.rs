@@ -16,6 +16,7 @@ use crate::{
         self,
         Owner, //
     },
+    intake,
     port, //
 };
 
@@ -41,6 +42,7 @@ impl Watcher for Devices {
             Event::Unregister if !dev.is_registered(rtnl) => {
                 if let Some(port) = port::remove(dev) {
                     attach::device_gone(&port, rtnl);
+                    intake::blocks::device_gone(&port, dev, rtnl);
                 }
             }
             Event::Unregister => {}

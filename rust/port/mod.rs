@@ -25,7 +25,11 @@
 use crate::{
     abstractions::{
         cookie_table::Entry,
-        flow_offload::TcBlock,
+        flow_offload::{
+            BoundCallback,
+            TcBlock, //
+        },
+        module,
         net_device::{
             DevName,
             NetDevice,
@@ -47,6 +51,7 @@ use kernel::{
         RBTree,
         RBTreeNode, //
     },
+    revocable::Revocable,
     sync::{
         aref::ARef,
         atomic::{
@@ -56,7 +61,8 @@ use kernel::{
         new_mutex,
         rcu,
         Arc,
-        Mutex, //
+        Mutex,
+        SetOnce, //
     },
 };
 
@@ -205,6 +211,11 @@ impl Port {
         }
     }
 
+    /// The bindings that are left when the device has gone.
+    pub(crate) fn take_bindings(&self) -> KVec<Arc<Binding>> {
+        core::mem::take(&mut *self.bindings.lock())
+    }
+
     /// How many there are.
     pub(crate) fn n_bindings(&self) -> usize {
         self.bindings.lock().len()
@@ -249,13 +260,19 @@ type Node = (u32, u32, u32);
 #[pin_data]
 pub(crate) struct Binding {
     pub(crate) port: Arc<Port>,
-    pub(crate) dev: ARef<NetDevice>,
+    /// Given up when the device goes: nftables forgets bindings of a namespace that ends.
+    #[pin]
+    dev: Revocable<ARef<NetDevice>>,
     pub(crate) block: Block,
     pub(crate) indirect: bool,
     /// Where packets meet the filters: bits of `enum ekho_hook`.
     hooks: Atomic<u32>,
     /// A [`Gate`].
     gate: Atomic<u32>,
+    /// What the kernel has of it.
+    bound: SetOnce<BoundCallback>,
+    /// Held for a chain, since the kernel doesn't always let go of one before its device goes.
+    _hold: Option<module::Hold>,
     /// Whether the kernel asked this module before it let go.
     unbound: Atomic<bool>,
     /// The cookies of u32 nodes, which the kernel names by numbers that others have too.
@@ -274,17 +291,51 @@ impl Binding {
         block: Block,
         indirect: bool,
     ) -> Result<Arc<Self>> {
+        let hold = match block {
+            Block::Chain(_) => Some(module::Hold::new()?),
+            Block::Tc(_) | Block::Flowtable(_) => None,
+        };
+        let dev: ARef<NetDevice> = dev.into();
         let binding = pin_init!(Self {
             port,
-            dev: dev.into(),
+            dev <- Revocable::new(dev),
             block,
             indirect,
             hooks: Atomic::new(0),
             gate: Atomic::new(Gate::Closed as u32),
+            bound: SetOnce::new(),
+            _hold: hold,
             unbound: Atomic::new(false),
             nodes <- new_mutex!(RBTree::new(), "ekho::Binding::nodes"),
         });
         Arc::pin_init(binding, GFP_KERNEL)
+    }
+
+    /// The device, unless it has gone.
+    pub(crate) fn dev(&self) -> Option<ARef<NetDevice>> {
+        self.dev.try_access_with(ARef::clone)
+    }
+
+    /// The kernel has taken it.
+    pub(crate) fn set_bound(&self, callback: BoundCallback) {
+        self.bound.populate(callback);
+    }
+
+    /// The device goes for good, and the kernel didn't unbind it. Process context.
+    ///
+    /// As of 7.2 nftables forgets the chains of a device that goes: `nft_netdev_event()` takes the
+    /// hook by which `nft_offload_netdev_event()` would find them. The callback stays on the
+    /// chain's list and holds the module, until [`Self::take_forgotten`].
+    pub(crate) fn lose_device(&self) {
+        self.dev.revoke();
+    }
+
+    /// What the kernel has of a binding that it forgot: for the first who asks.
+    pub(crate) fn take_forgotten(&self) -> Option<BoundCallback> {
+        if !matches!(self.block, Block::Chain(_)) || self.unbound.xchg(true, Relaxed) {
+            return None;
+        }
+        self.bound.copy()
     }
 
     /// Where packets meet the filters.

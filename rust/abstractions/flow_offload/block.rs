@@ -95,6 +95,46 @@ pub(super) unsafe extern "C" fn release_cb<T: BlockCallback>(cb_priv: *mut c_voi
     callback.release(Released(PhantomData));
 }
 
+/// A callback that a block has: `struct flow_block_cb`.
+///
+/// # Invariants
+///
+/// It isn't freed before its [`BlockCallback::release`] is called.
+#[derive(Clone, Copy)]
+pub(crate) struct BoundCallback(NonNull<bindings::flow_block_cb>);
+
+// SAFETY: Callbacks aren't tied to a thread.
+unsafe impl Send for BoundCallback {}
+// SAFETY: There is nothing to do with a `&BoundCallback` but to copy it.
+unsafe impl Sync for BoundCallback {}
+
+impl BoundCallback {
+    /// Takes the callback off its block's list. Who stands on it there can still go on.
+    ///
+    /// # Safety
+    ///
+    /// It must be on the list, which nobody else may change at the same time, and the kernel must
+    /// not be going to release it.
+    pub(crate) unsafe fn unlink(self) {
+        // SAFETY: By the requirements of this function.
+        unsafe { bindings::ekho_helper_block_cb_unlink(self.0.as_ptr()) };
+    }
+
+    /// Releases a callback that was unlinked, when nobody can stand on it any more. Process context;
+    /// takes long.
+    ///
+    /// # Safety
+    ///
+    /// To be called once, after [`Self::unlink`].
+    pub(crate) unsafe fn free(self) {
+        // SAFETY: Process context. A walk over the list doesn't sleep between the callback and the
+        // step to the next, so it has made that step when this returns.
+        unsafe { bindings::ekho_helper_synchronize_rcu_tasks() };
+        // SAFETY: By the requirements of this function.
+        unsafe { bindings::flow_block_cb_free(self.0.as_ptr()) };
+    }
+}
+
 /// Whether a block comes or goes.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BlockCommand {
@@ -262,7 +302,11 @@ impl<'a> BlockOffload<'a> {
     /// Adds `callback` to the block. The kernel then asks it for each filter that is there.
     ///
     /// Requests will arrive without RTNL, and in parallel.
-    pub(crate) fn bind<T: BlockCallback>(&mut self, ident: usize, callback: Arc<T>) -> Result {
+    pub(crate) fn bind<T: BlockCallback>(
+        &mut self,
+        ident: usize,
+        callback: Arc<T>,
+    ) -> Result<BoundCallback> {
         let cb_priv: *mut c_void = Arc::into_raw(callback).cast_mut().cast();
         let ident = ident as *mut c_void;
         // SAFETY: `setup_cb` and `release_cb` are made for `cb_priv`; the indirect arguments are
@@ -299,7 +343,10 @@ impl<'a> BlockOffload<'a> {
             bindings::flow_block_cb_incref(block_cb);
             bindings::ekho_helper_block_cb_add(block_cb, self.bo);
         }
-        Ok(())
+        // INVARIANT: Freeing it includes a call of `release_cb`.
+        NonNull::new(block_cb)
+            .map(BoundCallback)
+            .ok_or(ENOMEM)
     }
 
     /// Takes the callback of `ident` off the block, unless it is still shared: returns whether.

@@ -35,6 +35,7 @@ pub(crate) use block::{
     BlockCallback,
     BlockCommand,
     BlockOffload,
+    BoundCallback,
     Direction,
     Released,
     TcBlock, //
