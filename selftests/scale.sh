@@ -46,6 +46,50 @@ test_a_thousand_filters_are_replayed_and_taken_back() {
 	expect 'flows' 0 "$(n_flows)"
 }
 
+# batch DEV PRIO FIRST LAST: the lines of `tc -b` that add so many filters.
+batch() {
+	awk -v dev="$1" -v prio="$2" -v first="$3" -v last="$4" 'BEGIN {
+		for (i = first; i <= last; i++)
+			printf "filter add dev %s ingress protocol ip prio %d handle %d flower skip_sw dst_ip 10.%d.%d.%d action drop\n",
+				dev, prio, i, int(i / 65536), int(i / 256) % 256, i % 256
+	}'
+}
+
+test_100000_filters_in_and_out() {
+	port ek0
+	load noop ek0
+	batch ek0 1 1 100000 | tc -b -
+	expect_figures ek0 flows=100000 replace=100000 replace_refused=0
+	expect 'its table' 100000 "$(get devices ek0 occupied)"
+	tc filter del dev ek0 ingress
+	expect_figures ek0 flows=0 destroy=100000
+	expect 'its table' 0 "$(get devices ek0 occupied)"
+	# The namespace would take longer than a case is given for it.
+	ip link del ek0
+}
+
+test_filters_are_added_and_deleted_in_parallel() {
+	local i jobs=() job status=0
+	port ek0 ek1
+	load stats ek0
+	load stats ek1
+	# Two preferences of one device, and another device: neither waits for RTNL.
+	for i in 1 2 3; do
+		{
+			batch "ek$((i / 3))" "$i" 1 1500 | tc -b - &&
+				batch "ek$((i / 3))" "$i" 1 1500 | sed 's/add/del/; s/skip_sw.*//' | tc -b -
+		} &
+		jobs+=($!)
+	done
+	for job in "${jobs[@]}"; do
+		wait "$job" || status=$?
+	done
+	expect 'status of tc' 0 "$status"
+	expect_figures ek0 flows=0 replace=3000 destroy=3000 replace_refused=0
+	expect_figures ek1 flows=0 replace=1500 destroy=1500 replace_refused=0
+	expect 'their tables' '0 0' "$(get devices ek0 occupied) $(get devices ek1 occupied)"
+}
+
 test_attach_and_detach_while_tc_is_busy() {
 	local i batch='' dev jobs=() status=0
 	port ek0
