@@ -173,4 +173,32 @@ test_a_block_of_an_ekho_device_and_one_of_others() {
 	expect_figures ek0 flows=1 destroy=0
 }
 
+# A bind that fails must not count: the block would refuse skip_sw for ever, and the
+# kernel's list of indirect callbacks would name what is gone.
+test_binds_that_fail_leave_a_block_as_it_was() {
+	local dev
+	port ek0
+	tc qdisc del dev ek0 clsact
+	tc qdisc add dev ek0 ingress_block 1 clsact
+	ip link add ek1 up type ekho
+	load noop ek0
+	tc filter add block 1 protocol ip prio 1 flower skip_sw dst_ip 10.0.0.1 action drop
+	unload ek0
+	for dev in ek1 d0; do
+		[[ $dev == ek1 ]] || ip link add d0 up type dummy
+		tc qdisc add dev "$dev" ingress_block 1 clsact 2>/dev/null || continue
+		tc qdisc del dev "$dev" clsact
+	done
+	load noop ek0
+	tc filter add block 1 protocol ip prio 2 flower skip_sw dst_ip 10.0.0.2 action drop
+	expect_in_hw 'block 1' 1 1
+	# The lists still take others.
+	tc qdisc add dev d0 clsact
+	load noop d0
+	drop d0 10
+	expect_in_hw 'dev d0 ingress' 1
+	unload d0
+	unload ek0
+}
+
 main "$@"

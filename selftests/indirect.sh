@@ -65,6 +65,20 @@ test_a_vlan_is_served() {
 	served d0.5
 }
 
+test_devices_over_an_ekho_port_are_served_beside_it() {
+	port ek0
+	load stats ek0
+	ip link add ek0.5 link ek0 up type vlan id 5
+	served ek0.5
+	ip link add br0 up type bridge
+	ip link set ek0 master br0
+	served br0
+	ip link add vx0 up type vxlan id 42 dstport 4789 dev ek0 group 239.1.1.1
+	served vx0
+	drop ek0 10 skip_sw
+	expect_figures ek0 flows=1 replace=1
+}
+
 test_the_loopback_is_served() {
 	ip link set lo up
 	served lo

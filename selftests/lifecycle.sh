@@ -150,6 +150,45 @@ test_rmmod_with_devices_and_filters_but_no_firmware() {
 	tc qdisc del dev v0 clsact
 }
 
+test_the_module_comes_and_goes_five_times() {
+	local i
+	without_module
+	for i in {1..5}; do
+		insmod "$EKHO_MODULE"
+		port ek0
+		wire v0 v1
+		load stats ek0
+		load stats v0
+		drop ek0 10 skip_sw
+		drop v0 10
+		expect 'flows' 2 "$(n_flows)"
+		unload ek0
+		unload v0
+		ip link del v0
+		eventually rmmod ekho
+		[[ ! -e $debugfs ]] || fail 'debugfs has files of a module that is gone'
+		expect 'devices' '' "$(ip -j link show type ekho | jq -r '.[].ifname // empty')"
+	done
+}
+
+test_an_insmod_that_fails_leaves_the_next_one_its_place() {
+	type -P objcopy >/dev/null || skip 'needs objcopy'
+	local broken
+	broken=$(mktemp)
+	defer rm -f "$broken"
+	objcopy -R .BTF "$EKHO_MODULE" "$broken"
+	without_module
+	wire v0 v1
+	refused - insmod "$broken"
+	insmod "$EKHO_MODULE"
+	tc qdisc del dev v0 clsact
+	tc qdisc add dev v0 clsact
+	load stats v0
+	drop v0 10
+	expect_in_hw 'dev v0 ingress' 1
+	unload v0
+}
+
 # The kernel's list of such qdiscs can hold devices that are gone, so the module
 # doesn't look at what is on it: a qdisc counts from when it is added.
 test_a_qdisc_from_before_insmod_stays_in_software_until_it_is_added_again() {

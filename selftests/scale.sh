@@ -90,6 +90,29 @@ test_filters_are_added_and_deleted_in_parallel() {
 	expect 'their tables' '0 0' "$(get devices ek0 occupied) $(get devices ek1 occupied)"
 }
 
+# The last reference to a preference that is deleted may be that of the walk which
+# offers its filters, and giving it back takes the block's lock.
+test_a_preference_can_be_deleted_while_it_is_replayed() {
+	local tc tool
+	port ek0
+	batch ek0 1 1 4000 | sed 's/skip_sw//' | tc -b -
+	coproc TC { tc -b - 2>&1; }
+	tc=$!
+	fw load "$(object noop)" --dev ek0 >/dev/null &
+	tool=$!
+	until (($(get devices ek0 flows) > 0)); do
+		[[ -d /proc/$tool ]] || break
+	done
+	echo 'filter del dev ek0 ingress protocol ip prio 1 flower' >&"${TC[1]}"
+	exec {TC[1]}>&-
+	wait "$tc"
+	wait "$tool"
+	ip link show ek0 >/dev/null
+	eventually eval '[[ $(get devices ek0 flows) == 0 ]]'
+	expect_no_filters 'dev ek0 ingress'
+	unload ek0
+}
+
 test_attach_and_detach_while_tc_is_busy() {
 	local i batch='' dev jobs=() status=0
 	port ek0
