@@ -339,9 +339,9 @@ impl HnodeRequest<'_> {
         self.hnode().handle
     }
 
-    /// How many buckets it has; not known of one that is gone.
+    /// How many buckets it has: the kernel says which is the last.
     pub(crate) fn divisor(&self) -> u32 {
-        self.hnode().divisor
+        self.hnode().divisor.saturating_add(1)
     }
 
     /// The chain that it is in.
