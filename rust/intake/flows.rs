@@ -223,7 +223,11 @@ pub(super) fn stats(site: &Site<'_>, cookie: usize, request: &mut FlowRequest<'_
     let flow = site.port.flows.get(cookie, &guard).ok_or(ENOENT)?;
     flow.poll();
     let hw_stats = flow.hw_stats();
-    if hw_stats == 0 || hw_stats_disabled(hw_stats) {
+    if hw_stats == 0 {
+        return Ok(());
+    }
+    if hw_stats_disabled(hw_stats) {
+        request.update_stats(StatsDelta::default(), hw_stats);
         return Ok(());
     }
     let firmware = site.port.firmware.get(&guard).ok_or(ENOENT)?;
