@@ -76,6 +76,8 @@ impl<T: LinkDriver> VTable<T> {
     const ETHTOOL_OPS: bindings::ethtool_ops = bindings::ethtool_ops {
         get_link: Some(bindings::ethtool_op_get_link),
         get_ts_info: Some(bindings::ethtool_op_get_ts_info),
+        get_channels: Some(Self::get_channels),
+        set_channels: Some(Self::set_channels),
         ..pin_init::zeroed()
     };
 
@@ -115,6 +117,42 @@ impl<T: LinkDriver> VTable<T> {
             bindings::ekho_helper_dev_lockdep_set_classes(dev);
         }
         0
+    }
+
+    /// How many queues there are, and how many are in use: the others are what a qdisc such as htb
+    /// gives to its classes.
+    ///
+    /// # Safety
+    ///
+    /// To be called as `ethtool_ops::get_channels`.
+    unsafe extern "C" fn get_channels(
+        dev: *mut bindings::net_device,
+        channels: *mut bindings::ethtool_channels,
+    ) {
+        // SAFETY: `dev` is registered, and RTNL held; `channels` is the callee's for the call.
+        unsafe {
+            (*channels).max_rx = (*dev).num_rx_queues;
+            (*channels).rx_count = (*dev).real_num_rx_queues;
+            (*channels).max_tx = (*dev).num_tx_queues;
+            (*channels).tx_count = (*dev).real_num_tx_queues;
+        }
+    }
+
+    /// # Safety
+    ///
+    /// To be called as `ethtool_ops::set_channels`.
+    unsafe extern "C" fn set_channels(
+        dev: *mut bindings::net_device,
+        channels: *mut bindings::ethtool_channels,
+    ) -> c_int {
+        // SAFETY: `dev` is registered, and RTNL held; `channels` is valid for the call. The core has
+        // checked the numbers.
+        unsafe {
+            if (*channels).rx_count != (*dev).real_num_rx_queues {
+                return eopnotsupp().to_errno();
+            }
+            bindings::netif_set_real_num_tx_queues(dev, (*channels).tx_count)
+        }
     }
 
     /// # Safety

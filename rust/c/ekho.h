@@ -87,6 +87,12 @@ struct flow_rule *ekho_helper_rule_of_exts(const struct tcf_exts *exts,
 					   struct netlink_ext_ack *extack);
 void ekho_helper_rule_free(struct flow_rule *rule);
 u32 ekho_helper_action_netns(unsigned long cookie);
+struct netlink_ext_ack *ekho_helper_qdisc_extack(enum tc_setup_type type,
+						 void *data);
+void ekho_helper_mqprio_map(struct net_device *dev,
+			    struct tc_mqprio_qopt_offload *mqprio);
+bool ekho_helper_htb_queue_ok(struct net_device *dev,
+			      struct tc_htb_qopt_offload *htb);
 void ekho_helper_qdisc_add_stats(enum tc_setup_type type, void *data, u64 bytes,
 				 u64 packets, u32 drops, u32 overlimits);
 u64 ekho_helper_ktime_to_jiffies(u64 ktime_ns);

@@ -252,6 +252,70 @@ u32 ekho_helper_action_netns(unsigned long cookie)
 	return action->idrinfo->net->ns.inum;
 }
 
+/* Where a request about a qdisc that must be offloaded can be given a reason. */
+struct netlink_ext_ack *ekho_helper_qdisc_extack(enum tc_setup_type type,
+						 void *data)
+{
+	switch (type) {
+	case TC_SETUP_QDISC_MQPRIO: {
+		struct tc_mqprio_qopt_offload *mqprio = data;
+
+		return mqprio->extack;
+	}
+	case TC_SETUP_QDISC_TAPRIO: {
+		struct tc_taprio_qopt_offload *taprio = data;
+
+		return taprio->cmd == TAPRIO_CMD_REPLACE ? taprio->extack : NULL;
+	}
+	case TC_SETUP_QDISC_HTB: {
+		struct tc_htb_qopt_offload *htb = data;
+
+		return htb->extack;
+	}
+	default:
+		return NULL;
+	}
+}
+
+/*
+ * The kernel leaves it to drivers to map the traffic classes of mqprio, with
+ * hw 1, to queues. Under RTNL.
+ */
+void ekho_helper_mqprio_map(struct net_device *dev,
+			    struct tc_mqprio_qopt_offload *mqprio)
+{
+	struct tc_mqprio_qopt *qopt = &mqprio->qopt;
+	int tc;
+
+	if (!qopt->num_tc) {
+		netdev_reset_tc(dev);
+		return;
+	}
+	netdev_set_num_tc(dev, qopt->num_tc);
+	for (tc = 0; tc < qopt->num_tc; tc++)
+		netdev_set_tc_queue(dev, tc, qopt->count[tc], qopt->offset[tc]);
+	qopt->hw = TC_MQPRIO_HW_OFFLOAD_TCS;
+}
+
+/*
+ * Whether htb can have the queue that it was given for a class: it must be one
+ * that has no qdisc, which neither it nor another has. Under RTNL.
+ */
+bool ekho_helper_htb_queue_ok(struct net_device *dev,
+			      struct tc_htb_qopt_offload *htb)
+{
+	struct netdev_queue *queue;
+	struct Qdisc *qdisc;
+
+	if (htb->command != TC_HTB_LEAF_ALLOC_QUEUE)
+		return true;
+	if (htb->qid >= dev->num_tx_queues)
+		return false;
+	queue = netdev_get_tx_queue(dev, htb->qid);
+	qdisc = rtnl_dereference(queue->qdisc_sleeping);
+	return qdisc->flags & TCQ_F_BUILTIN;
+}
+
 /* What the STATS commands of qdiscs share. */
 void ekho_helper_qdisc_add_stats(enum tc_setup_type type, void *data, u64 bytes,
 				 u64 packets, u32 drops, u32 overlimits)

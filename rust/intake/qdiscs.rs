@@ -19,8 +19,38 @@ use kernel::{
 
 /// Something is wanted of a qdisc. RTNL.
 pub(crate) fn setup(dev: &NetDevice, request: &QdiscRequest) -> Result {
-    let port = port::get(dev).ok_or_else(eopnotsupp)?;
+    // Traffic classes end with their qdisc, whether or not the firmware that took it is there.
+    if request.ends_mqprio() {
+        request.map_traffic_classes(dev);
+    }
+    ask(dev, request)?;
+    if !request.has_free_queue(dev) {
+        request.extack().set(fmt!(
+            "{}: firmware chose a queue that isn't free; see ethtool -L {} tx N",
+            dev.name(),
+            dev.name()
+        ));
+        return Err(ENOSPC);
+    }
+    request.map_traffic_classes(dev);
+    Ok(())
+}
+
+/// Asks the firmware, if there is one that cares.
+fn ask(dev: &NetDevice, request: &QdiscRequest) -> Result {
+    let refuse = |why| {
+        request
+            .extack()
+            .set(fmt!("{}: {} {}", dev.name(), why, request.name()));
+        eopnotsupp()
+    };
+    let port = port::get(dev).ok_or_else(|| refuse("no firmware attached to offload"))?;
     let guard = rcu::read_lock();
-    let firmware = port.firmware.get(&guard).ok_or_else(eopnotsupp)?;
-    firmware.qdisc(dev, request, &guard)
+    let firmware = port
+        .firmware
+        .get(&guard)
+        .ok_or_else(|| refuse("no firmware attached to offload"))?;
+    firmware.qdisc(dev, request, &guard).inspect_err(|_| {
+        refuse("the firmware doesn't offload");
+    })
 }

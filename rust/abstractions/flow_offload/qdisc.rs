@@ -2,7 +2,13 @@
 
 //! Requests to offload a qdisc, one type of data for each kind.
 
-use crate::bindings;
+use crate::{
+    abstractions::{
+        net_device::NetDevice,
+        netlink::ExtAck, //
+    },
+    bindings, //
+};
 use core::{
     ffi::c_void,
     ptr, //
@@ -82,6 +88,47 @@ impl QdiscRequest {
         mq: tc_setup_type_TC_SETUP_QDISC_MQ => tc_mq_qopt_offload;
         /// See [`Self::mqprio`].
         root: tc_setup_type_TC_SETUP_ROOT_QDISC => tc_root_qopt_offload;
+    }
+
+    /// The name of the kind of qdisc, as tc has it.
+    pub(crate) fn name(&self) -> &'static str {
+        match self.kind {
+            bindings::tc_setup_type_TC_SETUP_QDISC_MQPRIO => "mqprio",
+            bindings::tc_setup_type_TC_SETUP_QDISC_TAPRIO => "taprio",
+            bindings::tc_setup_type_TC_SETUP_QDISC_HTB => "htb",
+            _ => "this qdisc",
+        }
+    }
+
+    /// Where to give the reason of a refusal. Those qdiscs have a place for it that fail if they
+    /// aren't offloaded, but for cbs and etf.
+    pub(crate) fn extack(&self) -> ExtAck<'_> {
+        // SAFETY: The data is of the type that belongs to the kind; the acknowledgement in it is
+        // null, or valid for the length of the request and used by nobody else during it.
+        unsafe { ExtAck::from_raw(bindings::ekho_helper_qdisc_extack(self.kind, self.data)) }
+    }
+
+    /// Whether the request ends the offload of a mqprio.
+    pub(crate) fn ends_mqprio(&self) -> bool {
+        // SAFETY: Null, or valid for the length of the request.
+        unsafe { self.mqprio().as_ref() }.is_some_and(|mqprio| mqprio.qopt.num_tc == 0)
+    }
+
+    /// Does to the device what the kernel expects of a driver with these traffic classes.
+    pub(crate) fn map_traffic_classes(&self, dev: &NetDevice) {
+        let mqprio = self.mqprio();
+        if !mqprio.is_null() {
+            // SAFETY: Valid for the length of the request, during which RTNL is held.
+            unsafe { bindings::ekho_helper_mqprio_map(dev.as_raw(), mqprio) };
+        }
+    }
+
+    /// Whether the answer to the request is one that htb can live with: it trusts that the queue
+    /// for a class is free.
+    pub(crate) fn has_free_queue(&self, dev: &NetDevice) -> bool {
+        let htb = self.htb();
+        // SAFETY: Valid for the length of the request, during which RTNL is held.
+        htb.is_null() || unsafe { bindings::ekho_helper_htb_queue_ok(dev.as_raw(), htb) }
     }
 
     /// Adds to what the kernel knows, if that is what the request asks for.
