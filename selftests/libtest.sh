@@ -15,6 +15,12 @@
 #	./attach.sh                 all cases
 #	./attach.sh a_refused       those whose names begin so
 #
+# Cases that are rows of a table share a process, and devices: a file that has
+# some defines
+#
+#	rows                        prints their names, TABLE/ROW
+#	table_TABLE                 runs those of a table: `row ROW [LINE...]` for each
+#
 # Exit status: 0, 1 if a case failed, 4 if none can run here.
 
 here=${BASH_SOURCE[0]%/*}
@@ -44,6 +50,12 @@ fail() {
 		fi
 	done
 	exit 1
+}
+
+# row NAME [LINE...]: how a row of the table went; it failed if there is something
+# to say.
+row() {
+	{ (($# == 1)) || printf '%s\n' "${@:2}"; } >"$EKHO_TMP/$table/$1"
 }
 
 # skip REASON: the case can't run here.
@@ -353,14 +365,20 @@ run_case() {
 	trap 'on_error $? "$BASH_COMMAND"' ERR
 	trap 'exit 143' INT TERM HUP
 	trap on_exit EXIT
-	"test_$1"
+	if [[ $1 == */* ]]; then
+		table=${1%%/*}
+		mkdir "$EKHO_TMP/$table"
+		"table_$table"
+	else
+		"test_$1"
+	fi
 	exit 0
 }
 
 on_error() {
 	local i
 	for ((i = 0; i < ${#FUNCNAME[@]}; i++)); do
-		if [[ ${FUNCNAME[i]} == test_* ]]; then
+		if [[ ${FUNCNAME[i]} == test_* || ${FUNCNAME[i]} == table_* ]]; then
 			echo "${BASH_SOURCE[i]##*/}:${BASH_LINENO[i - 1]}: \`$2\` ended with status $1" >&2
 			break
 		fi
@@ -412,6 +430,17 @@ left_behind() {
 	done
 }
 
+# row_status NAME: whether it went well; else its lines are added to those said.
+row_status() {
+	if [[ ! -e $EKHO_TMP/$1 ]]; then
+		echo 'the row has no result' >>"$EKHO_TMP/said"
+		return 1
+	fi
+	[[ -s $EKHO_TMP/$1 ]] || return 0
+	cat "$EKHO_TMP/$1" >>"$EKHO_TMP/said"
+	return 1
+}
+
 cannot_run() {
 	echo "1..0 # SKIP $1"
 	exit 4
@@ -449,7 +478,8 @@ tidy() {
 main() {
 	[[ ${1:-} != --case ]] || run_case "$2"
 	local cases=() all name wanted number=0 failures=0 status before left words reason line
-	mapfile -t all < <(sed -n 's/^test_\([a-z0-9_]*\)() {$/\1/p' "$0")
+	mapfile -t all < <(! declare -F rows >/dev/null || rows
+		sed -n 's/^test_\([a-z0-9_]*\)() {$/\1/p' "$0")
 	for name in "${all[@]}"; do
 		for wanted in "${@:-}"; do
 			[[ $name != "$wanted"* ]] || cases+=("$name")
@@ -466,11 +496,19 @@ main() {
 	echo "1..${#cases[@]}"
 	for name in "${cases[@]}"; do
 		status=0 left='' words=${name//_/ }
-		snapshot
-		before=${state[*]}
-		unshare --net -- "$BASH" "$0" --case "$name" </dev/null >"$EKHO_TMP/said" 2>&1 || status=$?
-		if left=$(left_behind "$before"); then
-			status=1
+		# The first row of a table is charged with what isn't about one.
+		if [[ $name != */* || ! -d $EKHO_TMP/${name%%/*} ]]; then
+			snapshot
+			before=${state[*]}
+			unshare --net -- "$BASH" "$0" --case "$name" </dev/null >"$EKHO_TMP/said" 2>&1 || status=$?
+			if left=$(left_behind "$before"); then
+				status=1
+			fi
+		else
+			: >"$EKHO_TMP/said"
+		fi
+		if [[ $name == */* && $status == 0 ]]; then
+			row_status "$name" || status=1
 		fi
 		((++number))
 		case $status in
