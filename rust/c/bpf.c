@@ -335,7 +335,8 @@ __bpf_kfunc int bpf_flow_offload_add_qdisc_stats(struct ekho_qdisc_ctx *ctx,
 /**
  * bpf_flow_offload_set_qdisc_queue - answer by which queue a class of htb sends
  * @ctx: the argument of the qdisc op
- * @qid: number of a transmit queue of the device
+ * @qid: number of a transmit queue of the device that isn't in use: from the
+ *	number on that `ethtool -L DEV tx N` sets, and no other class has
  *
  * Return: 0; -EINVAL if the request isn't one of htb.
  */
