@@ -255,4 +255,759 @@ struct ekho_flow_counters {
 	(!bpf_flow_offload_get_match(ctx, EKHO_KEY_##k, match, \
 				     sizeof(*(match))))
 
+/*
+ * Events: what the kernel asked for, for programs in user space to read.
+ *
+ *	EKHO_EVENTS(1 << 18);
+ *
+ *	EKHO_OP(replace, struct ekho_replace_ctx *ctx)
+ *	{
+ *		return ekho_emit_replace(ctx, decide(ctx));
+ *	}
+ *
+ * EKHO_EVENTS(size) at the top of a firmware defines two maps, and a function
+ * for each op that takes the op's argument and result, and returns the result:
+ *
+ *	ekho_events	a ring buffer of so many bytes, a power of two and at
+ *			least a page. One program reads it: `ekho-fw events`,
+ *			or any other that uses libbpf. What finds no room is
+ *			lost, so that the oldest are kept until they are read.
+ *	ekho_lost	how many were lost, key 0, a __u64
+ *
+ * A record is a struct ekho_event and parts behind it, with no gaps. A part is
+ * a struct ekho_event_part and so many bytes. Numbers are in the machine's byte
+ * order, unless they are bytes of a packet. How to read it, now and in future:
+ *
+ *  - refuse a version that isn't 1; it changes only if nothing below holds
+ *  - parts begin at header_size, which grows when the header gets more members
+ *  - size is where the record ends; what the ring buffer has beyond is junk
+ *  - skip parts whose type isn't known, or that are shorter than expected;
+ *    ignore what is at the end of those that are longer
+ *
+ * Requests that the module refuses by what the firmware declares don't reach
+ * the firmware, and make no event. See `ekho-fw show` for them.
+ */
+#define EKHO_EVENT_VERSION 1
+
+enum ekho_event_what {
+	EKHO_EVENT_ATTACH = 1,
+	EKHO_EVENT_DETACH = 2,
+	EKHO_EVENT_REPLACE = 3,
+	EKHO_EVENT_DESTROY = 4,
+	EKHO_EVENT_STATS = 5,
+	EKHO_EVENT_TEMPLATE_CREATE = 6,
+	EKHO_EVENT_TEMPLATE_DESTROY = 7,
+	EKHO_EVENT_HNODE = 8,
+	EKHO_EVENT_QDISC = 9,
+};
+
+/**
+ * struct ekho_event - how a record begins
+ * @version: EKHO_EVENT_VERSION
+ * @header_size: bytes of this structure
+ * @size: bytes of the whole record
+ * @time_ns: bpf_ktime_get_ns(), which is CLOCK_MONOTONIC
+ * @lost: how many events were lost so far: what it has grown by since the
+ *	record before was lost between the two
+ * @what: enum ekho_event_what
+ * @err: what the op returned: 0, or a negative errno
+ * @cookie: this and what follows is of struct ekho_flow, where there is one
+ * @ifindex: the device
+ * @chain_index: also of hnode
+ * @prio: also of hnode
+ * @protocol: EtherType in the machine's byte order
+ * @skip_sw: also of hnode
+ * @classifier: enum ekho_classifier
+ * @block_index: shared tc block
+ * @hooks: enum ekho_hook
+ * @reserved: 0
+ * @n_actions: of replace: how many there are. EKHO_EVENT_ACTIONS_MAX at most
+ *	have a part
+ * @generation: which firmware on this attachment; attach and detach
+ * @classid: of replace
+ * @keys: of replace: a bit for each enum ekho_key that is matched, whether it
+ *	has a part or not
+ */
+struct ekho_event {
+	__u16 version;
+	__u16 header_size;
+	__u32 size;
+	__u64 time_ns;
+	__u64 lost;
+	__u32 what;
+	__s32 err;
+	__u64 cookie;
+	__u32 ifindex;
+	__u32 chain_index;
+	__u32 prio;
+	__u16 protocol;
+	__u8 skip_sw;
+	__u8 classifier;
+	__u32 block_index;
+	__u8 hooks;
+	__u8 reserved;
+	__u16 n_actions;
+	__u32 generation;
+	__u32 classid;
+	__u64 keys;
+};
+
+/*
+ * What a part is. From EKHO_PART_FIELD on it is a field of a packet that a
+ * flow matches, half of it the key and half the mask; fields with a mask of 0
+ * have none.
+ */
+enum ekho_event_part_type {
+	/* struct ekho_event_action; one each, in order */
+	EKHO_PART_ACTION = 1,
+	/* struct ekho_flow_counters; of destroy and stats */
+	EKHO_PART_COUNTERS = 2,
+	/* struct ekho_event_hnode */
+	EKHO_PART_HNODE = 3,
+	/* struct ekho_event_qdisc */
+	EKHO_PART_QDISC = 4,
+	/* text: why the flow was refused */
+	EKHO_PART_REASON = 5,
+	/* text: name of the device; of attach, detach, hnode and qdisc */
+	EKHO_PART_DEVICE = 6,
+
+	EKHO_PART_FIELD = 0x100,
+	/* As in the packet, unless it says something else. */
+	EKHO_FIELD_IP_FLAGS = EKHO_PART_FIELD, /* u32, flow_dissector's */
+	EKHO_FIELD_ETH_TYPE,
+	EKHO_FIELD_IP_PROTO,
+	EKHO_FIELD_IPV4_SRC,
+	EKHO_FIELD_IPV4_DST,
+	EKHO_FIELD_IPV6_SRC,
+	EKHO_FIELD_IPV6_DST,
+	EKHO_FIELD_PORT_SRC,
+	EKHO_FIELD_PORT_DST,
+	EKHO_FIELD_PORT_SRC_MIN,
+	EKHO_FIELD_PORT_SRC_MAX,
+	EKHO_FIELD_PORT_DST_MIN,
+	EKHO_FIELD_PORT_DST_MAX,
+	EKHO_FIELD_ICMP_TYPE,
+	EKHO_FIELD_ICMP_CODE,
+	EKHO_FIELD_ETH_DST,
+	EKHO_FIELD_ETH_SRC,
+	EKHO_FIELD_ARP_SIP,
+	EKHO_FIELD_ARP_TIP,
+	EKHO_FIELD_ARP_OP, /* u8 */
+	EKHO_FIELD_ARP_SHA,
+	EKHO_FIELD_ARP_THA,
+	EKHO_FIELD_VLAN_ID, /* u16 */
+	EKHO_FIELD_VLAN_PRIO, /* u8 */
+	EKHO_FIELD_VLAN_ETH_TYPE,
+	EKHO_FIELD_VLAN_TPID,
+	EKHO_FIELD_CVLAN_ID, /* u16 */
+	EKHO_FIELD_CVLAN_PRIO, /* u8 */
+	EKHO_FIELD_CVLAN_ETH_TYPE,
+	EKHO_FIELD_CVLAN_TPID,
+	EKHO_FIELD_MPLS, /* u32 for each label stack entry, the outermost first */
+	EKHO_FIELD_TCP_FLAGS,
+	EKHO_FIELD_IP_TOS,
+	EKHO_FIELD_IP_TTL,
+	EKHO_FIELD_ENC_KEY_ID,
+	EKHO_FIELD_ENC_IPV4_SRC,
+	EKHO_FIELD_ENC_IPV4_DST,
+	EKHO_FIELD_ENC_IPV6_SRC,
+	EKHO_FIELD_ENC_IPV6_DST,
+	EKHO_FIELD_ENC_PORT_SRC,
+	EKHO_FIELD_ENC_PORT_DST,
+	EKHO_FIELD_ENC_TOS,
+	EKHO_FIELD_ENC_TTL,
+	EKHO_FIELD_ENC_FLAGS, /* u32, flow_dissector's */
+	EKHO_FIELD_INDEV, /* u32, ifindex */
+	EKHO_FIELD_L2_MISS,
+	EKHO_FIELD_CT_STATE, /* u16 */
+	EKHO_FIELD_CT_ZONE, /* u16 */
+	EKHO_FIELD_CT_MARK, /* u32 */
+	EKHO_FIELD_CT_LABELS,
+	EKHO_FIELD_HASH, /* u32 */
+	EKHO_FIELD_NUM_OF_VLANS,
+	EKHO_FIELD_PPPOE_SID,
+	EKHO_FIELD_PPP_PROTO,
+	EKHO_FIELD_L2TPV3_SID,
+	EKHO_FIELD_CFM_MDL_VER,
+	EKHO_FIELD_CFM_OPCODE,
+	EKHO_FIELD_IPSEC_SPI,
+};
+
+/* What comes before each part: its type, and the bytes behind this. */
+struct ekho_event_part {
+	__u16 type;
+	__u16 size;
+};
+
+/**
+ * struct ekho_event_action - see struct ekho_action
+ * @id: enum ekho_action_id
+ * @hw_stats: enum ekho_hw_stats
+ * @index: tc's index of the action
+ * @arg: the number that says most
+ * @data: more of it. VLAN_PUSH, VLAN_MANGLE: EtherType, priority. MANGLE, ADD:
+ *	enum flow_action_mangle_base, offset, mask, value, as the kernel has
+ *	them. Else 0
+ */
+struct ekho_event_action {
+	__u16 id;
+	__u16 hw_stats;
+	__u32 index;
+	__u32 arg;
+	__u32 data[4];
+};
+
+#define EKHO_EVENT_ACTIONS_MAX 32
+
+/* See struct ekho_hnode_ctx. */
+struct ekho_event_hnode {
+	__u32 command;
+	__u32 handle;
+	__u32 divisor;
+};
+
+/* The member of struct ekho_qdisc_ctx that has the request. */
+enum ekho_event_qdisc_kind {
+	EKHO_QDISC_OTHER = 0,
+	EKHO_QDISC_MQPRIO = 1,
+	EKHO_QDISC_TAPRIO = 2,
+	EKHO_QDISC_ETS = 3,
+	EKHO_QDISC_RED = 4,
+	EKHO_QDISC_GRED = 5,
+	EKHO_QDISC_TBF = 6,
+	EKHO_QDISC_PRIO = 7,
+	EKHO_QDISC_HTB = 8,
+	EKHO_QDISC_FIFO = 9,
+	EKHO_QDISC_CBS = 10,
+	EKHO_QDISC_ETF = 11,
+	EKHO_QDISC_MQ = 12,
+	EKHO_QDISC_ROOT = 13,
+};
+
+/**
+ * struct ekho_event_qdisc - a request of a qdisc
+ * @kind: enum ekho_event_qdisc_kind
+ * @command: the command, numbered as that kind does; 0 if it has none
+ */
+struct ekho_event_qdisc {
+	__u32 kind;
+	__u32 command;
+};
+
+/* A record in the making. */
+struct ekho_writer {
+	struct bpf_dynptr record;
+	__u64 end;
+};
+
+static __always_inline void ekho_write(struct ekho_writer *w, const void *data,
+				       __u32 size)
+{
+	/* The room was counted before, so that this doesn't fail. */
+	bpf_dynptr_write(&w->record, w->end, (void *)data, size, 0);
+	w->end += size;
+}
+
+static __always_inline void ekho_write_part(struct ekho_writer *w, __u16 type,
+					    const void *data, __u16 size)
+{
+	struct ekho_event_part part = { type, size };
+
+	ekho_write(w, &part, sizeof(part));
+	ekho_write(w, data, size);
+}
+
+static __always_inline void ekho_write_field(struct ekho_writer *w, __u16 type,
+					     const void *key, const void *mask,
+					     __u16 size)
+{
+	struct ekho_event_part part = { type, 2 * size };
+	const __u8 *bytes = mask;
+	__u8 any = 0;
+
+	for (int i = 0; i < size; i++)
+		any |= bytes[i];
+	if (!any)
+		return;
+	ekho_write(w, &part, sizeof(part));
+	ekho_write(w, key, size);
+	ekho_write(w, mask, size);
+}
+
+/* The longest that a key's parts can be: two IPv6 addresses with masks. */
+#define EKHO_EVENT_KEY_MAX (2 * (sizeof(struct ekho_event_part) + 32))
+
+#define EKHO_WRITE(field, m, member)                                    \
+	ekho_write_field(w, EKHO_FIELD_##field, &(m).key.member,        \
+			 &(m).mask.member, sizeof((m).key.member))
+/* Bits of a number, as a number of their own. */
+#define EKHO_WRITE_BITS(field, m, type, member, shift, bits)                   \
+	({                                                                     \
+		type key = ((m).key.member >> (shift)) & ((1 << (bits)) - 1);  \
+		type mask = ((m).mask.member >> (shift)) & ((1 << (bits)) - 1); \
+		ekho_write_field(w, EKHO_FIELD_##field, &key, &mask,           \
+				 sizeof(type));                                \
+	})
+
+/* In parts, as a function of all would need more stack than there is. */
+static __noinline __attribute__((unused)) void
+ekho_write_headers(struct ekho_writer *w, struct ekho_replace_ctx *ctx)
+{
+	union {
+		EKHO_MATCH(control) control;
+		EKHO_MATCH(basic) basic;
+		EKHO_MATCH(ipv4_addrs) ipv4;
+		EKHO_MATCH(ipv6_addrs) ipv6;
+		EKHO_MATCH(ports) ports;
+		EKHO_MATCH(ports_range) range;
+		EKHO_MATCH(icmp) icmp;
+		EKHO_MATCH(eth_addrs) eth;
+		EKHO_MATCH(arp) arp;
+		EKHO_MATCH(tcp) tcp;
+		EKHO_MATCH(ip) ip;
+	} m;
+
+	if (ekho_match(ctx, CONTROL, &m.control))
+		EKHO_WRITE(IP_FLAGS, m.control, flags);
+	if (ekho_match(ctx, BASIC, &m.basic)) {
+		EKHO_WRITE(ETH_TYPE, m.basic, n_proto);
+		EKHO_WRITE(IP_PROTO, m.basic, ip_proto);
+	}
+	if (ekho_match(ctx, IPV4_ADDRS, &m.ipv4)) {
+		EKHO_WRITE(IPV4_SRC, m.ipv4, src);
+		EKHO_WRITE(IPV4_DST, m.ipv4, dst);
+	}
+	if (ekho_match(ctx, IPV6_ADDRS, &m.ipv6)) {
+		EKHO_WRITE(IPV6_SRC, m.ipv6, src);
+		EKHO_WRITE(IPV6_DST, m.ipv6, dst);
+	}
+	if (ekho_match(ctx, PORTS, &m.ports)) {
+		EKHO_WRITE(PORT_SRC, m.ports, src);
+		EKHO_WRITE(PORT_DST, m.ports, dst);
+	}
+	if (ekho_match(ctx, PORTS_RANGE, &m.range)) {
+		EKHO_WRITE(PORT_SRC_MIN, m.range, tp_min.src);
+		EKHO_WRITE(PORT_SRC_MAX, m.range, tp_max.src);
+		EKHO_WRITE(PORT_DST_MIN, m.range, tp_min.dst);
+		EKHO_WRITE(PORT_DST_MAX, m.range, tp_max.dst);
+	}
+	if (ekho_match(ctx, ICMP, &m.icmp)) {
+		EKHO_WRITE(ICMP_TYPE, m.icmp, type);
+		EKHO_WRITE(ICMP_CODE, m.icmp, code);
+	}
+	if (ekho_match(ctx, ETH_ADDRS, &m.eth)) {
+		EKHO_WRITE(ETH_DST, m.eth, dst);
+		EKHO_WRITE(ETH_SRC, m.eth, src);
+	}
+	if (ekho_match(ctx, ARP, &m.arp)) {
+		EKHO_WRITE(ARP_SIP, m.arp, sip);
+		EKHO_WRITE(ARP_TIP, m.arp, tip);
+		EKHO_WRITE(ARP_OP, m.arp, op);
+		EKHO_WRITE(ARP_SHA, m.arp, sha);
+		EKHO_WRITE(ARP_THA, m.arp, tha);
+	}
+	if (ekho_match(ctx, TCP, &m.tcp))
+		EKHO_WRITE(TCP_FLAGS, m.tcp, flags);
+	if (ekho_match(ctx, IP, &m.ip)) {
+		EKHO_WRITE(IP_TOS, m.ip, tos);
+		EKHO_WRITE(IP_TTL, m.ip, ttl);
+	}
+}
+
+static __noinline __attribute__((unused)) void
+ekho_write_tags(struct ekho_writer *w, struct ekho_replace_ctx *ctx)
+{
+	union {
+		EKHO_MATCH(vlan) vlan;
+		EKHO_MATCH(mpls) mpls;
+		EKHO_MATCH(num_of_vlans) num_of_vlans;
+		EKHO_MATCH(pppoe) pppoe;
+		EKHO_MATCH(l2tpv3) l2tpv3;
+		EKHO_MATCH(cfm) cfm;
+		EKHO_MATCH(ipsec) ipsec;
+		EKHO_MATCH(meta) meta;
+		EKHO_MATCH(ct) ct;
+		EKHO_MATCH(hash) hash;
+	} m;
+
+	if (ekho_match(ctx, VLAN, &m.vlan)) {
+		EKHO_WRITE_BITS(VLAN_ID, m.vlan, __u16, vlan_tci, 0, 12);
+		EKHO_WRITE_BITS(VLAN_PRIO, m.vlan, __u8, vlan_tci, 13, 3);
+		EKHO_WRITE(VLAN_ETH_TYPE, m.vlan, vlan_eth_type);
+		EKHO_WRITE(VLAN_TPID, m.vlan, vlan_tpid);
+	}
+	if (ekho_match(ctx, CVLAN, &m.vlan)) {
+		EKHO_WRITE_BITS(CVLAN_ID, m.vlan, __u16, vlan_tci, 0, 12);
+		EKHO_WRITE_BITS(CVLAN_PRIO, m.vlan, __u8, vlan_tci, 13, 3);
+		EKHO_WRITE(CVLAN_ETH_TYPE, m.vlan, vlan_eth_type);
+		EKHO_WRITE(CVLAN_TPID, m.vlan, vlan_tpid);
+	}
+	if (ekho_match(ctx, MPLS, &m.mpls))
+		EKHO_WRITE(MPLS, m.mpls, ls);
+	if (ekho_match(ctx, NUM_OF_VLANS, &m.num_of_vlans))
+		EKHO_WRITE(NUM_OF_VLANS, m.num_of_vlans, num_of_vlans);
+	if (ekho_match(ctx, PPPOE, &m.pppoe)) {
+		EKHO_WRITE(PPPOE_SID, m.pppoe, session_id);
+		EKHO_WRITE(PPP_PROTO, m.pppoe, ppp_proto);
+	}
+	if (ekho_match(ctx, L2TPV3, &m.l2tpv3))
+		EKHO_WRITE(L2TPV3_SID, m.l2tpv3, session_id);
+	if (ekho_match(ctx, CFM, &m.cfm)) {
+		EKHO_WRITE(CFM_MDL_VER, m.cfm, mdl_ver);
+		EKHO_WRITE(CFM_OPCODE, m.cfm, opcode);
+	}
+	if (ekho_match(ctx, IPSEC, &m.ipsec))
+		EKHO_WRITE(IPSEC_SPI, m.ipsec, spi);
+	if (ekho_match(ctx, META, &m.meta)) {
+		EKHO_WRITE(INDEV, m.meta, ingress_ifindex);
+		EKHO_WRITE(L2_MISS, m.meta, l2_miss);
+	}
+	if (ekho_match(ctx, CT, &m.ct)) {
+		EKHO_WRITE(CT_STATE, m.ct, ct_state);
+		EKHO_WRITE(CT_ZONE, m.ct, ct_zone);
+		EKHO_WRITE(CT_MARK, m.ct, ct_mark);
+		EKHO_WRITE(CT_LABELS, m.ct, ct_labels);
+	}
+	if (ekho_match(ctx, HASH, &m.hash))
+		EKHO_WRITE(HASH, m.hash, hash);
+}
+
+static __noinline __attribute__((unused)) void
+ekho_write_tunnel(struct ekho_writer *w, struct ekho_replace_ctx *ctx)
+{
+	union {
+		EKHO_MATCH(keyid) keyid;
+		EKHO_MATCH(control) control;
+		EKHO_MATCH(ipv4_addrs) ipv4;
+		EKHO_MATCH(ipv6_addrs) ipv6;
+		EKHO_MATCH(ports) ports;
+		EKHO_MATCH(ip) ip;
+	} m;
+
+	if (ekho_match(ctx, ENC_KEYID, &m.keyid))
+		EKHO_WRITE(ENC_KEY_ID, m.keyid, keyid);
+	if (ekho_match(ctx, ENC_IPV4_ADDRS, &m.ipv4)) {
+		EKHO_WRITE(ENC_IPV4_SRC, m.ipv4, src);
+		EKHO_WRITE(ENC_IPV4_DST, m.ipv4, dst);
+	}
+	if (ekho_match(ctx, ENC_IPV6_ADDRS, &m.ipv6)) {
+		EKHO_WRITE(ENC_IPV6_SRC, m.ipv6, src);
+		EKHO_WRITE(ENC_IPV6_DST, m.ipv6, dst);
+	}
+	if (ekho_match(ctx, ENC_PORTS, &m.ports)) {
+		EKHO_WRITE(ENC_PORT_SRC, m.ports, src);
+		EKHO_WRITE(ENC_PORT_DST, m.ports, dst);
+	}
+	if (ekho_match(ctx, ENC_IP, &m.ip)) {
+		EKHO_WRITE(ENC_TOS, m.ip, tos);
+		EKHO_WRITE(ENC_TTL, m.ip, ttl);
+	}
+	if (ekho_match(ctx, ENC_CONTROL, &m.control))
+		EKHO_WRITE(ENC_FLAGS, m.control, flags);
+}
+
+/* The verifier doesn't follow pointers into a union. */
+#define EKHO_PAYLOAD(act, member) BPF_CORE_READ(act, entry, member)
+
+static __noinline __attribute__((unused)) void
+ekho_write_actions(struct ekho_writer *w, struct ekho_replace_ctx *ctx)
+{
+	struct ekho_action *act;
+	int n = 0;
+
+	bpf_for_each(flow_action, act, ctx) {
+		struct ekho_event_action action = {
+			.id = act->id,
+			.hw_stats = act->hw_stats,
+			.index = act->index,
+			.arg = act->arg,
+		};
+
+		if (n++ == EKHO_EVENT_ACTIONS_MAX)
+			break;
+		switch (act->id) {
+		case EKHO_ACT_VLAN_PUSH:
+		case EKHO_ACT_VLAN_MANGLE:
+			action.data[0] =
+				bpf_ntohs(EKHO_PAYLOAD(act, vlan.proto));
+			action.data[1] = EKHO_PAYLOAD(act, vlan.prio);
+			break;
+		case EKHO_ACT_MANGLE:
+		case EKHO_ACT_ADD:
+			action.data[0] = EKHO_PAYLOAD(act, mangle.htype);
+			action.data[1] = EKHO_PAYLOAD(act, mangle.offset);
+			action.data[2] = EKHO_PAYLOAD(act, mangle.mask);
+			action.data[3] = EKHO_PAYLOAD(act, mangle.val);
+			break;
+		}
+		ekho_write_part(w, EKHO_PART_ACTION, &action, sizeof(action));
+	}
+}
+
+
+#define EKHO_EVENTS(bytes)                          \
+	struct {                                    \
+		__uint(type, BPF_MAP_TYPE_RINGBUF); \
+		__uint(max_entries, bytes);         \
+	} ekho_events SEC(".maps");                 \
+                                                    \
+	struct {                                    \
+		__uint(type, BPF_MAP_TYPE_ARRAY);   \
+		__uint(max_entries, 1);             \
+		__type(key, __u32);                 \
+		__type(value, __u64);               \
+	} ekho_lost SEC(".maps")
+
+#define ekho_emit_attach(ctx, err) \
+	ekho_event_device(EKHO_EVENT_MAPS, &(ctx)->dev, EKHO_EVENT_ATTACH, err)
+#define ekho_emit_detach(ctx) \
+	ekho_event_device(EKHO_EVENT_MAPS, &(ctx)->dev, EKHO_EVENT_DETACH, 0)
+#define ekho_emit_replace(ctx, err) \
+	ekho_event_replace(EKHO_EVENT_MAPS, ctx, EKHO_EVENT_REPLACE, err)
+#define ekho_emit_destroy(ctx, err) \
+	ekho_event_destroy(EKHO_EVENT_MAPS, ctx, EKHO_EVENT_DESTROY, err)
+#define ekho_emit_stats(ctx, err) ekho_event_stats(EKHO_EVENT_MAPS, ctx, err)
+#define ekho_emit_template_create(ctx, err)       \
+	ekho_event_replace(EKHO_EVENT_MAPS, ctx, \
+			   EKHO_EVENT_TEMPLATE_CREATE, err)
+#define ekho_emit_template_destroy(ctx, err)      \
+	ekho_event_destroy(EKHO_EVENT_MAPS, ctx, \
+			   EKHO_EVENT_TEMPLATE_DESTROY, err)
+#define ekho_emit_hnode(ctx, err) ekho_event_hnode(EKHO_EVENT_MAPS, ctx, err)
+#define ekho_emit_qdisc(ctx, err) ekho_event_qdisc(EKHO_EVENT_MAPS, ctx, err)
+#define EKHO_EVENT_MAPS &ekho_events, &ekho_lost
+
+/* Reserves the header and `room`; if there isn't so much, an event is lost. */
+static __always_inline bool ekho_begin(struct ekho_writer *w,
+				       struct ekho_event *event, void *ring,
+				       void *lost_map, __u32 room)
+{
+	__u32 key = 0;
+	__u64 *lost = bpf_map_lookup_elem(lost_map, &key);
+
+	event->version = EKHO_EVENT_VERSION;
+	event->header_size = sizeof(*event);
+	event->time_ns = bpf_ktime_get_ns();
+	event->lost = lost ? *lost : 0;
+	w->end = sizeof(*event);
+	if (!bpf_ringbuf_reserve_dynptr(ring, sizeof(*event) + room, 0,
+					&w->record))
+		return true;
+	bpf_ringbuf_discard_dynptr(&w->record, 0);
+	if (lost)
+		__sync_fetch_and_add(lost, 1);
+	return false;
+}
+
+static __always_inline void ekho_finish(struct ekho_writer *w,
+					struct ekho_event *event)
+{
+	event->size = w->end;
+	bpf_dynptr_write(&w->record, 0, event, sizeof(*event), 0);
+	bpf_ringbuf_submit_dynptr(&w->record, 0);
+}
+
+static __always_inline void ekho_set_flow(struct ekho_event *event,
+					  const struct ekho_flow *flow)
+{
+	event->cookie = flow->cookie;
+	event->ifindex = flow->ifindex;
+	event->chain_index = flow->chain_index;
+	event->prio = flow->prio;
+	event->protocol = flow->protocol;
+	event->skip_sw = flow->skip_sw;
+	event->classifier = flow->classifier;
+	event->block_index = flow->block_index;
+	event->hooks = flow->hooks;
+}
+
+static __always_inline void ekho_set_device(struct ekho_event *event,
+					    const struct ekho_device *dev)
+{
+	event->ifindex = dev->ifindex;
+	event->generation = dev->generation;
+}
+
+#define EKHO_DEVICE_ROOM (sizeof(struct ekho_event_part) + 16)
+
+static __always_inline void ekho_write_device(struct ekho_writer *w,
+					      const struct ekho_device *dev)
+{
+	char name[16] = {};
+
+	bpf_probe_read_kernel_str(name, sizeof(name), dev->name);
+	ekho_write_part(w, EKHO_PART_DEVICE, name, sizeof(name));
+}
+
+static __noinline __attribute__((unused)) int
+ekho_event_device(void *ring, void *lost, const struct ekho_device *dev,
+		  __u32 what, int err)
+{
+	struct ekho_event event = { .what = what, .err = err };
+	struct ekho_writer w;
+
+	ekho_set_device(&event, dev);
+	if (ekho_begin(&w, &event, ring, lost, EKHO_DEVICE_ROOM)) {
+		ekho_write_device(&w, dev);
+		ekho_finish(&w, &event);
+	}
+	return err;
+}
+
+static __noinline __attribute__((unused)) int
+ekho_event_replace(void *ring, void *lost, struct ekho_replace_ctx *ctx,
+		   __u32 what, int err)
+{
+	struct ekho_event event = { .what = what, .err = err };
+	char reason[EKHO_REASON_SIZE];
+	struct ekho_writer w;
+	__u32 room, n_actions;
+	long length = 0;
+
+	ekho_set_flow(&event, &ctx->flow);
+	event.classid = ctx->classid;
+	event.n_actions = ctx->n_actions;
+	event.keys = ctx->keys;
+
+	n_actions = ctx->n_actions;
+	if (n_actions > EKHO_EVENT_ACTIONS_MAX)
+		n_actions = EKHO_EVENT_ACTIONS_MAX;
+	room = n_actions * (sizeof(struct ekho_event_part) +
+			    sizeof(struct ekho_event_action)) +
+	       __builtin_popcountll(ctx->keys) * EKHO_EVENT_KEY_MAX;
+	if (err)
+		length = bpf_probe_read_kernel_str(reason, sizeof(reason),
+						   ctx->reason);
+	if (length > 1)
+		room += sizeof(struct ekho_event_part) + sizeof(reason);
+
+	if (ekho_begin(&w, &event, ring, lost, room)) {
+		if (length > 1)
+			ekho_write_part(&w, EKHO_PART_REASON, reason,
+					sizeof(reason));
+		ekho_write_actions(&w, ctx);
+		ekho_write_headers(&w, ctx);
+		ekho_write_tags(&w, ctx);
+		ekho_write_tunnel(&w, ctx);
+		ekho_finish(&w, &event);
+	}
+	return err;
+}
+
+#define EKHO_COUNTERS_ROOM \
+	(sizeof(struct ekho_event_part) + sizeof(struct ekho_flow_counters))
+
+static __noinline __attribute__((unused)) int
+ekho_event_destroy(void *ring, void *lost, struct ekho_destroy_ctx *ctx,
+		   __u32 what, int err)
+{
+	struct ekho_event event = { .what = what, .err = err };
+	struct ekho_flow_counters counters = {
+		.packets = ctx->packets,
+		.bytes = ctx->bytes,
+		.drops = ctx->drops,
+	};
+	struct ekho_writer w;
+
+	ekho_set_flow(&event, &ctx->flow);
+	if (ekho_begin(&w, &event, ring, lost, EKHO_COUNTERS_ROOM)) {
+		ekho_write_part(&w, EKHO_PART_COUNTERS, &counters,
+				sizeof(counters));
+		ekho_finish(&w, &event);
+	}
+	return err;
+}
+
+static __noinline __attribute__((unused)) int
+ekho_event_stats(void *ring, void *lost, struct ekho_stats_ctx *ctx, int err)
+{
+	struct ekho_event event = { .what = EKHO_EVENT_STATS, .err = err };
+	struct ekho_flow_counters counters = {
+		.packets = ctx->packets,
+		.bytes = ctx->bytes,
+		.drops = ctx->drops,
+		.last_used_ns = ctx->last_used_ns,
+	};
+	struct ekho_writer w;
+
+	ekho_set_flow(&event, &ctx->flow);
+	if (ekho_begin(&w, &event, ring, lost, EKHO_COUNTERS_ROOM)) {
+		ekho_write_part(&w, EKHO_PART_COUNTERS, &counters,
+				sizeof(counters));
+		ekho_finish(&w, &event);
+	}
+	return err;
+}
+
+static __noinline __attribute__((unused)) int
+ekho_event_hnode(void *ring, void *lost, struct ekho_hnode_ctx *ctx, int err)
+{
+	struct ekho_event event = {
+		.what = EKHO_EVENT_HNODE,
+		.err = err,
+		.chain_index = ctx->chain_index,
+		.prio = ctx->prio,
+		.skip_sw = ctx->skip_sw,
+	};
+	struct ekho_event_hnode hnode = {
+		.command = ctx->command,
+		.handle = ctx->handle,
+		.divisor = ctx->divisor,
+	};
+	struct ekho_writer w;
+
+	ekho_set_device(&event, &ctx->dev);
+	if (ekho_begin(&w, &event, ring, lost,
+		       EKHO_DEVICE_ROOM + sizeof(struct ekho_event_part) +
+			       sizeof(hnode))) {
+		ekho_write_device(&w, &ctx->dev);
+		ekho_write_part(&w, EKHO_PART_HNODE, &hnode, sizeof(hnode));
+		ekho_finish(&w, &event);
+	}
+	return err;
+}
+
+#define EKHO_QDISC_REQUEST(which, number)             \
+	if (ctx->which) {                             \
+		qdisc.kind = number;                  \
+		qdisc.command = ctx->which->command;  \
+	}
+
+static __noinline __attribute__((unused)) int
+ekho_event_qdisc(void *ring, void *lost, struct ekho_qdisc_ctx *ctx, int err)
+{
+	struct ekho_event event = { .what = EKHO_EVENT_QDISC, .err = err };
+	struct ekho_event_qdisc qdisc = {};
+	struct ekho_writer w;
+
+	ekho_set_device(&event, &ctx->dev);
+	if (ctx->mqprio)
+		qdisc.kind = EKHO_QDISC_MQPRIO;
+	if (ctx->taprio) {
+		qdisc.kind = EKHO_QDISC_TAPRIO;
+		qdisc.command = ctx->taprio->cmd;
+	}
+	EKHO_QDISC_REQUEST(ets, EKHO_QDISC_ETS);
+	EKHO_QDISC_REQUEST(red, EKHO_QDISC_RED);
+	EKHO_QDISC_REQUEST(gred, EKHO_QDISC_GRED);
+	EKHO_QDISC_REQUEST(tbf, EKHO_QDISC_TBF);
+	EKHO_QDISC_REQUEST(prio, EKHO_QDISC_PRIO);
+	EKHO_QDISC_REQUEST(htb, EKHO_QDISC_HTB);
+	EKHO_QDISC_REQUEST(fifo, EKHO_QDISC_FIFO);
+	if (ctx->cbs)
+		qdisc.kind = EKHO_QDISC_CBS;
+	if (ctx->etf)
+		qdisc.kind = EKHO_QDISC_ETF;
+	EKHO_QDISC_REQUEST(mq, EKHO_QDISC_MQ);
+	EKHO_QDISC_REQUEST(root, EKHO_QDISC_ROOT);
+	if (ekho_begin(&w, &event, ring, lost,
+		       EKHO_DEVICE_ROOM + sizeof(struct ekho_event_part) +
+			       sizeof(qdisc))) {
+		ekho_write_device(&w, &ctx->dev);
+		ekho_write_part(&w, EKHO_PART_QDISC, &qdisc, sizeof(qdisc));
+		ekho_finish(&w, &event);
+	}
+	return err;
+}
+
 #endif /* EKHO_BPF_H */
