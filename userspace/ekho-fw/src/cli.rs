@@ -8,7 +8,8 @@ use clap::{Args, Parser, Subcommand};
 use ekho::pins;
 
 use crate::command::{
-    completions, device, doctor, flows, inspect, list, load, man, replace, show, stats, unload,
+    completions, device, doctor, events, flows, inspect, list, load, man, monitor, replace, show,
+    stats, unload,
 };
 
 const ABOUT: &str = "Load, replace, show and feed flow-offload firmware";
@@ -35,6 +36,9 @@ Examples:
   ekho-fw stats set --dev ek0 --prio 10 --handle 1 --packets 10 --bytes 1000
   tc -s filter show dev ek0 ingress            Sent hardware 1000 bytes 10 pkt
   ekho-fw replace new.bpf.o --dev ek0          flows and counters stay
+  ekho-fw show ek0                             what it can do, what it refused and why
+  ekho-fw events --dev ek0                     each request, with events.bpf.o
+  ekho-fw monitor                              what becomes of firmware
   ekho-fw unload --dev ek0";
 
 pub const EXIT_STATUS: &str = "\
@@ -116,12 +120,16 @@ pub enum Command {
     /// List attached firmware
     #[command(visible_alias = "ls")]
     List(list::Args),
-    /// Show attached firmware with its programs, maps and pins
+    /// Show attached firmware: what its device can do, what was refused, programs, maps
     Show(show::Args),
     /// Add, delete or list devices that take firmware
     Device(device::Args),
     /// List offloaded flows with match, actions and counters
     Flows(flows::Args),
+    /// Print what the kernel asks of a device, as its firmware tells it
+    Events(events::Args),
+    /// Tell what becomes of firmware: attached, replaced, detached, ended by the module
+    Monitor(monitor::Args),
     /// Write the counters that firmware reports for its flows
     Stats(stats::Args),
     /// Look into a firmware object, without loading it and without privileges
@@ -239,6 +247,31 @@ mod tests {
             "ekho-fw stats set --dev ek0 --prio 1 --handle 1 --protocol none --packets 1",
             "ekho-fw stats set --cookie 1 --chain 1 --packets 1",
             "ekho-fw stats feed",
+        ];
+        for line in bad {
+            let error = parse(line).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn watching_can_be_limited() {
+        let good = [
+            "ekho-fw events --dev ek0",
+            "ekho-fw events --dev ek0 --count 3 --timeout 1.5 --only replace,destroy",
+            "ekho-fw -j monitor",
+            "ekho-fw monitor --dev ek0 --timeout 0 --count 1",
+        ];
+        for line in good {
+            parse(line).unwrap_or_else(|err| panic!("{line}: {err}"));
+        }
+        let bad = [
+            "ekho-fw events",
+            "ekho-fw events --dev ek0 --count 0",
+            "ekho-fw events --dev ek0 --timeout -1",
+            "ekho-fw events --dev ek0 --timeout nan",
+            "ekho-fw events --dev ek0 --only frob",
+            "ekho-fw monitor --timeout soon",
         ];
         for line in bad {
             let error = parse(line).expect_err(line);

@@ -19,7 +19,7 @@
 //! for keeping, not for finding.
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
 use nix::errno::Errno;
@@ -27,6 +27,8 @@ use serde::Serialize;
 
 use crate::bpf::{self, Map, ProgramInfo};
 use crate::capability::{self, Capability};
+use crate::clock;
+use crate::contract::Capabilities;
 use crate::debugfs::{self, Debugfs, Filter};
 use crate::error::{Error, Result};
 use crate::firmware::{hex, Firmware, Loaded};
@@ -148,6 +150,15 @@ pub struct Status {
     pub programs: Vec<ProgramStatus>,
     /// Its maps.
     pub maps: Vec<MapStatus>,
+    /// What the device can do; `null` when the module doesn't tell.
+    pub capabilities: Option<Capabilities>,
+    /// How much of `max_flows` is used; `null` when the module doesn't tell.
+    pub occupied: Option<u64>,
+    /// How often flows were refused, by reason.
+    pub refusals: Vec<debugfs::Refusal>,
+    /// Firmware that ended on this device because it broke the contract, the oldest
+    /// first.
+    pub exits: Vec<debugfs::Exit>,
 }
 
 impl Attachment {
@@ -176,6 +187,11 @@ impl Attachment {
             ops_map,
             ops,
         })
+    }
+
+    /// The link, which hangs up when the firmware is detached.
+    pub fn link(&self) -> BorrowedFd<'_> {
+        self.link.as_fd()
     }
 
     /// What the module says of the firmware.
@@ -297,9 +313,14 @@ pub fn status(debugfs: &Debugfs, pins: &Pins, filter: &Filter) -> Result<Vec<Sta
     capability::require("looking at firmware", &[Capability::SysAdmin])?;
     let records = debugfs.firmware(filter)?;
     let module = Module::open()?;
+    let declared = debugfs.capabilities()?;
+    let devices = debugfs.devices(filter)?;
+    let refusals = debugfs.refusals()?;
+    let exits = debugfs.exits(filter)?;
     records
         .into_iter()
         .map(|record| {
+            let here = (record.ifindex, record.netns);
             let attachment = Attachment::open(&module, record)?;
             let links = pins.find_link(attachment.record.link);
             let programs = attachment
@@ -337,6 +358,24 @@ pub fn status(debugfs: &Debugfs, pins: &Pins, filter: &Filter) -> Result<Vec<Sta
                 pins: links,
                 programs,
                 maps,
+                capabilities: declared
+                    .iter()
+                    .find(|declared| (declared.ifindex, declared.netns) == here)
+                    .map(|declared| declared.capabilities.clone()),
+                occupied: devices
+                    .iter()
+                    .find(|device| (device.ifindex, device.netns) == here)
+                    .and_then(|device| device.occupied),
+                refusals: refusals
+                    .iter()
+                    .filter(|refusal| (refusal.ifindex, refusal.netns) == here)
+                    .cloned()
+                    .collect(),
+                exits: exits
+                    .iter()
+                    .filter(|exit| (exit.ifindex, exit.netns) == here)
+                    .cloned()
+                    .collect(),
             })
         })
         .collect()
@@ -553,9 +592,18 @@ pub fn find(debugfs: &Debugfs, dev: &str) -> Result<debugfs::Firmware> {
         Some(record) => Ok(record),
         None => {
             netlink::ifindex(dev)?;
-            Err(Error::NotAttached {
-                dev: dev.to_owned(),
-            })
+            // Why it has none, where that was the module's doing.
+            match debugfs.exits(&Filter::device(dev)?)?.pop() {
+                Some(exit) => Err(Error::Ended {
+                    dev: dev.to_owned(),
+                    firmware: exit.firmware,
+                    seconds: clock::now_ns().saturating_sub(exit.time_ns) / 1_000_000_000,
+                    reason: exit.reason,
+                }),
+                None => Err(Error::NotAttached {
+                    dev: dev.to_owned(),
+                }),
+            }
         }
     }
 }
@@ -571,7 +619,10 @@ pub fn unload(dev: &str, debugfs: &Debugfs, pins: &Pins) -> Result<Removal> {
         Ok(record) => record,
         Err(error) => {
             let stale = pins.link_path(dev);
-            let is_absent = matches!(error, Error::NoDevice { .. } | Error::NotAttached { .. });
+            let is_absent = matches!(
+                error,
+                Error::NoDevice { .. } | Error::NotAttached { .. } | Error::Ended { .. }
+            );
             if is_absent && stale.exists() && pins.make_room(dev).unwrap_or(false) {
                 return Ok(Removal {
                     dev: dev.to_owned(),

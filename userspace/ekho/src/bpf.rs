@@ -5,15 +5,18 @@
 //! All `unsafe` of this crate is here. Every function is one system call
 //! through libbpf-sys; errors keep the kernel's errno, which callers translate.
 
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::ffi::{CStr, CString};
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::rc::Rc;
 
 use libbpf_rs::libbpf_sys;
-use libbpf_rs::{AsRawLibbpf as _, Object, OpenObject};
+use libbpf_rs::{AsRawLibbpf as _, MapHandle, Object, OpenObject, RingBuffer, RingBufferBuilder};
 
 /// Length of a kernel object's name without its NUL.
 pub const NAME_LEN: usize = 15;
@@ -287,6 +290,68 @@ impl Map {
             )
         })?;
         Ok(())
+    }
+}
+
+/// A ring buffer that is read here.
+pub struct Ring {
+    ring: RingBuffer<'static>,
+    samples: Rc<RefCell<VecDeque<Vec<u8>>>>,
+    /// The kernel forgets who waits for a map that nobody has open.
+    _map: MapHandle,
+}
+
+impl std::fmt::Debug for Ring {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Ring").finish_non_exhaustive()
+    }
+}
+
+/// An error of libbpf-rs, with the errno in it if there is one.
+fn from_libbpf(error: libbpf_rs::Error) -> io::Error {
+    let errno = std::error::Error::source(&error)
+        .and_then(|cause| cause.downcast_ref::<io::Error>())
+        .and_then(io::Error::raw_os_error);
+    errno.map_or_else(
+        || io::Error::other(error.to_string()),
+        io::Error::from_raw_os_error,
+    )
+}
+
+impl Ring {
+    /// Opens a ring buffer by the id of its map (`CAP_SYS_ADMIN`).
+    pub fn by_id(id: u32) -> io::Result<Self> {
+        let map = MapHandle::from_map_id(id).map_err(from_libbpf)?;
+        let samples = Rc::new(RefCell::new(VecDeque::new()));
+        let queue = Rc::clone(&samples);
+        let mut builder = RingBufferBuilder::new();
+        builder
+            .add(&map, move |sample| {
+                queue.borrow_mut().push_back(sample.to_vec());
+                0
+            })
+            .map_err(from_libbpf)?;
+        let ring = builder.build().map_err(from_libbpf)?;
+        Ok(Self {
+            ring,
+            samples,
+            _map: map,
+        })
+    }
+
+    /// Takes up to `max` samples, without waiting.
+    pub fn take(&self, max: usize) -> io::Result<Vec<Vec<u8>>> {
+        check(self.ring.consume_raw_n(max))?;
+        Ok(self.samples.borrow_mut().drain(..).collect())
+    }
+}
+
+impl AsFd for Ring {
+    /// Readable when there are samples.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the descriptor is open for as long as the ring buffer lives, which
+        // the result borrows.
+        unsafe { BorrowedFd::borrow_raw(self.ring.epoll_fd()) }
     }
 }
 

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 
+use crate::contract::Capabilities;
 use crate::error::{Error, Result};
 use crate::module;
 use crate::netns;
@@ -48,6 +49,9 @@ pub struct Device {
     pub bindings: u64,
     /// Flows that are offloaded.
     pub flows: u64,
+    /// Places for flows that are taken, those of refused replacements included: what
+    /// counts for `max_flows`. `null` when the module doesn't tell.
+    pub occupied: Option<u64>,
     /// Name of the attached firmware.
     pub firmware: Option<String>,
 }
@@ -131,6 +135,9 @@ pub struct Flow {
     /// The kernel's key of the flow, as `"0x…"`.
     #[serde(serialize_with = "hex")]
     pub cookie: u64,
+    /// Who wants it offloaded: `flower`, `matchall`, `u32`, `nft`, `flowtable` or
+    /// `action`; `null` when the module doesn't tell.
+    pub source: Option<String>,
     /// Chain of the filter.
     pub chain: u32,
     /// Preference of the filter.
@@ -156,6 +163,63 @@ pub struct Flow {
     pub actions: Vec<Action>,
 }
 
+/// What the device of attached firmware can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Declared {
+    /// Interface index of the device.
+    pub ifindex: u32,
+    /// Inode number of the device's network namespace.
+    pub netns: u64,
+    /// What it can do.
+    pub capabilities: Capabilities,
+}
+
+/// How often flows were refused for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// Interface index of the device.
+    #[serde(skip)]
+    pub ifindex: u32,
+    /// Inode number of the device's network namespace.
+    #[serde(skip)]
+    pub netns: u64,
+    /// The errno; 0 stands for all reasons that are too many to tell apart.
+    pub errno: i32,
+    /// How often.
+    pub count: u64,
+    /// The reason, as the user of tc was told it.
+    pub reason: String,
+}
+
+/// How firmware ended that broke the contract.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Exit {
+    /// Interface index of its device.
+    pub ifindex: u32,
+    /// Name of its device.
+    pub dev: String,
+    /// Inode number of the device's network namespace.
+    pub netns: u64,
+    /// Name of the namespace, when `ip netns` gave it one.
+    pub netns_name: Option<String>,
+    /// Name of the firmware.
+    pub firmware: String,
+    /// Which firmware on its link it was.
+    pub generation: u32,
+    /// Op that broke the contract.
+    pub op: String,
+    /// What it did, in a word of the module's.
+    pub code: String,
+    /// The number that goes with it: what it returned, how long it took.
+    pub value: i64,
+    /// Flows that went back to software.
+    pub flows: u64,
+    /// When, in ns of `CLOCK_MONOTONIC`.
+    pub time_ns: u64,
+    /// What it did, in words.
+    pub reason: String,
+}
+
 /// Writes a cookie as text: JSON numbers lose precision above 2^53.
 pub fn hex<S: Serializer>(cookie: &u64, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{cookie:#x}"))
@@ -171,6 +235,12 @@ impl<'line> Record<'line> {
                 .filter_map(|field| field.split_once('='))
                 .collect(),
         )
+    }
+
+    /// A line that ends with text: `reason=` is its last key, and has blanks.
+    fn with_reason(line: &'line str) -> (Self, String) {
+        let (fields, reason) = line.split_once(" reason=").unwrap_or((line, ""));
+        (Self::new(fields), reason.to_owned())
     }
 
     fn text(&self, key: &str) -> Result<String, String> {
@@ -201,6 +271,22 @@ impl<'line> Record<'line> {
 
     fn narrow<T: TryFrom<u64>>(&self, key: &str) -> Result<T, String> {
         T::try_from(self.number(key)?).map_err(|_| format!("`{key}` is too large"))
+    }
+
+    /// A list for which `-` stands for "anything".
+    fn set(&self, key: &str) -> Option<Vec<String>> {
+        Some(self.list(key)).filter(|names| !names.is_empty())
+    }
+
+    /// A number for which `-` stands for none.
+    fn limit(&self, key: &str) -> Option<u32> {
+        self.narrow(key).ok()
+    }
+
+    fn signed(&self, key: &str) -> Result<i64, String> {
+        let text = self.0.get(key).ok_or_else(|| format!("no `{key}=`"))?;
+        text.parse()
+            .map_err(|_| format!("`{key}={text}` isn't a number"))
     }
 
     /// A counter that an older or newer module may not have.
@@ -262,6 +348,7 @@ fn parse_device(line: &str) -> Result<Device, String> {
         hw_tc_offload: record.number("hw_tc_offload").ok().map(|on| on != 0),
         bindings: record.counter("bindings"),
         flows: record.counter("flows"),
+        occupied: record.number("occupied").ok(),
         firmware: record.optional("firmware"),
     })
 }
@@ -298,6 +385,7 @@ fn parse_flow(line: &str) -> Result<Flow, String> {
         netns: record.number("netns")?,
         netns_name: None,
         cookie: record.number("cookie")?,
+        source: record.optional("source"),
         chain: record.narrow("chain")?,
         prio: record.narrow("prio")?,
         protocol: record.narrow("protocol")?,
@@ -317,6 +405,58 @@ fn parse_flow(line: &str) -> Result<Flow, String> {
             .iter()
             .map(|action| parse_action(action))
             .collect(),
+    })
+}
+
+fn parse_declared(line: &str) -> Result<Declared, String> {
+    let record = Record::new(line);
+    Ok(Declared {
+        ifindex: record.narrow("ifindex")?,
+        netns: record.number("netns")?,
+        capabilities: Capabilities {
+            keys: record.set("keys"),
+            actions: record.set("actions"),
+            classifiers: record.set("classifiers"),
+            hw_stats: record.list("hw_stats"),
+            max_flows: record.limit("max_flows"),
+            max_chains: record.limit("max_chains"),
+            prio_min: record.limit("prio_min"),
+            prio_max: record.limit("prio_max"),
+            max_actions: record.limit("max_actions"),
+            flow_size: record.limit("flow_size").unwrap_or(0),
+            budget_us: record
+                .limit("budget_us")
+                .unwrap_or(Capabilities::default_budget_us()),
+        },
+    })
+}
+
+fn parse_refusal(line: &str) -> Result<Refusal, String> {
+    let (record, reason) = Record::with_reason(line);
+    Ok(Refusal {
+        ifindex: record.narrow("ifindex")?,
+        netns: record.number("netns")?,
+        errno: record.narrow("errno")?,
+        count: record.number("count")?,
+        reason,
+    })
+}
+
+fn parse_exit(line: &str) -> Result<Exit, String> {
+    let (record, reason) = Record::with_reason(line);
+    Ok(Exit {
+        ifindex: record.narrow("ifindex")?,
+        dev: record.text("dev")?,
+        netns: record.number("netns")?,
+        netns_name: None,
+        firmware: record.text("firmware")?,
+        generation: record.narrow("generation")?,
+        op: record.text("op")?,
+        code: record.text("code")?,
+        value: record.signed("value")?,
+        flows: record.counter("flows"),
+        time_ns: record.number("time_ns")?,
+        reason,
     })
 }
 
@@ -346,7 +486,7 @@ macro_rules! on_device {
     )*};
 }
 
-on_device!(Device, Firmware, Flow);
+on_device!(Device, Firmware, Flow, Exit);
 
 /// Which records are wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -369,6 +509,17 @@ impl Filter {
     fn matches(&self, record: &impl OnDevice) -> bool {
         self.netns.is_none_or(|netns| netns == record.netns())
             && self.dev.as_deref().is_none_or(|dev| dev == record.dev())
+    }
+}
+
+/// Adds what `ip netns` calls the namespaces.
+fn name_netns(records: &mut [impl OnDevice]) {
+    if records.is_empty() {
+        return;
+    }
+    let names = netns::names();
+    for record in records {
+        *record.netns_name_mut() = names.get(&record.netns()).cloned();
     }
 }
 
@@ -428,12 +579,7 @@ impl Debugfs {
     ) -> Result<Vec<T>> {
         let mut records = self.parse(name, parse)?;
         records.retain(|record| filter.matches(record));
-        if !records.is_empty() {
-            let names = netns::names();
-            for record in &mut records {
-                *record.netns_name_mut() = names.get(&record.netns()).cloned();
-            }
-        }
+        name_netns(&mut records);
         Ok(records)
     }
 
@@ -462,6 +608,33 @@ impl Debugfs {
         self.records("flows", filter, parse_flow)
     }
 
+    /// Records of a file that modules of ABI 1 don't have.
+    fn newer<T>(&self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>> {
+        if self.directory.is_dir() && !self.directory.join(name).exists() {
+            return Ok(Vec::new());
+        }
+        self.parse(name, parse)
+    }
+
+    /// What the devices of attached firmware can do.
+    pub fn capabilities(&self) -> Result<Vec<Declared>> {
+        self.newer("capabilities", parse_declared)
+    }
+
+    /// How often flows were refused, by device and reason.
+    pub fn refusals(&self) -> Result<Vec<Refusal>> {
+        self.newer("refusals", parse_refusal)
+    }
+
+    /// Firmware that ended because it broke the contract, the oldest first.
+    pub fn exits(&self, filter: &Filter) -> Result<Vec<Exit>> {
+        let mut exits = self.newer("exits", parse_exit)?;
+        exits.retain(|exit| filter.matches(exit));
+        exits.sort_by_key(|exit| exit.time_ns);
+        name_netns(&mut exits);
+        Ok(exits)
+    }
+
     /// The firmware of a device in this process' network namespace.
     pub fn attached(&self, dev: &str) -> Result<Option<Firmware>> {
         Ok(self.firmware(&Filter::device(dev)?)?.pop())
@@ -472,9 +645,9 @@ impl Debugfs {
 mod tests {
     use super::*;
 
-    const FLOW: &str = "ifindex=3 dev=ek0 netns=4026531840 cookie=0xffff888012345678 chain=0 prio=10 protocol=0x0800 skip_sw=1 packets=10 bytes=1000 drops=0 last_used_ms=1200 polls=4 match=ip_proto:6,dst_ip:10.0.0.1/255.255.255.255,dst_mac:02:00:00:00:00:01/ff:ff:ff:ff:ff:ff actions=redirect:ek1,drop";
+    const FLOW: &str = "ifindex=3 dev=ek0 netns=4026531840 cookie=0xffff888012345678 source=flower chain=0 prio=10 protocol=0x0800 skip_sw=1 packets=10 bytes=1000 drops=0 last_used_ms=1200 polls=4 match=ip_proto:6,dst_ip:10.0.0.1/255.255.255.255,dst_mac:02:00:00:00:00:01/ff:ff:ff:ff:ff:ff actions=redirect:ek1,drop";
     const FIRMWARE: &str = "ifindex=3 dev=ek0 netns=4026531840 firmware=stats abi=1 link=7 map=23 generation=1 flows=10 ops=attach,detach,replace,destroy,stats replace=12 replace_refused=2 destroy=2 stats=40 violations=0";
-    const DEVICE: &str = "ifindex=3 dev=ek0 netns=4026531840 kind=ekho hw_tc_offload=1 bindings=1 flows=10 firmware=-";
+    const DEVICE: &str = "ifindex=3 dev=ek0 netns=4026531840 kind=ekho hw_tc_offload=1 bindings=1 flows=10 occupied=11 firmware=-";
 
     #[test]
     fn a_flow_is_read_with_match_and_actions() {
@@ -575,13 +748,83 @@ mod tests {
     }
 
     #[test]
+    fn capabilities_are_read_and_dashes_leave_things_open() {
+        let declared = parse_declared("ifindex=3 dev=ek0 netns=4026531840 firmware=acl keys=basic,ports actions=drop classifiers=- hw_stats=delayed,disabled max_flows=1024 max_chains=1 prio_min=- prio_max=- max_actions=1 flow_size=- budget_us=10000").unwrap();
+        assert_eq!((declared.ifindex, declared.netns), (3, 4026531840));
+        assert_eq!(
+            serde_json::to_string(&declared.capabilities).unwrap(),
+            concat!(
+                r#"{"keys":["basic","ports"],"actions":["drop"],"classifiers":null,"#,
+                r#""hw_stats":["delayed","disabled"],"max_flows":1024,"max_chains":1,"#,
+                r#""prio_min":null,"prio_max":null,"max_actions":1,"flow_size":0,"budget_us":10000}"#
+            )
+        );
+    }
+
+    #[test]
+    fn a_reason_may_look_like_fields() {
+        let refusal = parse_refusal(
+            "ifindex=3 dev=ek0 netns=5 firmware=acl errno=95 count=2 reason=port=1 count=9 reason=x",
+        )
+        .unwrap();
+        assert_eq!((refusal.errno, refusal.count), (95, 2));
+        assert_eq!(refusal.reason, "port=1 count=9 reason=x");
+        assert_eq!(
+            serde_json::to_string(&refusal).unwrap(),
+            r#"{"errno":95,"count":2,"reason":"port=1 count=9 reason=x"}"#
+        );
+        assert!(parse_refusal("ifindex=3 dev=ek0 netns=5 errno=95 reason=x").is_err());
+    }
+
+    const EXIT: &str = "ifindex=3 dev=ek0 netns=5 firmware=bad generation=2 op=replace code=returned value=-4096 flows=7 time_ns=1000 reason=replace returned -4096, which is no errno";
+
+    #[test]
+    fn the_schema_of_exits_is_stable() {
+        assert_eq!(
+            serde_json::to_string(&parse_exit(EXIT).unwrap()).unwrap(),
+            concat!(
+                r#"{"ifindex":3,"dev":"ek0","netns":5,"netns_name":null,"firmware":"bad","#,
+                r#""generation":2,"op":"replace","code":"returned","value":-4096,"flows":7,"#,
+                r#""time_ns":1000,"reason":"replace returned -4096, which is no errno"}"#
+            )
+        );
+        let error = parse_exit(&EXIT.replace("=-4096", "=x")).unwrap_err();
+        assert_eq!(error, "`value=x` isn't a number");
+    }
+
+    #[test]
+    fn exits_are_told_in_their_order_and_may_be_missing() {
+        let directory = tempfile::tempdir().unwrap();
+        let debugfs = Debugfs::new(directory.path());
+        assert!(debugfs.exits(&Filter::default()).unwrap().is_empty());
+        let earlier = EXIT.replace("time_ns=1000", "time_ns=900");
+        let other = EXIT.replace("dev=ek0", "dev=ek1");
+        fs::write(
+            directory.path().join("exits"),
+            format!("{EXIT}\n{earlier}\n{other}\n"),
+        )
+        .unwrap();
+        let filter = Filter {
+            netns: Some(5),
+            dev: Some("ek0".into()),
+        };
+        let times: Vec<u64> = debugfs
+            .exits(&filter)
+            .unwrap()
+            .iter()
+            .map(|exit| exit.time_ns)
+            .collect();
+        assert_eq!(times, [900, 1000]);
+    }
+
+    #[test]
     fn the_schema_of_flows_is_stable() {
         let json = serde_json::to_string(&parse_flow(FLOW).unwrap()).unwrap();
         assert_eq!(
             json,
             concat!(
                 r#"{"ifindex":3,"dev":"ek0","netns":4026531840,"netns_name":null,"#,
-                r#""cookie":"0xffff888012345678","chain":0,"prio":10,"protocol":2048,"#,
+                r#""cookie":"0xffff888012345678","source":"flower","chain":0,"prio":10,"protocol":2048,"#,
                 r#""skip_sw":true,"packets":10,"bytes":1000,"drops":0,"last_used_ms":1200,"#,
                 r#""polls":4,"match":[{"field":"ip_proto","value":"6","mask":null},"#,
                 r#"{"field":"dst_ip","value":"10.0.0.1","mask":"255.255.255.255"},"#,
@@ -606,7 +849,7 @@ mod tests {
             serde_json::to_string(&parse_device(DEVICE).unwrap()).unwrap(),
             concat!(
                 r#"{"ifindex":3,"dev":"ek0","netns":4026531840,"netns_name":null,"kind":"ekho","#,
-                r#""hw_tc_offload":true,"bindings":1,"flows":10,"firmware":null}"#
+                r#""hw_tc_offload":true,"bindings":1,"flows":10,"occupied":11,"firmware":null}"#
             )
         );
     }

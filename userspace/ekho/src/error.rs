@@ -151,6 +151,13 @@ pub enum Error {
     },
     #[error("device `{dev}` has no firmware attached")]
     NotAttached { dev: String },
+    #[error("device `{dev}` has no firmware attached: the module ended `{firmware}` {seconds} s ago, as it broke the contract ({reason})")]
+    Ended {
+        dev: String,
+        firmware: String,
+        seconds: u64,
+        reason: String,
+    },
     #[error("firmware `{firmware}` can't be attached to `{dev}` ({})", errno_text(.source))]
     Attach {
         dev: String,
@@ -194,6 +201,13 @@ pub enum Error {
     },
     #[error("can't pin at {} ({})", .path.display(), errno_text(.source))]
     Pin { path: PathBuf, source: io::Error },
+
+    // Events.
+    #[error(
+        "firmware `{firmware}` of `{dev}` sends no events: it has no ring buffer `{}`",
+        crate::event::RING
+    )]
+    NoEvents { firmware: String, dev: String },
 
     // Statistics.
     #[error("firmware `{firmware}` of `{dev}` has no map `{map}`")]
@@ -330,6 +344,8 @@ impl Error {
             | Self::OwnOffload { .. }
             | Self::Busy { .. }
             | Self::NotAttached { .. }
+            | Self::Ended { .. }
+            | Self::NoEvents { .. }
             | Self::Attach { .. }
             | Self::Swap { .. }
             | Self::SwapRace { .. }
@@ -387,6 +403,8 @@ impl Error {
             Self::OwnOffload { .. } => "own-offload",
             Self::Busy { .. } => "busy",
             Self::NotAttached { .. } => "not-attached",
+            Self::Ended { .. } => "ended",
+            Self::NoEvents { .. } => "no-events",
             Self::Attach { .. } => "attach",
             Self::Swap { .. } => "swap",
             Self::SwapRace { .. } => "swap-race",
@@ -486,6 +504,9 @@ impl Error {
             Self::Busy { dev, .. } => format!(
                 "replace it: ekho-fw replace FILE --dev {dev}; or remove it: ekho-fw unload --dev {dev}"
             ),
+            Self::Ended { dev, .. } => {
+                format!("mend the firmware, then: ekho-fw load FILE --dev {dev}")
+            }
             Self::NotAttached { dev } => {
                 format!("see what is: ekho-fw list; attach some: ekho-fw load FILE --dev {dev}")
             }
@@ -512,6 +533,9 @@ impl Error {
             Self::PinOccupied { .. } => "remove it if nobody needs it, or choose another --pin-root".into(),
             Self::PinInUse { .. } => {
                 "unload that firmware first, or choose another --pin-root".into()
+            }
+            Self::NoEvents { .. } => {
+                "use EKHO_EVENTS() of ekho.bpf.h in it, as events.bpf.c does".into()
             }
             Self::NoStatsMap { .. } => {
                 "only firmware with such a map takes statistics from user space (as stats.bpf.o)"

@@ -24,6 +24,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::bpf::{self, Map, MapInfo, UpdateMode};
 use crate::btf::{Btf, Kind};
+use crate::contract::Capabilities;
 use crate::elf::{self, license_is_gpl_compatible};
 use crate::error::{Error, Result, ENOTSUPP};
 use crate::messages::{self, Collector, Messages};
@@ -46,6 +47,8 @@ pub struct Ops {
     pub section: String,
     /// Which program implements which op.
     pub ops: Vec<OpProgram>,
+    /// What the device can do with it.
+    pub capabilities: Capabilities,
 }
 
 /// An op and the program that implements it.
@@ -213,6 +216,7 @@ impl Firmware {
                 abi: layout.u32(&value, "abi_version").unwrap_or(0),
                 section: section.to_owned(),
                 ops: op_programs(&object, &layout, &value),
+                capabilities: Capabilities::of(&layout, &value),
                 variable,
             });
             layouts.push(layout);
@@ -774,7 +778,11 @@ mod tests {
                 r#""section":".struct_ops.link","ops":["#,
                 r#"{"op":"replace","program":"fixture_replace"},"#,
                 r#"{"op":"destroy","program":"fixture_destroy"},"#,
-                r#"{"op":"stats","program":"fixture_stats"}]}],"#,
+                r#"{"op":"stats","program":"fixture_stats"}],"#,
+                r#""capabilities":{"keys":null,"actions":null,"classifiers":null,"#,
+                r#""hw_stats":["delayed","disabled"],"max_flows":null,"max_chains":null,"#,
+                r#""prio_min":null,"prio_max":null,"max_actions":null,"flow_size":0,"#,
+                r#""budget_us":10000}}],"#,
                 r#""programs":["#,
                 r#"{"name":"fixture_replace","section":"struct_ops/replace","instructions":2,"sleepable":false},"#,
                 r#"{"name":"fixture_destroy","section":"struct_ops/destroy","instructions":2,"sleepable":false},"#,

@@ -25,6 +25,8 @@
 //! | attach, replace, detach | [`attach`] |
 //! | list devices, firmware, flows | [`debugfs::Debugfs`] |
 //! | write counters of flows | [`stats::Stats`], [`feed::feed`] |
+//! | read what firmware tells of requests | [`listen::Listener`], [`event::Event`] |
+//! | learn what becomes of firmware | [`uevent::Uevents`], [`story::Story`] |
 //! | find out whether a system is ready | [`doctor::Doctor`] |
 //!
 //! Data that is meant to be shown is plain and implements `serde::Serialize`: its
@@ -39,19 +41,25 @@ pub mod attach;
 pub mod bpf;
 pub mod btf;
 pub mod capability;
+pub mod clock;
+pub mod contract;
 pub mod debugfs;
 pub mod doctor;
 pub mod elf;
 pub mod error;
+pub mod event;
 pub mod feed;
 pub mod firmware;
+pub mod listen;
 pub mod messages;
 pub mod module;
 pub mod netlink;
 pub mod netns;
 pub mod pins;
 pub mod stats;
+pub mod story;
 pub mod struct_ops;
+pub mod uevent;
 pub mod verifier;
 
 pub use error::{Error, Result};

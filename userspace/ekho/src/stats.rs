@@ -13,12 +13,12 @@
 use std::collections::HashMap;
 
 use nix::errno::Errno;
-use nix::time::{clock_gettime, ClockId};
 use serde::{Deserialize, Serialize};
 
 use crate::attach::Attachment;
 use crate::bpf::{self, Map, UpdateMode};
 use crate::capability::{self, Capability};
+use crate::clock;
 use crate::debugfs::{parse_number, Debugfs, Filter, Flow};
 use crate::error::{Error, Result};
 use crate::firmware::describe;
@@ -214,12 +214,6 @@ pub struct Stats {
     resolved: HashMap<FilterSpec, u64>,
 }
 
-fn now() -> u64 {
-    clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |time| {
-        time.tv_sec() as u64 * 1_000_000_000 + time.tv_nsec() as u64
-    })
-}
-
 /// Finds and checks the statistics map of attached firmware.
 fn statistics_map(attachment: &Attachment) -> Result<Map> {
     let record = attachment.record();
@@ -341,7 +335,7 @@ impl Stats {
             let found = self.find(cookie, dev)?;
             match found.as_slice() {
                 [(source, old)] => {
-                    let counters = change.apply(*old, now());
+                    let counters = change.apply(*old, clock::now_ns());
                     let written = source.map.update(
                         &cookie.to_ne_bytes(),
                         &counters.to_bytes(),
@@ -589,6 +583,7 @@ mod tests {
             netns: 1,
             netns_name: None,
             cookie,
+            source: None,
             chain: 0,
             prio: 1,
             protocol: 0x800,

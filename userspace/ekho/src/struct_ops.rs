@@ -354,6 +354,23 @@ mod tests {
     }
 
     #[test]
+    fn what_firmware_declares_goes_with_it() {
+        let from = Layout {
+            size: 16,
+            slots: vec![slot("max_flows", 0, 4, false), slot("keys", 8, 8, false)],
+        };
+        let mut data = vec![0; 16];
+        assert!(from.set(&mut data, "max_flows", &1024u32.to_ne_bytes()));
+        assert!(from.set(&mut data, "keys", &(0x8000_0000_0000_0006u64).to_ne_bytes()));
+        let kernel = kernel();
+        let value = kernel.value(&from, &data, |_| None).unwrap();
+        let ops = kernel.data(&value).unwrap();
+        assert_eq!(kernel.ops.u32(ops, "max_flows"), Some(1024));
+        assert_eq!(kernel.ops.u64(ops, "keys"), Some(0x8000_0000_0000_0006));
+        assert_eq!(kernel.program_ids(&value), []);
+    }
+
+    #[test]
     fn what_the_module_lacks_must_be_zero() {
         let from = Layout {
             size: 8,

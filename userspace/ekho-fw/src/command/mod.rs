@@ -5,15 +5,18 @@
 pub mod completions;
 pub mod device;
 pub mod doctor;
+pub mod events;
 pub mod flows;
 pub mod inspect;
 pub mod list;
 pub mod load;
 pub mod man;
+pub mod monitor;
 pub mod replace;
 pub mod show;
 pub mod stats;
 pub mod unload;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -118,6 +121,8 @@ pub fn run(cli: Cli, output: &Output) -> Result<ExitCode> {
         Command::Show(args) => show::run(&context, args),
         Command::Device(args) => device::run(&context, args),
         Command::Flows(args) => flows::run(&context, args),
+        Command::Events(args) => events::run(&context, args),
+        Command::Monitor(args) => monitor::run(&context, args),
         Command::Stats(args) => stats::run(&context, args),
         Command::Inspect(args) => inspect::run(&context, args),
         Command::Doctor(args) => doctor::run(&context, args),

@@ -5,7 +5,8 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use ekho::attach;
+use ekho::attach::{self, Status};
+use ekho::debugfs::Exit;
 
 use super::Context;
 
@@ -13,7 +14,12 @@ const EXAMPLES: &str = "\
 Examples:
   ekho-fw show ek0
   sysctl kernel.bpf_stats_enabled=1     then RUNS and TIME NS are counted
-  ekho-fw -j show ek0 | jq '.[0].programs[] | {op, run_count, run_time_ns}'";
+  ekho-fw -j show ek0 | jq '.[0].programs[] | {op, run_count, run_time_ns}'
+  ekho-fw -j show | jq -r '.[] | .dev as $d | .refusals[] | [$d, .count, .reason] | @tsv'
+
+What the device can do is what its firmware declares; the module refuses the rest, and
+counts refusals by reason, those of the firmware too. Firmware that broke the contract
+before is told of as well: see also ekho-fw monitor.";
 
 /// Arguments of `show`.
 #[derive(Debug, clap::Args)]
@@ -24,6 +30,17 @@ pub struct Args {
     dev: Option<String>,
 }
 
+/// Attached firmware, and for people also firmware that ended on other devices.
+#[derive(Debug, serde::Serialize)]
+#[serde(transparent)]
+pub struct Shown {
+    /// What is attached.
+    pub status: Vec<Status>,
+    /// What ended where nothing is attached now.
+    #[serde(skip)]
+    pub ended: Vec<Exit>,
+}
+
 /// Shows attached firmware.
 pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
     if let Some(dev) = &args.dev {
@@ -31,6 +48,8 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
     }
     let filter = context.filter(args.dev.as_deref())?;
     let status = attach::status(&context.debugfs, &context.pins, &filter)?;
-    context.output.print(status.as_slice());
+    let mut ended = context.debugfs.exits(&filter)?;
+    ended.retain(|exit| !status.iter().any(|status| status.exits.contains(exit)));
+    context.output.print(&Shown { status, ended });
     Ok(ExitCode::SUCCESS)
 }

@@ -6,6 +6,7 @@
 //! [`Text`] is the aligned form for a person, `serde::Serialize` the one for
 //! programs: both from the same value, so that they can't drift apart.
 
+mod happenings;
 mod table;
 mod text;
 
@@ -96,8 +97,9 @@ impl Output {
         }
     }
 
-    /// Prints a result.
-    pub fn print<T: Serialize + Text + ?Sized>(&self, data: &T) {
+    /// Prints a result. False if nobody reads any more, which is for commands that would
+    /// go on and on.
+    pub fn print<T: Serialize + Text + ?Sized>(&self, data: &T) -> bool {
         match self.format {
             Format::Text => write_out(&data.text(self.style)),
             Format::Json | Format::Pretty => self.json(data),
@@ -105,25 +107,30 @@ impl Output {
     }
 
     /// Prints data when JSON is wanted, and nothing otherwise.
-    pub fn json<T: Serialize + ?Sized>(&self, data: &T) {
+    pub fn json<T: Serialize + ?Sized>(&self, data: &T) -> bool {
         let text = match self.format {
-            Format::Text => return,
+            Format::Text => return true,
             Format::Json => serde_json::to_string(data),
             Format::Pretty => serde_json::to_string_pretty(data),
         };
         match text {
             Ok(text) => write_out(&format!("{text}\n")),
-            Err(err) => eprintln!("ekho-fw: can't write JSON: {err}"),
+            Err(err) => {
+                eprintln!("ekho-fw: can't write JSON: {err}");
+                true
+            }
         }
     }
 }
 
-/// Writes to standard output; a reader that left early (`| head`) is no failure.
-fn write_out(text: &str) {
+/// Writes to standard output; a reader that left early (`| head`) is no failure, and
+/// false.
+fn write_out(text: &str) -> bool {
     let mut out = io::stdout().lock();
-    let result = out.write_all(text.as_bytes()).and_then(|()| out.flush());
-    if let Err(err) = result {
-        if err.kind() != io::ErrorKind::BrokenPipe {
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Ok(()) => true,
+        Err(err) if err.kind() == io::ErrorKind::BrokenPipe => false,
+        Err(err) => {
             eprintln!("ekho-fw: can't write to standard output: {err}");
             std::process::exit(1);
         }

@@ -5,15 +5,19 @@
 use std::path::Path;
 
 use ekho::attach::{Outcome, Removal, Status};
+use ekho::contract::Capabilities;
 use ekho::debugfs::{Action, Device, Firmware, Flow, Match, OnDevice};
 use ekho::doctor::{Report, Verdict};
+use ekho::event::errno_name;
 use ekho::feed::Summary;
 use ekho::firmware::Inspection;
 use ekho::netns;
 use ekho::stats::{protocol_name, Updated};
 
+use super::happenings::exit_text;
 use super::{Align, Style, Table, Text};
 use crate::command::device::DeviceChange;
+use crate::command::show::Shown;
 
 /// A line for a person when a list is empty, nothing for a program.
 fn nothing(style: Style, text: &str) -> String {
@@ -168,7 +172,7 @@ impl Text for [Device] {
     }
 }
 
-fn match_text(item: &Match) -> String {
+pub(super) fn match_text(item: &Match) -> String {
     match &item.mask {
         Some(mask) => format!("{} {}/{mask}", item.field, item.value),
         None => format!("{} {}", item.field, item.value),
@@ -182,7 +186,7 @@ fn action_text(action: &Action) -> String {
     }
 }
 
-fn joined(items: impl Iterator<Item = String>) -> String {
+pub(super) fn joined(items: impl Iterator<Item = String>) -> String {
     let text = items.collect::<Vec<_>>().join(", ");
     if text.is_empty() {
         "-".into()
@@ -212,6 +216,7 @@ impl Text for [Flow] {
             self,
             &[
                 ("DEVICE", Left),
+                ("SOURCE", Left),
                 ("CHAIN", Right),
                 ("PRIO", Right),
                 ("PROTOCOL", Left),
@@ -230,6 +235,7 @@ impl Text for [Flow] {
                 netns_text(flow.netns, &flow.netns_name),
                 vec![
                     flow.dev.clone(),
+                    or_dash(&flow.source),
                     flow.chain.to_string(),
                     flow.prio.to_string(),
                     protocol_name(flow.protocol),
@@ -246,6 +252,39 @@ impl Text for [Flow] {
         }
         rows.table.render(style, "")
     }
+}
+
+/// What a device can do, a row each. `used` is how many flows it holds.
+fn capability_rows(can: &Capabilities, used: Option<u64>, table: &mut Table) {
+    let mut row = |name: &str, value: String| table.row(vec![name.to_owned(), value]);
+    let names = |names: &Option<Vec<String>>| match names {
+        Some(names) => names.join(", "),
+        None => "any".into(),
+    };
+    row("keys", names(&can.keys));
+    row("actions", names(&can.actions));
+    row("classifiers", names(&can.classifiers));
+    row("hw_stats", can.hw_stats.join(", "));
+    let limit = |max: Option<u32>| max.map_or_else(|| "any number".into(), |max| max.to_string());
+    row(
+        "max flows",
+        match used {
+            Some(used) => format!("{}, {used} used", limit(can.max_flows)),
+            None => limit(can.max_flows),
+        },
+    );
+    row("max chains", limit(can.max_chains));
+    row("max actions", limit(can.max_actions));
+    row(
+        "prio",
+        match (can.prio_min, can.prio_max) {
+            (None, None) => "any".into(),
+            (min, None) => format!("{} and more", min.unwrap_or(0)),
+            (min, Some(max)) => format!("{} to {max}", min.unwrap_or(1)),
+        },
+    );
+    row("memory", format!("{} bytes for each flow", can.flow_size));
+    row("time", format!("{} us for each call", can.budget_us));
 }
 
 fn status_text(status: &Status, style: Style) -> String {
@@ -285,7 +324,29 @@ fn status_text(status: &Status, style: Style) -> String {
         ),
     );
     fact("violations", calls.violations.to_string());
+    if let Some(can) = &status.capabilities {
+        capability_rows(can, status.occupied, &mut facts);
+    }
     text += &facts.render(style, "    ");
+
+    let mut refusals = Table::new(&[
+        ("REFUSED", Align::Right),
+        ("ERROR", Align::Left),
+        ("REASON", Align::Left),
+    ]);
+    for refusal in &status.refusals {
+        refusals.row(vec![
+            refusal.count.to_string(),
+            match refusal.errno {
+                0 => "-".into(),
+                errno => errno_name(errno),
+            },
+            refusal.reason.clone(),
+        ]);
+    }
+    if !refusals.is_empty() {
+        text += &refusals.render(style, "    ");
+    }
 
     let mut programs = Table::new(&[
         ("OP", Align::Left),
@@ -334,16 +395,28 @@ fn status_text(status: &Status, style: Style) -> String {
     if !maps.is_empty() {
         text += &maps.render(style, "    ");
     }
+    for exit in &status.exits {
+        text += &format!("    {}\n", exit_text(exit));
+    }
     text
 }
 
-impl Text for [Status] {
+impl Text for Shown {
     fn text(&self, style: Style) -> String {
-        if self.is_empty() {
+        if self.status.is_empty() && self.ended.is_empty() {
             return nothing(style, "no firmware is attached");
         }
-        self.iter()
+        let ended = self.ended.iter().map(|exit| {
+            format!(
+                "{}: no firmware\n    {}\n",
+                style.bold(&exit.dev),
+                exit_text(exit)
+            )
+        });
+        self.status
+            .iter()
             .map(|status| status_text(status, style))
+            .chain(ended)
             .collect::<Vec<_>>()
             .join("\n")
     }
@@ -445,6 +518,10 @@ impl Text for Inspection {
                 ops.row(vec![op.op.clone(), op.program.clone()]);
             }
             text += &ops.render(style, "    ");
+            let mut can = Table::plain(2);
+            capability_rows(&firmware.capabilities, None, &mut can);
+            text += "device\n";
+            text += &can.render(style, "    ");
         }
         text += "programs\n";
         let mut programs = Table::new(&[
@@ -527,6 +604,7 @@ mod tests {
             netns: netns::current().unwrap(),
             netns_name: None,
             cookie: 0xffff_8880_0000_1000,
+            source: Some("flower".into()),
             chain: 0,
             prio: 10,
             protocol: 0x0800,
@@ -553,8 +631,8 @@ mod tests {
         assert_eq!(
             [flow()].text(PLAIN),
             "\
-DEVICE  CHAIN  PRIO  PROTOCOL  PACKETS  BYTES  DROPS  LAST USED  SOFTWARE  COOKIE              MATCH                            ACTIONS
-ek0         0    10  ip             10   1000      0    1200 ms  skipped   0xffff888000001000  dst_ip 10.0.0.1/255.255.255.255  drop
+DEVICE  SOURCE  CHAIN  PRIO  PROTOCOL  PACKETS  BYTES  DROPS  LAST USED  SOFTWARE  COOKIE              MATCH                            ACTIONS
+ek0     flower      0    10  ip             10   1000      0    1200 ms  skipped   0xffff888000001000  dst_ip 10.0.0.1/255.255.255.255  drop
 "
         );
     }
@@ -580,6 +658,7 @@ ek0         0    10  ip             10   1000      0    1200 ms  skipped   0xfff
             hw_tc_offload: None,
             bindings: 1,
             flows: 2,
+            occupied: None,
             firmware: None,
         };
         assert_eq!(
@@ -638,17 +717,55 @@ ek0         0    10  ip             10   1000      0    1200 ms  skipped   0xfff
                 max_entries: 1024,
                 pin: None,
             }],
+            capabilities: Some(Capabilities {
+                keys: Some(vec!["basic".into(), "ports".into()]),
+                actions: None,
+                classifiers: Some(vec!["flower".into()]),
+                hw_stats: vec!["delayed".into()],
+                max_flows: Some(1024),
+                max_chains: None,
+                prio_min: None,
+                prio_max: Some(99),
+                max_actions: Some(1),
+                flow_size: 16,
+                budget_us: 10_000,
+            }),
+            occupied: Some(3),
+            refusals: vec![ekho::debugfs::Refusal {
+                ifindex: 3,
+                netns: 1,
+                errno: 95,
+                count: 12,
+                reason: "no action pass".into(),
+            }],
+            exits: Vec::new(),
         };
         assert_eq!(
-            [status].text(PLAIN),
+            Shown {
+                status: vec![status],
+                ended: Vec::new()
+            }
+            .text(PLAIN),
             "\
 ek0: firmware stats, ABI 1, generation 2
-    netns       1
-    link        7, pinned at /sys/fs/bpf/ekho/ek0/link
-    map         23
-    flows       1
-    calls       replace 0 (0 refused), destroy 0, stats 0
-    violations  0
+    netns        1
+    link         7, pinned at /sys/fs/bpf/ekho/ek0/link
+    map          23
+    flows        1
+    calls        replace 0 (0 refused), destroy 0, stats 0
+    violations   0
+    keys         basic, ports
+    actions      any
+    classifiers  flower
+    hw_stats     delayed
+    max flows    1024, 3 used
+    max chains   any number
+    max actions  1
+    prio         1 to 99
+    memory       16 bytes for each flow
+    time         10000 us for each call
+    REFUSED  ERROR       REASON
+         12  EOPNOTSUPP  no action pass
     OP       PROGRAM        ID  TAG               CODE  VERIFIED  RUNS  TIME NS
     replace  stats_replace  31  0123456789abcdef   200        40     0        0
     MAP         TYPE  ID  KEY  VALUE  ENTRIES  PINNED AT

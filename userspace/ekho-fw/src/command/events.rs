@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `ekho-fw events`: what the kernel asks of a device, as its firmware tells it.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use ekho::event::{self, Event};
+use ekho::listen::{Fate, Listener};
+use nix::net::if_::if_indextoname;
+use serde::Serialize;
+
+use super::watch::{Limits, Watch};
+use super::Context;
+
+const EXAMPLES: &str = "\
+Examples:
+  ekho-fw load events.bpf.o --dev ek0
+  ekho-fw events --dev ek0
+  ekho-fw events --dev ek0 --only replace,destroy
+  ekho-fw -j events --dev ek0 --count 1 | jq -r '.match[]? | [.field, .value] | @tsv'
+  ekho-fw -j events --dev ek0 | agent
+
+What firmware sends by EKHO_EVENTS() of ekho.bpf.h waits in a ring buffer until it is
+read; what finds no room is lost, and said to be. The command ends when the firmware
+is detached or its device goes; it stays when the firmware is replaced. Two readers of
+one firmware share the events: each gets a part of them.";
+
+/// Samples that are read at a time.
+const BATCH: usize = 64;
+
+/// Arguments of `events`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct Args {
+    /// Network device
+    #[arg(long, value_name = "DEV")]
+    dev: String,
+
+    /// Print only these events
+    #[arg(long, value_name = "WHAT", value_delimiter = ',', value_parser = clap::builder::PossibleValuesParser::new(event::names()))]
+    only: Vec<String>,
+
+    #[command(flatten)]
+    limits: Limits,
+}
+
+/// Events were lost.
+#[derive(Debug, Serialize)]
+pub struct Lost {
+    /// `lost`.
+    pub what: &'static str,
+    /// How many, since the last that was said or read.
+    pub count: u64,
+}
+
+/// Nothing more comes.
+#[derive(Debug, Serialize)]
+pub struct End {
+    /// `end`.
+    pub what: &'static str,
+    /// Why: `count`, `timeout`, `signal`, `reader`, `replaced` or `detached`.
+    pub reason: &'static str,
+    /// How many events were printed.
+    pub events: u64,
+    /// How many were lost meanwhile.
+    pub lost: u64,
+    /// How many records couldn't be read.
+    pub malformed: u64,
+}
+
+/// A line.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum Line {
+    /// An event.
+    Event(Box<Event>),
+    /// Some that aren't there.
+    Lost(Lost),
+    /// The last.
+    End(End),
+}
+
+/// How many events were lost: a number that grows, in records and in a map.
+#[derive(Debug, Default)]
+struct Losses {
+    /// Up to which it was told.
+    seen: Option<u64>,
+    told: u64,
+}
+
+impl Losses {
+    /// What is new. The first number is where it starts.
+    fn news(&mut self, total: u64) -> u64 {
+        let seen = self.seen.unwrap_or(total);
+        self.seen = Some(seen.max(total));
+        let count = total.saturating_sub(seen);
+        self.told += count;
+        count
+    }
+}
+
+fn device(ifindex: u32) -> Option<String> {
+    if_indextoname(ifindex)
+        .ok()
+        .and_then(|name| name.into_string().ok())
+}
+
+struct Session<'session> {
+    context: &'session Context<'session>,
+    args: &'session Args,
+    watch: Watch,
+    listener: Listener,
+    losses: Losses,
+    events: u64,
+    malformed: u64,
+}
+
+impl Session<'_> {
+    fn print(&self, line: &Line) -> bool {
+        self.context.output.print(line)
+    }
+
+    fn lost(&mut self, total: u64) -> bool {
+        match self.losses.news(total) {
+            0 => true,
+            count => self.print(&Line::Lost(Lost {
+                what: "lost",
+                count,
+            })),
+        }
+    }
+
+    /// Prints a record. The reason to end, if there is one.
+    fn sample(&mut self, sample: &[u8]) -> Option<&'static str> {
+        let event = match Event::parse(sample, &device) {
+            Ok(event) => event,
+            Err(err) => {
+                self.malformed += 1;
+                eprintln!("ekho-fw: an event can't be read: {err}");
+                return None;
+            }
+        };
+        if !self.lost(event.lost) {
+            return Some("reader");
+        }
+        if !self.args.only.is_empty() && !self.args.only.iter().any(|what| what == event.what) {
+            return None;
+        }
+        self.events += 1;
+        if !self.print(&Line::Event(Box::new(event))) {
+            return Some("reader");
+        }
+        (!self.watch.printed()).then_some("count")
+    }
+
+    /// Prints all that there is. The reason to end, if there is one.
+    fn drain(&mut self) -> Result<Option<&'static str>> {
+        loop {
+            let samples = self.listener.take(self.watch.wanted(BATCH))?;
+            if samples.is_empty() {
+                let total = self.listener.lost();
+                return Ok((!self.lost(total)).then_some("reader"));
+            }
+            for sample in samples {
+                if let Some(reason) = self.sample(&sample) {
+                    return Ok(Some(reason));
+                }
+            }
+            // A firmware that never stops must not keep a signal from being seen.
+            if !self.watch.goes_on()? {
+                return Ok(Some("signal"));
+            }
+            if self.watch.is_over() {
+                return Ok(Some("timeout"));
+            }
+        }
+    }
+
+    fn run(&mut self) -> Result<&'static str> {
+        loop {
+            if let Some(reason) = self.drain()? {
+                return Ok(reason);
+            }
+            let fate = self
+                .listener
+                .follow(&self.context.debugfs, &self.args.dev)?;
+            match fate {
+                Fate::Same => {}
+                Fate::Replaced => {
+                    // What came between the last look and the end of the old firmware.
+                    if let Some(reason) = self.drain()? {
+                        return Ok(reason);
+                    }
+                    self.listener = Listener::open(&self.context.debugfs, &self.args.dev)?;
+                    self.losses.seen = None;
+                    continue;
+                }
+                Fate::Silent | Fate::Gone => {
+                    // Its detach op may run just now.
+                    if !self.watch.wait(&[self.listener.events()])? {
+                        return Ok("signal");
+                    }
+                    let reason = match fate {
+                        Fate::Silent => "replaced",
+                        _ => "detached",
+                    };
+                    return Ok(self.drain()?.unwrap_or(reason));
+                }
+            }
+            if self.watch.is_over() {
+                return Ok("timeout");
+            }
+            let fds = [self.listener.events(), self.listener.link()];
+            if !self.watch.wait(&fds)? {
+                return Ok("signal");
+            }
+        }
+    }
+}
+
+/// Prints events.
+pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
+    let watch = Watch::start(&args.limits)?;
+    let mut session = Session {
+        context,
+        args,
+        watch,
+        listener: Listener::open(&context.debugfs, &args.dev)?,
+        losses: Losses::default(),
+        events: 0,
+        malformed: 0,
+    };
+    let reason = session.run()?;
+    let total = session.listener.lost();
+    session.lost(total);
+    let end = End {
+        what: "end",
+        reason,
+        events: session.events,
+        lost: session.losses.told,
+        malformed: session.malformed,
+    };
+    session.print(&Line::End(end));
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn losses_are_told_once_from_where_reading_began() {
+        let mut losses = Losses::default();
+        let told: Vec<u64> = [5, 5, 8, 7, 8, 10]
+            .into_iter()
+            .map(|total| losses.news(total))
+            .collect();
+        assert_eq!(told, [0, 0, 3, 0, 0, 2]);
+        assert_eq!(losses.told, 5);
+    }
+
+    #[test]
+    fn the_schema_of_lines_is_stable() {
+        let lost = Line::Lost(Lost {
+            what: "lost",
+            count: 3,
+        });
+        assert_eq!(
+            serde_json::to_string(&lost).unwrap(),
+            r#"{"what":"lost","count":3}"#
+        );
+        let end = Line::End(End {
+            what: "end",
+            reason: "count",
+            events: 1,
+            lost: 2,
+            malformed: 0,
+        });
+        assert_eq!(
+            serde_json::to_string(&end).unwrap(),
+            r#"{"what":"end","reason":"count","events":1,"lost":2,"malformed":0}"#
+        );
+    }
+}

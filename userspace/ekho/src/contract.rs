@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Names of what the firmware contract numbers, and what firmware declares with them.
+//!
+//! The numbers are those of `rust/c/abi.h`, the names the module's: what is said of a
+//! flow here reads as it does in the module's records and messages.
+
+use serde::Serialize;
+
+use crate::struct_ops::Layout;
+
+/// Stands for what has no name here: a newer module's, or none at all.
+const UNKNOWN: &str = "unknown";
+
+/// `enum ekho_key`.
+const KEYS: [&str; 29] = [
+    "control",
+    "basic",
+    "ipv4_addrs",
+    "ipv6_addrs",
+    "ports",
+    "ports_range",
+    "icmp",
+    "eth_addrs",
+    "arp",
+    "vlan",
+    "cvlan",
+    "mpls",
+    "tcp",
+    "ip",
+    "meta",
+    "ct",
+    "hash",
+    "num_of_vlans",
+    "pppoe",
+    "l2tpv3",
+    "cfm",
+    "ipsec",
+    "enc_keyid",
+    "enc_ipv4_addrs",
+    "enc_ipv6_addrs",
+    "enc_control",
+    "enc_ports",
+    "enc_ip",
+    "enc_opts",
+];
+
+/// `enum ekho_action_id`.
+const ACTIONS: [&str; 36] = [
+    "pass",
+    "drop",
+    "trap",
+    "goto",
+    "redirect",
+    "mirror",
+    "redirect_ingress",
+    "mirror_ingress",
+    "vlan_push",
+    "vlan_pop",
+    "vlan_modify",
+    "tunnel_set",
+    "tunnel_unset",
+    "pedit",
+    "pedit_add",
+    "csum",
+    "mark",
+    "ptype",
+    "priority",
+    "rx_queue",
+    "wake",
+    "queue",
+    "sample",
+    "police",
+    "ct",
+    "ct_metadata",
+    "mpls_push",
+    "mpls_pop",
+    "mpls_modify",
+    "gate",
+    "pppoe_push",
+    "jump",
+    "pipe",
+    "push_eth",
+    "pop_eth",
+    "continue",
+];
+
+/// `enum ekho_classifier`, which starts at 1.
+const SOURCES: [&str; 7] = [
+    UNKNOWN,
+    "flower",
+    "matchall",
+    "u32",
+    "nft",
+    "flowtable",
+    "action",
+];
+
+/// `enum ekho_hw_stats`, by bit.
+const HW_STATS: [&str; 3] = ["immediate", "delayed", "disabled"];
+
+/// `enum ekho_hook`, by bit.
+const HOOKS: [&str; 2] = ["ingress", "egress"];
+
+/// Microseconds that an op may take if the firmware doesn't say.
+const BUDGET_US: u32 = 10_000;
+
+fn named(names: &[&'static str], number: u32) -> &'static str {
+    names.get(number as usize).copied().unwrap_or(UNKNOWN)
+}
+
+/// The names of the bits that are set; one `unknown` for all that have none.
+fn set(names: &[&'static str], bits: u64) -> Vec<String> {
+    let mut found: Vec<String> = (0..u64::BITS)
+        .filter(|bit| bits & (1 << bit) != 0)
+        .map(|bit| named(names, bit).to_owned())
+        .collect();
+    found.dedup();
+    found
+}
+
+/// Names of a set of keys.
+pub fn keys(bits: u64) -> Vec<String> {
+    set(&KEYS, bits)
+}
+
+/// Names of a set of hooks.
+pub fn hooks(bits: u8) -> Vec<String> {
+    set(&HOOKS, bits.into())
+}
+
+/// Names of a set of ways of counting.
+pub fn hw_stats(bits: u32) -> Vec<String> {
+    set(&HW_STATS, bits.into())
+}
+
+/// Name of an action.
+pub fn action(id: u32) -> &'static str {
+    named(&ACTIONS, id)
+}
+
+/// Who wanted a flow offloaded.
+pub fn source(classifier: u8) -> &'static str {
+    named(&SOURCES, classifier.into())
+}
+
+/// What a device can do, as its firmware declares it. `null` is "anything".
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Capabilities {
+    /// What it can match.
+    pub keys: Option<Vec<String>>,
+    /// What it can do with packets.
+    pub actions: Option<Vec<String>>,
+    /// Whose flows it takes.
+    pub classifiers: Option<Vec<String>>,
+    /// How it counts.
+    pub hw_stats: Vec<String>,
+    /// How many flows it holds.
+    pub max_flows: Option<u32>,
+    /// How many chains, counted from 0.
+    pub max_chains: Option<u32>,
+    /// Lowest preference.
+    pub prio_min: Option<u32>,
+    /// Highest preference.
+    pub prio_max: Option<u32>,
+    /// How many actions a flow has at most.
+    pub max_actions: Option<u32>,
+    /// Bytes of private memory for each flow.
+    pub flow_size: u32,
+    /// Microseconds that an op may take.
+    pub budget_us: u32,
+}
+
+impl Capabilities {
+    /// Reads them from ops that have this layout. What firmware for an older ABI
+    /// doesn't have is 0 in them, which leaves the thing open.
+    pub(crate) fn of(layout: &Layout, data: &[u8]) -> Self {
+        let wide = |name| layout.u64(data, name).unwrap_or(0);
+        let number = |name| layout.u32(data, name).unwrap_or(0);
+        let names = |names: &[&'static str], bits| (bits != 0).then(|| set(names, bits));
+        let limit = |name| Some(number(name)).filter(|limit| *limit != 0);
+        // As the module takes it: an agent feeds counters, unless firmware says more.
+        let hw_stats = match number("hw_stats") {
+            0 => 0b110,
+            bits => bits,
+        };
+        Self {
+            keys: names(&KEYS, wide("keys")),
+            actions: names(&ACTIONS, wide("actions")),
+            classifiers: names(&SOURCES, number("classifiers").into()),
+            hw_stats: set(&HW_STATS, hw_stats.into()),
+            max_flows: limit("max_flows"),
+            max_chains: limit("max_chains"),
+            prio_min: limit("prio_min"),
+            prio_max: limit("prio_max"),
+            max_actions: limit("max_actions"),
+            flow_size: number("flow_size"),
+            budget_us: limit("budget_us").unwrap_or(BUDGET_US),
+        }
+    }
+
+    /// The budget if firmware left it open, for records that say so.
+    pub(crate) const fn default_budget_us() -> u32 {
+        BUDGET_US
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::struct_ops::Slot;
+
+    #[test]
+    fn numbers_have_the_names_of_the_contract() {
+        assert_eq!(action(0), "pass");
+        assert_eq!(action(4), "redirect");
+        assert_eq!(action(35), "continue");
+        assert_eq!(action(63), "unknown");
+        assert_eq!(source(1), "flower");
+        assert_eq!(source(6), "action");
+        assert_eq!((source(0), source(200)), ("unknown", "unknown"));
+        assert_eq!(hooks(3), ["ingress", "egress"]);
+        assert_eq!(hw_stats(6), ["delayed", "disabled"]);
+    }
+
+    #[test]
+    fn sets_are_named_in_order_with_one_name_for_all_unknown() {
+        assert_eq!(keys(0b10_0110), ["basic", "ipv4_addrs", "ports_range"]);
+        assert_eq!(keys(0xf << 28), ["enc_opts", "unknown"]);
+        assert!(keys(0).is_empty());
+    }
+
+    fn layout(members: &[(&str, usize)]) -> Layout {
+        let mut offset = 0;
+        let slots = members
+            .iter()
+            .map(|(name, size)| {
+                offset += size;
+                Slot {
+                    name: (*name).to_owned(),
+                    offset: offset - size,
+                    size: *size,
+                    is_op: false,
+                }
+            })
+            .collect();
+        Layout {
+            size: offset,
+            slots,
+        }
+    }
+
+    #[test]
+    fn what_firmware_declares_is_read_by_name() {
+        let layout = layout(&[("max_flows", 4), ("classifiers", 4), ("keys", 8)]);
+        let mut data = vec![0; layout.size];
+        layout.set(&mut data, "max_flows", &1024u32.to_ne_bytes());
+        layout.set(&mut data, "classifiers", &2u32.to_ne_bytes());
+        layout.set(&mut data, "keys", &6u64.to_ne_bytes());
+        let can = Capabilities::of(&layout, &data);
+        assert_eq!(can.max_flows, Some(1024));
+        assert_eq!(can.classifiers, Some(vec!["flower".into()]));
+        assert_eq!(can.keys, Some(vec!["basic".into(), "ipv4_addrs".into()]));
+    }
+
+    #[test]
+    fn firmware_for_an_older_abi_leaves_all_open() {
+        let can = Capabilities::of(&layout(&[("abi_version", 4)]), &[0; 4]);
+        assert_eq!(can.keys, None);
+        assert_eq!((can.max_flows, can.flow_size), (None, 0));
+        assert_eq!(can.budget_us, 10_000);
+        assert_eq!(can.hw_stats, ["delayed", "disabled"]);
+    }
+}

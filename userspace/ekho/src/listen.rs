@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Listening to a firmware's events, for as long as there is firmware.
+//!
+//! ```text
+//!  firmware ──▶ ring buffer `ekho_events` ──▶ Listener::take ──▶ Event::parse
+//!      │        map `ekho_lost`           ──▶ Listener::lost
+//!      └── link: hangs up at the end      ──▶ Listener::follow
+//! ```
+
+use std::os::fd::{AsFd as _, BorrowedFd};
+
+use crate::attach::{self, Attachment};
+use crate::bpf::{Map, Ring};
+use crate::capability::{self, Capability};
+use crate::debugfs::Debugfs;
+use crate::error::{Error, Result};
+use crate::event::{LOST, RING};
+use crate::module::Module;
+
+/// Reader of the events of a device's firmware. Another reader of the same firmware
+/// takes part of them.
+#[derive(Debug)]
+pub struct Listener {
+    attachment: Attachment,
+    ring: Ring,
+    ring_id: u32,
+    lost: Option<Map>,
+}
+
+/// What became of the firmware.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It is still there, or its successor that goes on with the same ring buffer.
+    Same,
+    /// It was replaced, and the successor has a ring buffer of its own.
+    Replaced,
+    /// It was replaced by firmware that sends no events.
+    Silent,
+    /// It was detached, or its device is gone.
+    Gone,
+}
+
+impl Listener {
+    /// Opens the events of the firmware on a device of this network namespace
+    /// (`CAP_SYS_ADMIN`).
+    pub fn open(debugfs: &Debugfs, dev: &str) -> Result<Self> {
+        capability::require("reading events", &[Capability::SysAdmin])?;
+        let record = attach::find(debugfs, dev)?;
+        let attachment = Attachment::open(&Module::open()?, record)?;
+        let silent = || Error::NoEvents {
+            firmware: attachment.record().firmware.clone(),
+            dev: dev.to_owned(),
+        };
+        let ring_id = attachment.map(RING)?.ok_or_else(silent)?.info().id;
+        let ring = Ring::by_id(ring_id).map_err(Error::io(format!(
+            "can't read map `{RING}` of firmware `{}` on `{dev}`",
+            attachment.record().firmware
+        )))?;
+        let lost = attachment.map(LOST)?;
+        Ok(Self {
+            attachment,
+            ring,
+            ring_id,
+            lost,
+        })
+    }
+
+    /// Readable when there are events.
+    pub fn events(&self) -> BorrowedFd<'_> {
+        self.ring.as_fd()
+    }
+
+    /// Hangs up when the firmware is detached.
+    pub fn link(&self) -> BorrowedFd<'_> {
+        self.attachment.link()
+    }
+
+    /// Name of the firmware.
+    pub fn firmware(&self) -> &str {
+        &self.attachment.record().firmware
+    }
+
+    /// Takes up to `max` records that are there.
+    pub fn take(&self, max: usize) -> Result<Vec<Vec<u8>>> {
+        self.ring
+            .take(max)
+            .map_err(Error::io(format!("can't read map `{RING}`")))
+    }
+
+    /// How many events were lost since the firmware was loaded.
+    pub fn lost(&self) -> u64 {
+        self.lost
+            .as_ref()
+            .and_then(|map| map.lookup(&0u32.to_ne_bytes()).ok().flatten())
+            .and_then(|value| Some(u64::from_ne_bytes(value.try_into().ok()?)))
+            .unwrap_or(0)
+    }
+
+    /// Looks at what became of the firmware, and goes on with its successor where that
+    /// uses the same ring buffer.
+    pub fn follow(&mut self, debugfs: &Debugfs, dev: &str) -> Result<Fate> {
+        if self.attachment.is_current() {
+            return Ok(Fate::Same);
+        }
+        match Self::open(debugfs, dev) {
+            // Another attachment, made since.
+            Ok(next) if next.attachment.record().link != self.attachment.record().link => {
+                Ok(Fate::Gone)
+            }
+            Ok(next) if next.ring_id == self.ring_id => {
+                self.attachment = next.attachment;
+                Ok(Fate::Same)
+            }
+            Ok(_) => Ok(Fate::Replaced),
+            Err(Error::NoEvents { .. }) => Ok(Fate::Silent),
+            Err(
+                Error::NotAttached { .. }
+                | Error::Ended { .. }
+                | Error::NoDevice { .. }
+                | Error::Io { .. },
+            ) => Ok(Fate::Gone),
+            Err(error) => Err(error),
+        }
+    }
+}
