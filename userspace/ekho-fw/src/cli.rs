@@ -128,7 +128,7 @@ pub enum Command {
     Flows(flows::Args),
     /// Print what the kernel asks of a device, as its firmware tells it
     Events(events::Args),
-    /// Tell what becomes of firmware: attached, replaced, detached, ended by the module
+    /// Tell what becomes of firmware: attached, replaced, detached, stopped by the module
     Monitor(monitor::Args),
     /// Write the counters that firmware reports for its flows
     Stats(stats::Args),

@@ -156,7 +156,7 @@ pub struct Status {
     pub occupied: Option<u64>,
     /// How often flows were refused, by reason.
     pub refusals: Vec<debugfs::Refusal>,
-    /// Firmware that ended on this device because it broke the contract, the oldest
+    /// Firmware that was stopped on this device because it broke the contract, the oldest
     /// first.
     pub exits: Vec<debugfs::Exit>,
 }
@@ -381,6 +381,13 @@ pub fn status(debugfs: &Debugfs, pins: &Pins, filter: &Filter) -> Result<Vec<Sta
         .collect()
 }
 
+/// Whether the module serves a device, so that no driver's own offload is in the way.
+fn is_served(debugfs: &Debugfs, dev: &str) -> bool {
+    Filter::device(dev)
+        .and_then(|filter| debugfs.devices(&filter))
+        .is_ok_and(|devices| !devices.is_empty())
+}
+
 /// Why the kernel refused to attach, for an errno that can mean several things:
 /// the module gives them, and the firmware's own `attach` may give them as well.
 fn explain_attach(
@@ -401,7 +408,7 @@ fn explain_attach(
         Some(Errno::ENODEV) if netlink::ifindex(dev).is_err() || !has_attach => Error::NoDevice {
             dev: dev.to_owned(),
         },
-        Some(Errno::EOPNOTSUPP) if !has_attach => Error::OwnOffload {
+        Some(Errno::EOPNOTSUPP) if !has_attach && !is_served(debugfs, dev) => Error::OwnOffload {
             dev: dev.to_owned(),
         },
         Some(Errno::EPERM) if !has_attach => Error::NotPermitted {
@@ -594,7 +601,7 @@ pub fn find(debugfs: &Debugfs, dev: &str) -> Result<debugfs::Firmware> {
             netlink::ifindex(dev)?;
             // Why it has none, where that was the module's doing.
             match debugfs.exits(&Filter::device(dev)?)?.pop() {
-                Some(exit) => Err(Error::Ended {
+                Some(exit) => Err(Error::Stopped {
                     dev: dev.to_owned(),
                     firmware: exit.firmware,
                     seconds: clock::now_ns().saturating_sub(exit.time_ns) / 1_000_000_000,
@@ -621,7 +628,7 @@ pub fn unload(dev: &str, debugfs: &Debugfs, pins: &Pins) -> Result<Removal> {
             let stale = pins.link_path(dev);
             let is_absent = matches!(
                 error,
-                Error::NoDevice { .. } | Error::NotAttached { .. } | Error::Ended { .. }
+                Error::NoDevice { .. } | Error::NotAttached { .. } | Error::Stopped { .. }
             );
             if is_absent && stale.exists() && pins.make_room(dev).unwrap_or(false) {
                 return Ok(Removal {

@@ -191,7 +191,7 @@ pub struct Refusal {
     pub reason: String,
 }
 
-/// How firmware ended that broke the contract.
+/// How firmware was stopped that broke the contract.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Exit {
     /// Interface index of its device.
@@ -626,7 +626,7 @@ impl Debugfs {
         self.newer("refusals", parse_refusal)
     }
 
-    /// Firmware that ended because it broke the contract, the oldest first.
+    /// Firmware that was stopped because it broke the contract, the oldest first.
     pub fn exits(&self, filter: &Filter) -> Result<Vec<Exit>> {
         let mut exits = self.newer("exits", parse_exit)?;
         exits.retain(|exit| filter.matches(exit));

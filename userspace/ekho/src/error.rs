@@ -151,8 +151,8 @@ pub enum Error {
     },
     #[error("device `{dev}` has no firmware attached")]
     NotAttached { dev: String },
-    #[error("device `{dev}` has no firmware attached: the module ended `{firmware}` {seconds} s ago, as it broke the contract ({reason})")]
-    Ended {
+    #[error("device `{dev}` has no firmware attached: the module stopped `{firmware}` {seconds} s ago, as it broke the contract ({reason})")]
+    Stopped {
         dev: String,
         firmware: String,
         seconds: u64,
@@ -344,7 +344,7 @@ impl Error {
             | Self::OwnOffload { .. }
             | Self::Busy { .. }
             | Self::NotAttached { .. }
-            | Self::Ended { .. }
+            | Self::Stopped { .. }
             | Self::NoEvents { .. }
             | Self::Attach { .. }
             | Self::Swap { .. }
@@ -403,7 +403,7 @@ impl Error {
             Self::OwnOffload { .. } => "own-offload",
             Self::Busy { .. } => "busy",
             Self::NotAttached { .. } => "not-attached",
-            Self::Ended { .. } => "ended",
+            Self::Stopped { .. } => "stopped",
             Self::NoEvents { .. } => "no-events",
             Self::Attach { .. } => "attach",
             Self::Swap { .. } => "swap",
@@ -504,7 +504,7 @@ impl Error {
             Self::Busy { dev, .. } => format!(
                 "replace it: ekho-fw replace FILE --dev {dev}; or remove it: ekho-fw unload --dev {dev}"
             ),
-            Self::Ended { dev, .. } => {
+            Self::Stopped { dev, .. } => {
                 format!("mend the firmware, then: ekho-fw load FILE --dev {dev}")
             }
             Self::NotAttached { dev } => {
@@ -515,17 +515,22 @@ impl Error {
             }
             | Self::Swap {
                 source, has_attach, ..
-            } => match source.raw_os_error() {
-                Some(ENOTSUPP) => return Self::NoJit.remedy(),
-                Some(nix::libc::EOPNOTSUPP) if *has_attach => {
-                    "its own `attach` op may have said so, or the device's driver has an offload of its own"
-                        .into()
+            } => {
+                if source.raw_os_error() == Some(ENOTSUPP) {
+                    return Self::NoJit.remedy();
                 }
-                _ if *has_attach => {
-                    "its own `attach` op may have said so; see also the kernel's log: dmesg".into()
+                // The first firmware of a device is asked for the filters that are there.
+                let first = matches!(self, Self::Attach { .. });
+                let unsupported = source.raw_os_error() == Some(nix::libc::EOPNOTSUPP);
+                match (has_attach, first) {
+                    (true, true) if unsupported => "its own `attach` op may have said so, or it refused a skip_sw filter that is there (see dmesg), or the device's driver has an offload of its own",
+                    (true, true) => "its own `attach` op may have said so, or it refused a skip_sw filter that is there: see the kernel's log: dmesg",
+                    (true, false) => "its own `attach` op may have said so; see also the kernel's log: dmesg",
+                    (false, true) => "it may have refused a skip_sw filter that is there: see the kernel's log: dmesg",
+                    (false, false) => "see the kernel's log: dmesg",
                 }
-                _ => "see the kernel's log: dmesg".into(),
-            },
+                .into()
+            }
             Self::SwapRace { .. } => "see what is there now with ekho-fw list, and try again".into(),
             Self::MapShape { .. } => {
                 "give the new map another name, or unload and load instead of replacing".into()

@@ -116,7 +116,7 @@ impl Listener {
             Err(Error::NoEvents { .. }) => Ok(Fate::Silent),
             Err(
                 Error::NotAttached { .. }
-                | Error::Ended { .. }
+                | Error::Stopped { .. }
                 | Error::NoDevice { .. }
                 | Error::Io { .. },
             ) => Ok(Fate::Gone),

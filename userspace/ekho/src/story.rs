@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What becomes of firmware: attached, replaced, detached, ended for breaking the
+//! What becomes of firmware: attached, replaced, detached, stopped for breaking the
 //! contract, its device gone.
 //!
 //! The module sends uevents of the device (`ACTION=change` with `EKHO_EVENT`), and

@@ -20,7 +20,7 @@ Examples:
   ekho-fw monitor --timeout 0               what has been, and is
   ekho-fw -j monitor | jq -r 'select(.event == \"exit\") | [.dev, .firmware, .reason] | @tsv'
 
-It begins with what the module remembers: firmware that it ended for breaking the
+It begins with what the module remembers: firmware that it stopped for breaking the
 contract, and firmware that is attached. Then it tells what happens, in this network
 namespace: the kernel keeps such messages within it.";
 

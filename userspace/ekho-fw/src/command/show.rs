@@ -30,15 +30,15 @@ pub struct Args {
     dev: Option<String>,
 }
 
-/// Attached firmware, and for people also firmware that ended on other devices.
+/// Attached firmware, and for people also firmware that was stopped on other devices.
 #[derive(Debug, serde::Serialize)]
 #[serde(transparent)]
 pub struct Shown {
     /// What is attached.
     pub status: Vec<Status>,
-    /// What ended where nothing is attached now.
+    /// What was stopped where nothing is attached now.
     #[serde(skip)]
-    pub ended: Vec<Exit>,
+    pub stopped: Vec<Exit>,
 }
 
 /// Shows attached firmware.
@@ -48,8 +48,8 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
     }
     let filter = context.filter(args.dev.as_deref())?;
     let status = attach::status(&context.debugfs, &context.pins, &filter)?;
-    let mut ended = context.debugfs.exits(&filter)?;
-    ended.retain(|exit| !status.iter().any(|status| status.exits.contains(exit)));
-    context.output.print(&Shown { status, ended });
+    let mut stopped = context.debugfs.exits(&filter)?;
+    stopped.retain(|exit| !status.iter().any(|status| status.exits.contains(exit)));
+    context.output.print(&Shown { status, stopped });
     Ok(ExitCode::SUCCESS)
 }

@@ -173,10 +173,10 @@ impl Text for Line {
     }
 }
 
-/// What the module remembers of firmware that it ended.
+/// What the module remembers of firmware that it stopped.
 pub fn exit_text(exit: &Exit) -> String {
     format!(
-        "{} firmware {} was ended: {}; {} went back to software",
+        "{} firmware {} was stopped: {}; {} went back to software",
         stamp(exit.time_ns),
         exit.firmware,
         exit.reason,
@@ -207,7 +207,7 @@ impl Text for Happening {
                 };
                 format!(
                     "firmware {firmware} was {}: {reason}{flows}",
-                    style.bad("ended")
+                    style.bad("stopped")
                 )
             }
             Kind::Gone => match &self.firmware {
@@ -380,7 +380,7 @@ mod tests {
         let happening = Happening::of_exit(&exit);
         assert_eq!(
             happening.text(PLAIN),
-            "[    5.000000] ek0: firmware bad was ended: replace returned 1; 1 flow went back to software\n"
+            "[    5.000000] ek0: firmware bad was stopped: replace returned 1; 1 flow went back to software\n"
         );
         let told = |event, replaced: Option<&str>| {
             Happening {

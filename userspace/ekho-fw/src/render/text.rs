@@ -403,10 +403,10 @@ fn status_text(status: &Status, style: Style) -> String {
 
 impl Text for Shown {
     fn text(&self, style: Style) -> String {
-        if self.status.is_empty() && self.ended.is_empty() {
+        if self.status.is_empty() && self.stopped.is_empty() {
             return nothing(style, "no firmware is attached");
         }
-        let ended = self.ended.iter().map(|exit| {
+        let stopped = self.stopped.iter().map(|exit| {
             format!(
                 "{}: no firmware\n    {}\n",
                 style.bold(&exit.dev),
@@ -416,7 +416,7 @@ impl Text for Shown {
         self.status
             .iter()
             .map(|status| status_text(status, style))
-            .chain(ended)
+            .chain(stopped)
             .collect::<Vec<_>>()
             .join("\n")
     }
@@ -743,7 +743,7 @@ ek0     flower      0    10  ip             10   1000      0    1200 ms  skipped
         assert_eq!(
             Shown {
                 status: vec![status],
-                ended: Vec::new()
+                stopped: Vec::new()
             }
             .text(PLAIN),
             "\

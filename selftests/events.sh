@@ -1,0 +1,351 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# What firmware tells user space, and what user space tells people.
+#
+#	tc --- module --- firmware --- ring buffer --- ekho-fw events
+#	          |
+#	          +--- uevents, exits --- ekho-fw monitor, show
+
+# shellcheck source=selftests/libtest.sh disable=SC2119
+. "${BASH_SOURCE[0]%/*}/libtest.sh"
+
+# events DEV ARGS...: what waits to be read, as JSON lines.
+events() {
+	fw -j events --dev "$1" --timeout 0 "${@:2}"
+}
+
+# follow FILE CMD...: runs a command of ekho-fw, with its lines in FILE. Its
+# process is $follower.
+follow() {
+	"$EKHO_FW" --pin-root "$pins" "${@:2}" >"$1" 2>&1 &
+	follower=$!
+}
+
+# ends NAME: the follower ends, and well.
+ends() {
+	local status=0 deadline=$((SECONDS + 10))
+	while kill -0 "$follower" 2>/dev/null && ((SECONDS < deadline)); do
+		pause 0.05
+	done
+	! kill -0 "$follower" 2>/dev/null || fail "$1" 'expected: to end within 10 s'
+	wait "$follower" || status=$?
+	expect "exit status of $1" 0 "$status"
+}
+
+# has FILE TEXT: a line of FILE has TEXT.
+has() {
+	grep -qF -- "$2" "$1"
+}
+
+# One line an event: preference, match, and actions with arguments.
+rule_jq='"\(.prio) " + ([.match[] | "\(.field)=\(.value)" + (if .mask then "/\(.mask)" else "" end)] | join(" ")) +
+	" -> " + ([.actions[] | .name + (if .argument then ":\(.argument)" else "" end)] | join(" "))'
+
+# Each pair is a filter of preference 1, 2 …, and what must be read of it.
+check_rules() {
+	local want=() prio=0
+	port ek0
+	ip link add ek1 up type ekho
+	load events ek0
+	while (($# > 0)); do
+		((++prio))
+		# shellcheck disable=SC2086 # words
+		tc filter add dev ek0 ingress pref "$prio" $1
+		want+=("$prio $2")
+		shift 2
+	done
+	expect 'rules' "$(printf '%s\n' "${want[@]}")" "$(events ek0 --only replace | jq -r "select(.prio) | $rule_jq")"
+}
+
+test_what_is_matched_is_what_tc_was_given() {
+	local ip='protocol ip flower skip_sw' end='action drop'
+	check_rules \
+		"$ip dst_ip 192.0.2.1 src_ip 10.1.0.0/16 $end" \
+		'eth_type=0x0800 src_ip=10.1.0.0/255.255.0.0 dst_ip=192.0.2.1 -> drop' \
+		"protocol ipv6 flower skip_sw src_ip 2001:db8::/32 dst_ip fe80::1 $end" \
+		'eth_type=0x86dd src_ip=2001:db8::/ffff:ffff:: dst_ip=fe80::1 -> drop' \
+		"$ip ip_proto tcp src_port 1234 dst_port 80/0xfff0 tcp_flags 0x2/0x3f $end" \
+		'eth_type=0x0800 ip_proto=6 src_port=1234 dst_port=80/0xfff0 tcp_flags=0x0002/0x0fff -> drop' \
+		"$ip ip_proto udp src_port 10-20 dst_port 1000-2000 $end" \
+		'eth_type=0x0800 ip_proto=17 src_port_min=10 src_port_max=20 dst_port_min=1000 dst_port_max=2000 -> drop' \
+		"$ip ip_proto icmp type 8 code 0 $end" \
+		'eth_type=0x0800 ip_proto=1 type=8 code=0 -> drop' \
+		"$ip src_mac 02:00:00:00:00:01 dst_mac 02:00:00:00:01:00/ff:ff:ff:ff:ff:00 $end" \
+		'eth_type=0x0800 dst_mac=02:00:00:00:01:00/ff:ff:ff:ff:ff:00 src_mac=02:00:00:00:00:01 -> drop' \
+		"protocol arp flower skip_sw arp_op request arp_sip 10.0.0.1 arp_tip 10.0.0.0/8 arp_sha 02:00:00:00:00:02 $end" \
+		'eth_type=0x0806 arp_sip=10.0.0.1 arp_tip=10.0.0.0/255.0.0.0 arp_op=1 arp_sha=02:00:00:00:00:02 -> drop' \
+		"protocol 802.1Q flower skip_sw vlan_id 4001 vlan_prio 5 $end" \
+		'vlan_id=4001 vlan_prio=5 vlan_tpid=0x8100 -> drop' \
+		"$ip ip_tos 0x10/0xfc ip_ttl 64 ip_flags frag $end" \
+		'ip_flags=0x1/0x1 eth_type=0x0800 ip_tos=0x10/0xfc ip_ttl=64 -> drop' \
+		"$ip enc_key_id 42 enc_dst_ip 198.51.100.7 enc_dst_port 4789 enc_tos 4 $end" \
+		'eth_type=0x0800 enc_key_id=42 enc_dst_ip=198.51.100.7 enc_dst_port=4789 enc_tos=0x04 -> drop' \
+		"$ip ct_state +trk+est ct_zone 9 ct_mark 0x5/0xf $end" \
+		'eth_type=0x0800 ct_state=0xa/0xa ct_zone=9 ct_mark=0x5/0xf -> drop' \
+		"protocol mpls_uc flower skip_sw mpls_label 16 mpls_ttl 64 $end" \
+		'eth_type=0x8847 mpls=16:0:0:64/1048575:0:0:255 -> drop'
+}
+
+test_actions_are_told_in_order_with_their_numbers() {
+	local mangles='' i
+	check_rules \
+		'protocol ip flower skip_sw action mirred egress mirror dev ek1 pipe action vlan push id 7 priority 3 pipe action mirred egress redirect dev ek1' \
+		'eth_type=0x0800 -> mirror:ek1 vlan_push:7 redirect:ek1' \
+		'protocol ip flower skip_sw action skbedit mark 17 pipe action mpls push protocol mpls_uc label 20 ttl 64 pipe action goto chain 4' \
+		'eth_type=0x0800 -> mark:17 mpls_push:20 goto:4' \
+		'protocol all matchall skip_sw action trap' \
+		' -> trap'
+	# More than a record holds: it says so, and has the first.
+	for i in {1..12}; do
+		mangles+=" action pedit ex munge ip src set 10.0.0.$i munge ip dst set 10.0.1.$i munge ip ttl set $i pipe"
+	done
+	# shellcheck disable=SC2086 # words
+	tc filter add dev ek0 ingress pref 9 protocol ip flower skip_sw $mangles action drop
+	said=$(events ek0 --only replace)
+	expect 'how many' '37 32' "$(jq -r 'select(.prio == 9) | "\(.n_actions) \(.actions | length)"' <<<"$said")"
+	# Header (2 is IPv4), offset, mask, value in network byte order: 10.0.0.1.
+	expect 'the first pedit' '[2,12,0,16777226]' "$(jq -c 'select(.prio == 9) | .actions[0].data' <<<"$said")"
+}
+
+test_other_classifiers_and_chains_are_told_apart() {
+	port ek0
+	load events ek0
+	tc filter add dev ek0 ingress pref 1 protocol all matchall skip_sw action drop
+	tc filter add dev ek0 ingress pref 2 protocol ip chain 7 flower dst_ip 10.0.0.1 action drop
+	tc filter add dev ek0 egress pref 3 protocol ip u32 skip_sw divisor 1
+	tc filter add dev ek0 egress pref 3 protocol ip u32 skip_sw match ip dst 10.0.0.1 action drop
+	tc chain add dev ek0 ingress chain 8 protocol ip flower dst_ip 10.0.0.0/8
+	said=$(events ek0)
+	expect 'flows' 'matchall 1 chain 0 ingress true
+flower 2 chain 7 ingress false
+u32 3 chain 0 egress true' "$(jq -r 'select(.what == "replace") | "\(.source) \(.prio) chain \(.chain) \(.hooks | join("+")) \(.skip_sw)"' <<<"$said")"
+	expect 'template' '8 10.0.0.0/255.0.0.0' "$(jq -r 'select(.what == "template_create") | "\(.chain) \(.match[] | select(.field == "dst_ip") | "\(.value)/\(.mask)")"' <<<"$said")"
+	[[ $(jq -r 'select(.what == "hnode") | .hnode.command' <<<"$said") == new* ]] || fail 'no hnode' "$said"
+	tc chain del dev ek0 ingress chain 8
+	expect 'its end' 'template_destroy 8' "$(events ek0 | jq -r 'select(.chain) | "\(.what) \(.chain)"')"
+}
+
+test_destroy_follows_replace_with_the_same_cookie() {
+	local cookie
+	port ek0
+	load events ek0
+	drop ek0 10 skip_sw
+	cookie=$(cookie ek0 10)
+	drop ek0 11 skip_sw
+	undrop ek0 10
+	expect 'events' "attach
+replace 10 $cookie
+replace 11 $(cookie ek0 11)
+destroy 10 $cookie" "$(events ek0 | jq -r 'select(.ifindex) | .what + if .cookie then " \(.prio) \(.cookie)" else "" end')"
+}
+
+test_refusals_and_counters_are_told() {
+	port ek0
+	load herald ek0
+	refused 2 drop ek0 99 skip_sw
+	says '99 is one too many'
+	drop ek0 10 skip_sw
+	tc -s filter show dev ek0 ingress >/dev/null
+	undrop ek0 10
+	expect 'events' 'replace ENOSPC 28 99 is one too many null
+replace null 0 null null
+stats null 0 null 7/700
+destroy null 0 null 7/700' "$(events ek0 | jq -r 'select(.cookie) | "\(.what) \(.error) \(.errno) \(.reason) \(.counters | if . then "\(.packets)/\(.bytes)" else . end)"')"
+	refused 2 drop ek0 99 skip_sw
+	accepted fw events --dev ek0 --timeout 0
+	says 'replace 0x' 'dst_ip 10.0.0.99 -> drop, refused with ENOSPC: 99 is one too many' '1 event, 0 lost'
+	[[ $said != *$'\e'* ]] || fail 'colours, and no terminal' "$said"
+}
+
+test_every_line_is_json_and_times_grow() {
+	local i
+	port ek0
+	load events ek0
+	for i in {1..20}; do
+		drop ek0 "$i" skip_sw
+	done
+	said=$(events ek0)
+	expect 'lines' 22 "$(wc -l <<<"$said")"
+	# 21 events in the order of their times, and an end.
+	expect 'objects' '22 true' "$(jq -s -r '"\(length) \([.[].time_ns | select(.)] | . == sort and length == 21)"' <<<"$said")"
+	# As many as are wanted; the rest waits.
+	drop ek0 21 skip_sw
+	drop ek0 22 skip_sw
+	expect 'the first' '21 count' "$(fw -j events --dev ek0 --count 1 | jq -rs '"\(.[0].prio) \(.[1].reason)"')"
+	expect 'the second' '22 count' "$(fw -j events --dev ek0 --count 1 | jq -rs '"\(.[0].prio) \(.[1].reason)"')"
+}
+
+test_what_finds_no_room_is_lost_and_said_to_be() {
+	local i batch='' n lost
+	port ek0
+	load herald ek0
+	for i in {1..60}; do
+		batch+="filter add dev ek0 ingress protocol ip prio $i handle 1 flower skip_sw dst_ip 10.0.0.$i action pass"$'\n'
+	done
+	tc -b - <<<"$batch"
+	said=$(events ek0)
+	n=$(jq -s 'map(select(.cookie)) | length' <<<"$said")
+	lost=$(jq 'select(.what == "end").lost' <<<"$said")
+	((n > 3 && lost > 20)) || fail 'a ring buffer of 4 KiB' "$n events and $lost lost"
+	expect 'all of them' 60 $((n + lost))
+	expect 'told' "$lost" "$(jq 'select(.what == "lost").count' <<<"$said")"
+	# The oldest are there, without a gap.
+	expect 'preferences' "$(seq "$n")" "$(jq 'select(.cookie).prio' <<<"$said")"
+	# There is room again, and what was lost before isn't told twice.
+	undrop ek0 60
+	expect 'afterwards' 'destroy 60 0' "$(events ek0 | jq -rs '"\(.[0].what) \(.[0].prio) \(.[1].lost)"')"
+}
+
+test_the_reader_ends_with_the_firmware() {
+	port ek0
+	load events ek0
+	follow "$EKHO_TMP/events" -j events --dev ek0
+	eventually has "$EKHO_TMP/events" '"what":"attach"'
+	unload ek0
+	ends 'the reader'
+	expect 'its last lines' 'detach
+end detached' "$(tail -n 2 "$EKHO_TMP/events" | jq -r '.what + if .reason then " \(.reason)" else "" end')"
+	refused 6 fw events --dev ek0
+	says 'device `ek0` has no firmware attached'
+}
+
+test_the_reader_ends_with_the_device() {
+	port ek0
+	load events ek0
+	follow "$EKHO_TMP/events" -j events --dev ek0
+	eventually has "$EKHO_TMP/events" '"what":"attach"'
+	ip link del ek0
+	ends 'the reader'
+	expect 'its last line' detached "$(tail -n 1 "$EKHO_TMP/events" | jq -r .reason)"
+}
+
+test_the_reader_stays_when_firmware_is_replaced_by_its_like() {
+	port ek0
+	load events ek0
+	follow "$EKHO_TMP/events" -j events --dev ek0
+	eventually has "$EKHO_TMP/events" '"generation":1'
+	replace events ek0
+	eventually has "$EKHO_TMP/events" '"generation":2'
+	drop ek0 10 skip_sw
+	eventually has "$EKHO_TMP/events" '"prio":10'
+	replace noop ek0
+	ends 'the reader'
+	expect 'its last line' replaced "$(tail -n 1 "$EKHO_TMP/events" | jq -r .reason)"
+	refused 6 fw events --dev ek0
+	says 'firmware `noop` of `ek0` sends no events' 'EKHO_EVENTS()'
+}
+
+test_signals_end_the_reader_cleanly() {
+	local signal
+	port ek0
+	load events ek0
+	for signal in INT TERM; do
+		# A job of a script ignores SIGINT, unless it is told not to.
+		env --default-signal=INT "$EKHO_FW" events --dev ek0 >"$EKHO_TMP/events" 2>&1 &
+		follower=$!
+		drop ek0 10 skip_sw
+		eventually has "$EKHO_TMP/events" replace
+		kill -"$signal" "$follower"
+		ends "the reader after SIG$signal"
+		has "$EKHO_TMP/events" ', 0 lost; interrupted' || fail 'no summary' "$(<"$EKHO_TMP/events")"
+		undrop ek0 10
+		fw events --dev ek0 --timeout 0 >/dev/null
+	done
+}
+
+test_a_reader_of_the_reader_may_leave() {
+	port ek0
+	load events ek0
+	drop ek0 10 skip_sw
+	expect 'one line' attach "$(fw -j events --dev ek0 | head -n 1 | jq -r .what)"
+}
+
+test_firmware_declares_what_show_and_inspect_print() {
+	port ek0
+	accepted fw inspect "$(object acl)"
+	says 'keys         basic, ipv4_addrs, ports' 'actions      drop, redirect' 'max flows    1024'
+	load acl ek0
+	tc filter add dev ek0 ingress protocol ip pref 1 flower skip_sw ip_proto tcp dst_ip 192.0.2.1 action drop
+	refused 2 tc filter add dev ek0 ingress protocol ip pref 2 flower skip_sw ip_proto udp action drop
+	refused 2 tc filter add dev ek0 ingress protocol ip pref 2 flower skip_sw ip_proto udp action drop
+	accepted fw show ek0
+	says 'keys         basic, ipv4_addrs, ports' 'classifiers  flower' 'max flows    1024, 1 used' "IP protocol 17 isn't TCP"
+	said=$(fw -j show ek0)
+	expect 'capabilities' "$(fw -j inspect "$(object acl)" | jq -S -c '.firmware[0].capabilities')" \
+		"$(jq -S -c '.[0].capabilities' <<<"$said")"
+	expect 'limits' '1024 1 1' "$(jq -r '.[0].capabilities | "\(.max_flows) \(.max_chains) \(.max_actions)"' <<<"$said")"
+	expect 'used' 1 "$(jq '.[0].occupied' <<<"$said")"
+	expect 'refusals' "95 2 IP protocol 17 isn't TCP" "$(jq -r '.[0].refusals[] | "\(.errno) \(.count) \(.reason)"' <<<"$said")"
+}
+
+test_flows_say_who_wanted_them() {
+	port ek0
+	load noop ek0
+	drop ek0 10 skip_sw
+	tc filter add dev ek0 ingress pref 11 protocol all matchall skip_sw action drop
+	expect 'sources' '10 flower
+11 matchall' "$(fw -j flows --dev ek0 | jq -r 'sort_by(.prio)[] | "\(.prio) \(.source)"')"
+	accepted fw flows --dev ek0
+	says SOURCE matchall
+}
+
+# begin_monitor FILE: follows what becomes of firmware, from when this returns.
+begin_monitor() {
+	[[ -e $debugfs/exits ]] || skip 'the module sends no uevents'
+	load noop lo
+	follow "$1" -j monitor
+	eventually has "$1" '"attached"'
+}
+
+# story: what a monitor's file tells.
+story() {
+	jq -r '"\(.event) \(.dev) \(.firmware)" + (if .replaced then " for \(.replaced)" else "" end)' "$1"
+}
+
+test_monitor_tells_what_becomes_of_firmware() {
+	local file=$EKHO_TMP/monitor
+	begin_monitor "$file"
+	ip link add ek0 up type ekho
+	load stats ek0
+	replace next ek0
+	unload ek0
+	load noop ek0
+	ip link del ek0
+	eventually has "$file" '"gone"'
+	kill "$follower"
+	ends 'the monitor'
+	expect 'the story' 'attached lo noop
+attach ek0 stats
+replace ek0 next for stats
+detach ek0 next
+attach ek0 noop
+detach ek0 noop
+gone ek0 null' "$(story "$file")"
+}
+
+test_monitor_and_show_tell_why_firmware_was_stopped() {
+	local file=$EKHO_TMP/monitor
+	begin_monitor "$file"
+	port ek0
+	load faulty ek0
+	drop ek0 205
+	refused 2 drop ek0 201 skip_sw
+	eventually has "$file" '"exit"'
+	kill "$follower"
+	ends 'the monitor'
+	expect 'the exit' 'ek0 faulty replace return 1' \
+		"$(jq -r 'select(.event == "exit") | "\(.dev) \(.firmware) \(.op) \(.code) \(.flows)"' "$file")"
+	refused 6 fw show ek0
+	says 'the module stopped `faulty`' 'replace returned 1' 'hint: mend the firmware'
+	accepted fw -n /proc/self/ns/net show
+	says 'ek0: no firmware' 'firmware faulty was stopped: replace returned 1; 1 flow went back to software'
+	# A monitor that comes later knows of it too.
+	accepted fw monitor --dev ek0 --timeout 0
+	says 'ek0: firmware faulty was stopped: replace returned 1; 1 flow went back to software'
+	load noop ek0
+	accepted fw show ek0
+	says 'firmware faulty was stopped: replace returned 1'
+}
+
+main "$@"
