@@ -537,16 +537,17 @@ static __always_inline void ekho_write_field(struct ekho_writer *w, __u16 type,
 /* The longest that a key's parts can be: two IPv6 addresses with masks. */
 #define EKHO_EVENT_KEY_MAX (2 * (sizeof(struct ekho_event_part) + 32))
 
-#define EKHO_WRITE(field, m, member)                                    \
-	ekho_write_field(w, EKHO_FIELD_##field, &(m).key.member,        \
+#define EKHO_WRITE(field, m, member)                             \
+	ekho_write_field(w, EKHO_FIELD_##field, &(m).key.member, \
 			 &(m).mask.member, sizeof((m).key.member))
 /* Bits of a number, as a number of their own. */
-#define EKHO_WRITE_BITS(field, m, type, member, shift, bits)                   \
-	({                                                                     \
-		type key = ((m).key.member >> (shift)) & ((1 << (bits)) - 1);  \
-		type mask = ((m).mask.member >> (shift)) & ((1 << (bits)) - 1); \
-		ekho_write_field(w, EKHO_FIELD_##field, &key, &mask,           \
-				 sizeof(type));                                \
+#define EKHO_WRITE_BITS(field, m, type, member, shift, bits)                  \
+	({                                                                    \
+		type key = ((m).key.member >> (shift)) & ((1 << (bits)) - 1); \
+		type mask = ((m).mask.member >> (shift)) &                    \
+			    ((1 << (bits)) - 1);                              \
+		ekho_write_field(w, EKHO_FIELD_##field, &key, &mask,          \
+				 sizeof(type));                               \
 	})
 
 /* In parts, as a function of all would need more stack than there is. */
@@ -744,7 +745,6 @@ ekho_write_actions(struct ekho_writer *w, struct ekho_replace_ctx *ctx)
 	}
 }
 
-
 #define EKHO_EVENTS(bytes)                          \
 	struct {                                    \
 		__uint(type, BPF_MAP_TYPE_RINGBUF); \
@@ -767,12 +767,12 @@ ekho_write_actions(struct ekho_writer *w, struct ekho_replace_ctx *ctx)
 #define ekho_emit_destroy(ctx, err) \
 	ekho_event_destroy(EKHO_EVENT_MAPS, ctx, EKHO_EVENT_DESTROY, err)
 #define ekho_emit_stats(ctx, err) ekho_event_stats(EKHO_EVENT_MAPS, ctx, err)
-#define ekho_emit_template_create(ctx, err)       \
-	ekho_event_replace(EKHO_EVENT_MAPS, ctx, \
-			   EKHO_EVENT_TEMPLATE_CREATE, err)
-#define ekho_emit_template_destroy(ctx, err)      \
-	ekho_event_destroy(EKHO_EVENT_MAPS, ctx, \
-			   EKHO_EVENT_TEMPLATE_DESTROY, err)
+#define ekho_emit_template_create(ctx, err)                                  \
+	ekho_event_replace(EKHO_EVENT_MAPS, ctx, EKHO_EVENT_TEMPLATE_CREATE, \
+			   err)
+#define ekho_emit_template_destroy(ctx, err)                                  \
+	ekho_event_destroy(EKHO_EVENT_MAPS, ctx, EKHO_EVENT_TEMPLATE_DESTROY, \
+			   err)
 #define ekho_emit_hnode(ctx, err) ekho_event_hnode(EKHO_EVENT_MAPS, ctx, err)
 #define ekho_emit_qdisc(ctx, err) ekho_event_qdisc(EKHO_EVENT_MAPS, ctx, err)
 #define EKHO_EVENT_MAPS &ekho_events, &ekho_lost
@@ -967,10 +967,10 @@ ekho_event_hnode(void *ring, void *lost, struct ekho_hnode_ctx *ctx, int err)
 	return err;
 }
 
-#define EKHO_QDISC_REQUEST(which, number)             \
-	if (ctx->which) {                             \
-		qdisc.kind = number;                  \
-		qdisc.command = ctx->which->command;  \
+#define EKHO_QDISC_REQUEST(which, number)            \
+	if (ctx->which) {                            \
+		qdisc.kind = number;                 \
+		qdisc.command = ctx->which->command; \
 	}
 
 static __noinline __attribute__((unused)) int

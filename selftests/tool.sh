@@ -32,9 +32,10 @@ test_listings_are_json_with_the_documented_keys() {
 	fw -j load "$(object stats)" --dev ek0 | keys dev ifindex firmware abi link map pin replaced carried_maps new_maps
 	drop ek0 10 skip_sw
 	fw -j list | keys ifindex dev netns netns_name firmware abi link map generation flows ops calls
-	fw -p show ek0 | keys ifindex dev firmware pins programs maps calls
-	fw -j flows --dev ek0 | keys ifindex dev netns cookie chain prio protocol skip_sw packets bytes drops last_used_ms polls match actions
-	fw -j device list | keys ifindex dev netns kind hw_tc_offload bindings flows firmware
+	fw -p show ek0 | keys ifindex dev firmware pins programs maps calls capabilities occupied refusals exits
+	fw -j flows --dev ek0 | keys ifindex dev netns cookie source chain prio protocol skip_sw packets bytes drops last_used_ms polls match actions
+	fw -j device list | keys ifindex dev netns kind hw_tc_offload bindings flows occupied firmware
+	fw -j monitor --dev ek0 --timeout 0 | keys event time_ns dev firmware replaced op code reason flows
 	fw -j stats set --dev ek0 --prio 10 --handle 1 --packets 1 | keys dev cookie packets bytes drops last_used_ns
 	fw -j stats feed - </dev/null | keys lines applied malformed unknown failed
 	fw -j replace "$(object next)" --dev ek0 | keys dev firmware replaced carried_maps new_maps

@@ -168,8 +168,8 @@ impl Session<'_> {
                 }
             }
             // A firmware that never stops must not keep a signal from being seen.
-            if !self.watch.goes_on()? {
-                return Ok(Some("signal"));
+            if let Some(reason) = self.watch.look()? {
+                return Ok(Some(reason));
             }
             if self.watch.is_over() {
                 return Ok(Some("timeout"));
@@ -198,8 +198,8 @@ impl Session<'_> {
                 }
                 Fate::Silent | Fate::Gone => {
                     // Its detach op may run just now.
-                    if !self.watch.wait(&[self.listener.events()])? {
-                        return Ok("signal");
+                    if let Some(reason) = self.watch.wait(&[self.listener.events()])? {
+                        return Ok(reason);
                     }
                     let reason = match fate {
                         Fate::Silent => "replaced",
@@ -212,8 +212,8 @@ impl Session<'_> {
                 return Ok("timeout");
             }
             let fds = [self.listener.events(), self.listener.link()];
-            if !self.watch.wait(&fds)? {
-                return Ok("signal");
+            if let Some(reason) = self.watch.wait(&fds)? {
+                return Ok(reason);
             }
         }
     }

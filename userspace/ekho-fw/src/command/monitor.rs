@@ -53,7 +53,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
             Received::Lost => Some(story.lost(clock::now_ns())?),
             Received::Nothing if watch.is_over() => break,
             Received::Nothing => {
-                if !watch.wait(&[uevents.as_fd()])? {
+                if watch.wait(&[uevents.as_fd()])?.is_some() {
                     break;
                 }
                 None

@@ -83,9 +83,9 @@ impl Watch {
             .is_some_and(|deadline| deadline <= Instant::now())
     }
 
-    /// Waits until one of `fds` has something, for half a second at most. False if a
-    /// signal says that this is the end.
-    pub fn wait(&self, fds: &[BorrowedFd<'_>]) -> Result<bool> {
+    /// Waits until one of `fds` has something, for half a second at most. The reason to
+    /// end, if there is one: a signal, or that nobody reads what is printed.
+    pub fn wait(&self, fds: &[BorrowedFd<'_>]) -> Result<Option<&'static str>> {
         let left = self.deadline.map_or(TICK, |deadline| {
             TICK.min(deadline.saturating_duration_since(Instant::now()))
         });
@@ -93,23 +93,33 @@ impl Watch {
     }
 
     /// The same, without waiting.
-    pub fn goes_on(&self) -> Result<bool> {
+    pub fn look(&self) -> Result<Option<&'static str>> {
         self.poll(&[], Duration::ZERO)
     }
 
-    fn poll(&self, fds: &[BorrowedFd<'_>], time: Duration) -> Result<bool> {
-        let mut all: Vec<PollFd<'_>> = [self.signals.as_fd()]
-            .iter()
-            .chain(fds)
-            .map(|fd| PollFd::new(*fd, PollFlags::POLLIN))
-            .collect();
+    fn poll(&self, fds: &[BorrowedFd<'_>], time: Duration) -> Result<Option<&'static str>> {
+        let stdout = std::io::stdout();
+        let mut all = vec![
+            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+            // A pipe says so by itself when its reader is gone.
+            PollFd::new(stdout.as_fd(), PollFlags::empty()),
+        ];
+        all.extend(fds.iter().map(|fd| PollFd::new(*fd, PollFlags::POLLIN)));
         // Rounded up, or the last millisecond would be spent turning in circles.
         let time =
             PollTimeout::try_from(time + Duration::from_micros(999)).unwrap_or(PollTimeout::MAX);
         match poll(&mut all, time) {
-            Ok(_) | Err(Errno::EINTR) => Ok(all[0].any() != Some(true)),
-            Err(errno) => Err(failed("can't wait")(errno)),
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(errno) => return Err(failed("can't wait")(errno)),
         }
+        let has = |at: usize, flag| all[at].revents().is_some_and(|flags| flags.contains(flag));
+        Ok(if has(0, PollFlags::POLLIN) {
+            Some("signal")
+        } else if has(1, PollFlags::POLLERR) {
+            Some("reader")
+        } else {
+            None
+        })
     }
 }
 
@@ -142,7 +152,7 @@ mod tests {
         assert!(watch(None, Some(Duration::ZERO)).is_over());
         let long = watch(None, Some(Duration::from_secs(1000)));
         assert!(!long.is_over());
-        assert!(long.goes_on().unwrap());
+        assert_eq!(long.look().unwrap(), None);
         assert!(!watch(None, Some(Duration::MAX)).is_over());
     }
 
