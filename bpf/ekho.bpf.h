@@ -967,11 +967,13 @@ ekho_event_hnode(void *ring, void *lost, struct ekho_hnode_ctx *ctx, int err)
 	return err;
 }
 
-#define EKHO_QDISC_REQUEST(which, number)            \
-	if (ctx->which) {                            \
-		qdisc.kind = number;                 \
-		qdisc.command = ctx->which->command; \
-	}
+#define EKHO_QDISC_REQUEST(which, number)                    \
+	do {                                                 \
+		if (ctx->which) {                            \
+			qdisc.kind = number;                 \
+			qdisc.command = ctx->which->command; \
+		}                                            \
+	} while (0)
 
 static __noinline __attribute__((unused)) int
 ekho_event_qdisc(void *ring, void *lost, struct ekho_qdisc_ctx *ctx, int err)
