@@ -182,3 +182,15 @@ fn a_feed_without_the_module_fails_before_it_reads() {
     let output = child.wait_with_output().unwrap();
     assert!([3, 4].contains(&status(&output)), "{}", err(&output));
 }
+
+#[test]
+fn watching_without_the_module_fails_at_once() {
+    if Path::new("/sys/module/ekho").exists() {
+        return;
+    }
+    for args in [&["events", "--dev", "lo"][..], &["monitor"]] {
+        let output = ekho_fw(args);
+        assert!([3, 4].contains(&status(&output)), "{}", err(&output));
+        assert!(err(&output).contains("\n  hint: "), "{}", err(&output));
+    }
+}

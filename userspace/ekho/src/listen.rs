@@ -19,7 +19,8 @@ use crate::event::{LOST, RING};
 use crate::module::Module;
 
 /// Reader of the events of a device's firmware. Another reader of the same firmware
-/// takes part of them.
+/// takes part of them. The link is held open meanwhile, as it says when it is detached:
+/// removing its pin alone doesn't detach the firmware before the reader ends.
 #[derive(Debug)]
 pub struct Listener {
     attachment: Attachment,
