@@ -273,8 +273,10 @@ test_firmware_declares_what_show_and_inspect_print() {
 	accepted fw show ek0
 	says 'keys         basic, ipv4_addrs, ports' 'classifiers  flower' 'max flows    1024, 1 used' "IP protocol 17 isn't TCP"
 	said=$(fw -j show ek0)
-	expect 'capabilities' "$(fw -j inspect "$(object acl)" | jq -S -c '.firmware[0].capabilities')" \
-		"$(jq -S -c '.[0].capabilities' <<<"$said")"
+	# Time is the module's to say where firmware doesn't.
+	expect 'capabilities' "$(fw -j inspect "$(object acl)" | jq -S -c '.firmware[0].capabilities | del(.budget_us)')" \
+		"$(jq -S -c '.[0].capabilities | del(.budget_us)' <<<"$said")"
+	(($(jq '.[0].capabilities.budget_us' <<<"$said") > 0)) || fail 'no budget' "$said"
 	expect 'limits' '1024 1 1' "$(jq -r '.[0].capabilities | "\(.max_flows) \(.max_chains) \(.max_actions)"' <<<"$said")"
 	expect 'used' 1 "$(jq '.[0].occupied' <<<"$said")"
 	expect 'refusals' "95 2 IP protocol 17 isn't TCP" "$(jq -r '.[0].refusals[] | "\(.errno) \(.count) \(.reason)"' <<<"$said")"
@@ -299,9 +301,11 @@ begin_monitor() {
 	eventually has "$1" '"attached"'
 }
 
-# story: what a monitor's file tells.
+# story FILE: what a monitor's file tells. Before what was attached on lo come exits
+# of namespaces that had the same number as this one.
 story() {
-	jq -r '"\(.event) \(.dev) \(.firmware)" + (if .replaced then " for \(.replaced)" else "" end)' "$1"
+	jq -r '"\(.event) \(.dev) \(.firmware)" + (if .replaced then " for \(.replaced)" else "" end)' "$1" |
+		sed -n '/^attached lo/,$p'
 }
 
 test_monitor_tells_what_becomes_of_firmware() {
@@ -332,18 +336,19 @@ test_monitor_and_show_tell_why_firmware_was_stopped() {
 	load faulty ek0
 	drop ek0 205
 	refused 2 drop ek0 201 skip_sw
-	eventually has "$file" '"exit"'
+	eventually has "$file" '"firmware":"faulty","replaced":null,"op":"replace"'
 	kill "$follower"
 	ends 'the monitor'
-	expect 'the exit' 'ek0 faulty replace return 1' \
-		"$(jq -r 'select(.event == "exit") | "\(.dev) \(.firmware) \(.op) \(.code) \(.flows)"' "$file")"
+	# The flow that was being added may be counted or not.
+	said=$(jq -r '"\(.event) \(.dev) \(.firmware) \(.op) \(.code) \(.flows)"' "$file" | tail -n 1)
+	[[ $said == 'exit ek0 faulty replace return '[12] ]] || fail 'the exit' "$said"
 	refused 6 fw show ek0
 	says 'the module stopped `faulty`' 'replace returned 1' 'hint: mend the firmware'
 	accepted fw -n /proc/self/ns/net show
-	says 'ek0: no firmware' 'firmware faulty was stopped: replace returned 1; 1 flow went back to software'
+	says 'ek0: no firmware' 'firmware faulty was stopped: replace returned 1; ' ' went back to software'
 	# A monitor that comes later knows of it too.
 	accepted fw monitor --dev ek0 --timeout 0
-	says 'ek0: firmware faulty was stopped: replace returned 1; 1 flow went back to software'
+	says 'ek0: firmware faulty was stopped: replace returned 1; '
 	load noop ek0
 	accepted fw show ek0
 	says 'firmware faulty was stopped: replace returned 1'

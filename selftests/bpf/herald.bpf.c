@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Tells of what it does in a ring buffer that is soon full. Refuses flows of
- * preference 99, and has counted 7 packets of each other. Time is short for
- * nothing here, however slow the machine is.
+ * preference 99, and has counted 7 packets of each other.
  */
 #include "ekho.bpf.h"
 
@@ -33,4 +32,4 @@ EKHO_OP(stats, struct ekho_stats_ctx *ctx)
 }
 
 EKHO_FIRMWARE(herald, .replace = (void *)replace, .destroy = (void *)destroy,
-	      .stats = (void *)stats, .budget_us = 1000000);
+	      .stats = (void *)stats);

@@ -102,9 +102,6 @@ const HW_STATS: [&str; 3] = ["immediate", "delayed", "disabled"];
 /// `enum ekho_hook`, by bit.
 const HOOKS: [&str; 2] = ["ingress", "egress"];
 
-/// Microseconds that an op may take if the firmware doesn't say.
-const BUDGET_US: u32 = 10_000;
-
 fn named(names: &[&'static str], number: u32) -> &'static str {
     names.get(number as usize).copied().unwrap_or(UNKNOWN)
 }
@@ -167,8 +164,8 @@ pub struct Capabilities {
     pub max_actions: Option<u32>,
     /// Bytes of private memory for each flow.
     pub flow_size: u32,
-    /// Microseconds that an op may take.
-    pub budget_us: u32,
+    /// Microseconds that an op may take; `null` is what the module allows by default.
+    pub budget_us: Option<u32>,
 }
 
 impl Capabilities {
@@ -195,13 +192,8 @@ impl Capabilities {
             prio_max: limit("prio_max"),
             max_actions: limit("max_actions"),
             flow_size: number("flow_size"),
-            budget_us: limit("budget_us").unwrap_or(BUDGET_US),
+            budget_us: limit("budget_us"),
         }
-    }
-
-    /// The budget if firmware left it open, for records that say so.
-    pub(crate) const fn default_budget_us() -> u32 {
-        BUDGET_US
     }
 }
 
@@ -268,7 +260,7 @@ mod tests {
         let can = Capabilities::of(&layout(&[("abi_version", 4)]), &[0; 4]);
         assert_eq!(can.keys, None);
         assert_eq!((can.max_flows, can.flow_size), (None, 0));
-        assert_eq!(can.budget_us, 10_000);
+        assert_eq!(can.budget_us, None);
         assert_eq!(can.hw_stats, ["delayed", "disabled"]);
     }
 }

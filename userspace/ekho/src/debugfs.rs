@@ -424,9 +424,7 @@ fn parse_declared(line: &str) -> Result<Declared, String> {
             prio_max: record.limit("prio_max"),
             max_actions: record.limit("max_actions"),
             flow_size: record.limit("flow_size").unwrap_or(0),
-            budget_us: record
-                .limit("budget_us")
-                .unwrap_or(Capabilities::default_budget_us()),
+            budget_us: record.limit("budget_us"),
         },
     })
 }

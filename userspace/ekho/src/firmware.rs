@@ -782,7 +782,7 @@ mod tests {
                 r#""capabilities":{"keys":null,"actions":null,"classifiers":null,"#,
                 r#""hw_stats":["delayed","disabled"],"max_flows":null,"max_chains":null,"#,
                 r#""prio_min":null,"prio_max":null,"max_actions":null,"flow_size":0,"#,
-                r#""budget_us":10000}}],"#,
+                r#""budget_us":null}}],"#,
                 r#""programs":["#,
                 r#"{"name":"fixture_replace","section":"struct_ops/replace","instructions":2,"sleepable":false},"#,
                 r#"{"name":"fixture_destroy","section":"struct_ops/destroy","instructions":2,"sleepable":false},"#,

@@ -284,7 +284,13 @@ fn capability_rows(can: &Capabilities, used: Option<u64>, table: &mut Table) {
         },
     );
     row("memory", format!("{} bytes for each flow", can.flow_size));
-    row("time", format!("{} us for each call", can.budget_us));
+    row(
+        "time",
+        match can.budget_us {
+            Some(budget_us) => format!("{budget_us} us for each call"),
+            None => "what the module allows".into(),
+        },
+    );
 }
 
 fn status_text(status: &Status, style: Style) -> String {
@@ -728,7 +734,7 @@ ek0     flower      0    10  ip             10   1000      0    1200 ms  skipped
                 prio_max: Some(99),
                 max_actions: Some(1),
                 flow_size: 16,
-                budget_us: 10_000,
+                budget_us: Some(10_000),
             }),
             occupied: Some(3),
             refusals: vec![ekho::debugfs::Refusal {
