@@ -25,7 +25,8 @@ EKHO_OP(replace, struct ekho_replace_ctx *ctx)
 
 	if (!ekho_match(ctx, BASIC, &basic) ||
 	    basic.key.n_proto != bpf_htons(ETH_P_IP))
-		return ekho_refuse(ctx, EOPNOTSUPP, "only IPv4 goes in the list");
+		return ekho_refuse(ctx, EOPNOTSUPP,
+				   "only IPv4 goes in the list");
 	if (basic.key.ip_proto != IPPROTO_TCP)
 		return ekho_refuse(ctx, EOPNOTSUPP, "IP protocol %d isn't TCP",
 				   basic.key.ip_proto);

@@ -41,16 +41,17 @@ EKHO_OP(replace, struct ekho_replace_ctx *ctx)
 	bpf_for_each(flow_action, act, ctx) {
 		if (ctx->flow.classifier == EKHO_CLS_MATCHALL &&
 		    act->id != EKHO_ACT_POLICE)
-			return ekho_refuse(ctx, EOPNOTSUPP,
-					   "matchall polices only, no action %s",
-					   act->name);
+			return ekho_refuse(
+				ctx, EOPNOTSUPP,
+				"matchall polices only, no action %s",
+				act->name);
 		switch (act->id) {
 		case EKHO_ACT_GOTO:
 			if (act->arg <= ctx->flow.chain_index)
-				return ekho_refuse(ctx, EOPNOTSUPP,
-						   "goto chain %d: from %d only on to higher ones",
-						   act->arg,
-						   ctx->flow.chain_index);
+				return ekho_refuse(
+					ctx, EOPNOTSUPP,
+					"goto chain %d: from %d only on to higher ones",
+					act->arg, ctx->flow.chain_index);
 			ends = true;
 			break;
 		case EKHO_ACT_ACCEPT:
@@ -71,8 +72,9 @@ EKHO_OP(replace, struct ekho_replace_ctx *ctx)
 			break;
 		case EKHO_ACT_VLAN_MANGLE:
 			if (!(ctx->keys & EKHO_KEYS(VLAN)))
-				return ekho_refuse(ctx, EOPNOTSUPP,
-						   "vlan modify needs a VLAN to match");
+				return ekho_refuse(
+					ctx, EOPNOTSUPP,
+					"vlan modify needs a VLAN to match");
 			break;
 		case EKHO_ACT_MARK:
 			if (act->arg >> 16)

@@ -92,8 +92,7 @@ extern int bpf_flow_offload_set_reason(struct ekho_replace_ctx *ctx,
 				       const char *reason,
 				       u32 reason__sz) __weak __ksym;
 extern int bpf_flow_offload_get_match(struct ekho_replace_ctx *ctx, u32 key_id,
-				      void *match,
-				      u32 match__sz) __weak __ksym;
+				      void *match, u32 match__sz) __weak __ksym;
 extern int bpf_iter_flow_action_new(struct bpf_iter_flow_action *it,
 				    struct ekho_replace_ctx *ctx) __weak __ksym;
 extern struct ekho_action *
@@ -120,49 +119,50 @@ struct ekho_flow_counters {
 	__u64 last_used_ns;
 };
 
-#define EKHO_FLOW_STATS(max)                                                     \
-	struct {                                                                 \
-		__uint(type, BPF_MAP_TYPE_HASH);                                 \
-		__uint(map_flags, BPF_F_NO_PREALLOC);                            \
-		__uint(max_entries, max);                                        \
-		__type(key, __u64);                                              \
-		__type(value, struct ekho_flow_counters);                        \
-	} flow_stats SEC(".maps");                                               \
-                                                                                 \
-	static __always_inline __attribute__((unused)) int ekho_counters_create( \
-		struct ekho_replace_ctx *ctx)                                    \
-	{                                                                        \
-		struct ekho_flow_counters zero = {};                             \
-		__u64 cookie = ctx->flow.cookie;                                 \
-		long err;                                                        \
-                                                                                 \
-		err = bpf_map_update_elem(&flow_stats, &cookie, &zero,           \
-					  BPF_NOEXIST);                          \
-		/* A hash map says -E2BIG when it is full. */                    \
-		return err == -E2BIG ? -ENOSPC : err;                            \
-	}                                                                        \
-                                                                                 \
-	static __always_inline __attribute__((unused)) int ekho_counters_delete( \
-		struct ekho_destroy_ctx *ctx)                                    \
-	{                                                                        \
-		__u64 cookie = ctx->flow.cookie;                                 \
-                                                                                 \
-		return bpf_map_delete_elem(&flow_stats, &cookie);                \
-	}                                                                        \
-                                                                                 \
-	static __always_inline __attribute__((unused)) int ekho_counters_report( \
-		struct ekho_stats_ctx *ctx)                                      \
-	{                                                                        \
-		struct ekho_flow_counters *counters;                             \
-		__u64 cookie = ctx->flow.cookie;                                 \
-                                                                                 \
-		counters = bpf_map_lookup_elem(&flow_stats, &cookie);            \
-		if (!counters)                                                   \
-			return -ENOENT;                                          \
-		return bpf_flow_offload_set_stats(                               \
-			ctx, counters->packets, counters->bytes,                 \
-			counters->drops, counters->last_used_ns);                \
-	}                                                                        \
+#define EKHO_FLOW_STATS(max)                                               \
+	struct {                                                           \
+		__uint(type, BPF_MAP_TYPE_HASH);                           \
+		__uint(map_flags, BPF_F_NO_PREALLOC);                      \
+		__uint(max_entries, max);                                  \
+		__type(key, __u64);                                        \
+		__type(value, struct ekho_flow_counters);                  \
+	} flow_stats SEC(".maps");                                         \
+                                                                           \
+	static __always_inline __attribute__((unused)) int                 \
+	ekho_counters_create(struct ekho_replace_ctx *ctx)                 \
+	{                                                                  \
+		struct ekho_flow_counters zero = {};                       \
+		__u64 cookie = ctx->flow.cookie;                           \
+		long err;                                                  \
+                                                                           \
+		err = bpf_map_update_elem(&flow_stats, &cookie, &zero,     \
+					  BPF_NOEXIST);                    \
+		/* A hash map says -E2BIG when it is full. */              \
+		return err == -E2BIG ? -ENOSPC : err;                      \
+	}                                                                  \
+                                                                           \
+	static __always_inline __attribute__((unused)) int                 \
+	ekho_counters_delete(struct ekho_destroy_ctx *ctx)                 \
+	{                                                                  \
+		__u64 cookie = ctx->flow.cookie;                           \
+                                                                           \
+		return bpf_map_delete_elem(&flow_stats, &cookie);          \
+	}                                                                  \
+                                                                           \
+	static __always_inline __attribute__((unused)) int                 \
+	ekho_counters_report(struct ekho_stats_ctx *ctx)                   \
+	{                                                                  \
+		struct ekho_flow_counters *counters;                       \
+		__u64 cookie = ctx->flow.cookie;                           \
+                                                                           \
+		counters = bpf_map_lookup_elem(&flow_stats, &cookie);      \
+		if (!counters)                                             \
+			return -ENOENT;                                    \
+		return bpf_flow_offload_set_stats(ctx, counters->packets,  \
+						  counters->bytes,         \
+						  counters->drops,         \
+						  counters->last_used_ns); \
+	}                                                                  \
 	struct ekho_flow_counters
 
 /*
@@ -177,13 +177,13 @@ struct ekho_flow_counters {
 #define EKHO_ACTIONS(...) EKHO_SET(EKHO_ACT_, __VA_ARGS__)
 #define EKHO_CLASSIFIERS(...) ((__u32)EKHO_SET(EKHO_CLS_, __VA_ARGS__))
 
-#define EKHO_SET(p, ...)                                                      \
-	EKHO_NTH(__VA_ARGS__, EKHO_S32, EKHO_S31, EKHO_S30, EKHO_S29,         \
-		 EKHO_S28, EKHO_S27, EKHO_S26, EKHO_S25, EKHO_S24, EKHO_S23,  \
-		 EKHO_S22, EKHO_S21, EKHO_S20, EKHO_S19, EKHO_S18, EKHO_S17,  \
-		 EKHO_S16, EKHO_S15, EKHO_S14, EKHO_S13, EKHO_S12, EKHO_S11,  \
-		 EKHO_S10, EKHO_S9, EKHO_S8, EKHO_S7, EKHO_S6, EKHO_S5,       \
-		 EKHO_S4, EKHO_S3, EKHO_S2, EKHO_S1)                          \
+#define EKHO_SET(p, ...)                                                     \
+	EKHO_NTH(__VA_ARGS__, EKHO_S32, EKHO_S31, EKHO_S30, EKHO_S29,        \
+		 EKHO_S28, EKHO_S27, EKHO_S26, EKHO_S25, EKHO_S24, EKHO_S23, \
+		 EKHO_S22, EKHO_S21, EKHO_S20, EKHO_S19, EKHO_S18, EKHO_S17, \
+		 EKHO_S16, EKHO_S15, EKHO_S14, EKHO_S13, EKHO_S12, EKHO_S11, \
+		 EKHO_S10, EKHO_S9, EKHO_S8, EKHO_S7, EKHO_S6, EKHO_S5,      \
+		 EKHO_S4, EKHO_S3, EKHO_S2, EKHO_S1)                         \
 	(p, __VA_ARGS__)
 #define EKHO_NTH(_1, _2, _3, _4, _5, _6, _7, _8, _9, _10, _11, _12, _13, _14, \
 		 _15, _16, _17, _18, _19, _20, _21, _22, _23, _24, _25, _26,  \
@@ -247,8 +247,8 @@ struct ekho_flow_counters {
  *	if (ekho_match(ctx, PORTS, &ports) && ports.mask.dst)
  *		...
  */
-#define EKHO_MATCH(type)                                  \
-	struct {                                          \
+#define EKHO_MATCH(type)                                    \
+	struct {                                            \
 		struct flow_dissector_key_##type key, mask; \
 	}
 #define ekho_match(ctx, k, match)                              \

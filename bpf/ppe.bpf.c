@@ -31,14 +31,17 @@ EKHO_OP(replace, struct ekho_replace_ctx *ctx)
 	struct ekho_action *act;
 
 	if (!(ctx->keys & EKHO_KEYS(META)))
-		return ekho_refuse(ctx, EOPNOTSUPP,
-				   "the device that packets come from is missing");
+		return ekho_refuse(
+			ctx, EOPNOTSUPP,
+			"the device that packets come from is missing");
 	if (routed && !(ctx->keys & EKHO_KEYS(PORTS)))
-		return ekho_refuse(ctx, EOPNOTSUPP,
-				   "routes single connections: ports are missing");
+		return ekho_refuse(
+			ctx, EOPNOTSUPP,
+			"routes single connections: ports are missing");
 	if (!routed && !(ctx->keys & EKHO_KEYS(ETH_ADDRS)))
-		return ekho_refuse(ctx, EOPNOTSUPP,
-				   "bridges by MAC addresses, which are missing");
+		return ekho_refuse(
+			ctx, EOPNOTSUPP,
+			"bridges by MAC addresses, which are missing");
 
 	bpf_for_each(flow_action, act, ctx) {
 		entry = act->entry;
@@ -47,25 +50,26 @@ EKHO_OP(replace, struct ekho_replace_ctx *ctx)
 			if (!routed)
 				return ekho_refuse(ctx, EOPNOTSUPP,
 						   "bridging rewrites nothing");
-			if (entry->mangle.htype ==
-			    FLOW_ACT_MANGLE_HDR_TYPE_IP6)
+			if (entry->mangle.htype == FLOW_ACT_MANGLE_HDR_TYPE_IP6)
 				return ekho_refuse(ctx, EOPNOTSUPP,
 						   "no NAT for IPv6");
 			break;
 		case EKHO_ACT_VLAN_PUSH:
 			if (entry->vlan.proto != bpf_htons(ETH_P_8021Q))
-				return ekho_refuse(ctx, EOPNOTSUPP,
-						   "VLAN protocol 0x%x isn't 802.1Q",
-						   bpf_ntohs(entry->vlan.proto));
+				return ekho_refuse(
+					ctx, EOPNOTSUPP,
+					"VLAN protocol 0x%x isn't 802.1Q",
+					bpf_ntohs(entry->vlan.proto));
 			if (++tags > TAGS)
 				return ekho_refuse(ctx, EOPNOTSUPP,
 						   "%d tags at most", TAGS);
 			break;
 		case EKHO_ACT_PPPOE_PUSH:
 			if (pppoe || ++tags > TAGS)
-				return ekho_refuse(ctx, EOPNOTSUPP,
-						   "%d tags at most, one of them PPPoE",
-						   TAGS);
+				return ekho_refuse(
+					ctx, EOPNOTSUPP,
+					"%d tags at most, one of them PPPoE",
+					TAGS);
 			pppoe = true;
 			break;
 		case EKHO_ACT_REDIRECT:
@@ -77,8 +81,7 @@ EKHO_OP(replace, struct ekho_replace_ctx *ctx)
 		}
 	}
 	if (!output)
-		return ekho_refuse(ctx, EOPNOTSUPP,
-				   "no device to send out of");
+		return ekho_refuse(ctx, EOPNOTSUPP, "no device to send out of");
 	return ekho_counters_create(ctx);
 }
 

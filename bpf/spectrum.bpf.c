@@ -29,8 +29,7 @@ EKHO_FLOW_STATS(FLOWS);
 
 static __always_inline int matches(struct ekho_replace_ctx *ctx)
 {
-	bool ports = ctx->keys &
-		     EKHO_KEYS(PORTS, PORTS_RANGE);
+	bool ports = ctx->keys & EKHO_KEYS(PORTS, PORTS_RANGE);
 	EKHO_MATCH(basic) basic;
 	EKHO_MATCH(tcp) tcp;
 	__u16 proto;
@@ -39,23 +38,23 @@ static __always_inline int matches(struct ekho_replace_ctx *ctx)
 	proto = bpf_ntohs(basic.key.n_proto);
 	if (ports && basic.key.ip_proto != IPPROTO_TCP &&
 	    basic.key.ip_proto != IPPROTO_UDP)
-		return ekho_refuse(ctx, EINVAL, "ports are of TCP and UDP only");
+		return ekho_refuse(ctx, EINVAL,
+				   "ports are of TCP and UDP only");
 	if (ekho_match(ctx, TCP, &tcp)) {
 		if (basic.key.ip_proto != IPPROTO_TCP)
 			return ekho_refuse(ctx, EINVAL,
 					   "TCP flags are of TCP only");
 		if (tcp.mask.flags & bpf_htons(TCP_FLAGS_RESERVED))
-			return ekho_refuse(ctx, EOPNOTSUPP,
-					   "reserved TCP flags %x can't be matched",
-					   bpf_ntohs(tcp.mask.flags) &
-						   TCP_FLAGS_RESERVED);
+			return ekho_refuse(
+				ctx, EOPNOTSUPP,
+				"reserved TCP flags %x can't be matched",
+				bpf_ntohs(tcp.mask.flags) & TCP_FLAGS_RESERVED);
 	}
 	if (ctx->keys & EKHO_KEYS(IP) && proto != ETH_P_IP &&
 	    proto != ETH_P_IPV6)
 		return ekho_refuse(ctx, EINVAL,
 				   "TOS and TTL are of IPv4 and IPv6 only");
-	if (ctx->keys & EKHO_KEYS(VLAN) &&
-	    ctx->flow.hooks & EKHO_HOOK_EGRESS)
+	if (ctx->keys & EKHO_KEYS(VLAN) && ctx->flow.hooks & EKHO_HOOK_EGRESS)
 		return ekho_refuse(ctx, EOPNOTSUPP,
 				   "the VLAN key is there on ingress only");
 	return 0;
@@ -84,8 +83,7 @@ static __always_inline int police(struct ekho_replace_ctx *ctx,
 static __always_inline int actions(struct ekho_replace_ctx *ctx)
 {
 	bool egress = ctx->flow.hooks & EKHO_HOOK_EGRESS;
-	bool both = ctx->flow.hooks ==
-		    (EKHO_HOOK_INGRESS | EKHO_HOOK_EGRESS);
+	bool both = ctx->flow.hooks == (EKHO_HOOK_INGRESS | EKHO_HOOK_EGRESS);
 	bool copied = false, policed = false;
 	int err;
 	struct ekho_action *act;
@@ -93,14 +91,16 @@ static __always_inline int actions(struct ekho_replace_ctx *ctx)
 	bpf_for_each(flow_action, act, ctx) {
 		if (ctx->flow.classifier == EKHO_CLS_MATCHALL &&
 		    act->id != EKHO_ACT_MIRRED && act->id != EKHO_ACT_SAMPLE)
-			return ekho_refuse(ctx, EOPNOTSUPP,
-					   "matchall mirrors or samples only, no action %s",
-					   act->name);
+			return ekho_refuse(
+				ctx, EOPNOTSUPP,
+				"matchall mirrors or samples only, no action %s",
+				act->name);
 		switch (act->id) {
 		case EKHO_ACT_DROP:
 			if (both)
-				return ekho_refuse(ctx, EOPNOTSUPP,
-						   "no drop in a block on both directions");
+				return ekho_refuse(
+					ctx, EOPNOTSUPP,
+					"no drop in a block on both directions");
 			break;
 		case EKHO_ACT_REDIRECT:
 			if (egress)
@@ -110,8 +110,9 @@ static __always_inline int actions(struct ekho_replace_ctx *ctx)
 		case EKHO_ACT_MIRRED:
 		case EKHO_ACT_SAMPLE:
 			if (copied)
-				return ekho_refuse(ctx, EOPNOTSUPP,
-						   "one mirror or sample a filter");
+				return ekho_refuse(
+					ctx, EOPNOTSUPP,
+					"one mirror or sample a filter");
 			copied = true;
 			break;
 		case EKHO_ACT_POLICE:

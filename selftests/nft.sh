@@ -204,10 +204,10 @@ router() {
 
 # flowtable [DEV...]: for these devices, counting; connections of UDP go in.
 flowtable() {
-	local devices="${*:-vc vs}"
+	local list="${*:-vc vs}"
 	nft -f - <<-END
 		table inet t {
-			flowtable f { hook ingress priority 0; devices = { ${devices// /, } }; flags offload; counter; }
+			flowtable f { hook ingress priority 0; devices = { ${list// /, } }; flags offload; counter; }
 			chain forward { type filter hook forward priority 0; meta l4proto udp flow add @f; }
 		}
 	END
@@ -235,10 +235,12 @@ connections() {
 	conntrack -L -p udp "${@:2}" 2>/dev/null | grep -cF "[$1]" || :
 }
 
+# shellcheck disable=SC2120 # callers go through eventually()
 is_offloaded() {
 	(($(connections HW_OFFLOAD "$@") == 1))
 }
 
+# shellcheck disable=SC2120
 isnt_offloaded() {
 	(($(connections HW_OFFLOAD "$@") == 0))
 }

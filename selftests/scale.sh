@@ -93,18 +93,18 @@ test_filters_are_added_and_deleted_in_parallel() {
 # The last reference to a preference that is deleted may be that of the walk which
 # offers its filters, and giving it back takes the block's lock.
 test_a_preference_can_be_deleted_while_it_is_replayed() {
-	local tc tool
+	local tc tool to
 	port ek0
 	batch ek0 1 1 4000 | sed 's/skip_sw//' | tc -b -
 	coproc TC { tc -b - 2>&1; }
-	tc=$!
+	tc=$! to=${TC[1]}
 	fw load "$(object noop)" --dev ek0 >/dev/null &
 	tool=$!
 	until (($(get devices ek0 flows) > 0)); do
 		[[ -d /proc/$tool ]] || break
 	done
-	echo 'filter del dev ek0 ingress protocol ip prio 1 flower' >&"${TC[1]}"
-	exec {TC[1]}>&-
+	echo 'filter del dev ek0 ingress protocol ip prio 1 flower' >&"$to"
+	exec {to}>&-
 	wait "$tc"
 	wait "$tool"
 	ip link show ek0 >/dev/null

@@ -526,7 +526,7 @@ test_enter_interrupted() { #: enter: after Ctrl-C or a kill no process and no mo
 	# The command ignores the signal, as a shell waiting for a child seems to.
 	local signal
 	for signal in INT TERM KILL; do
-		interrupt $signal "mark-$$" "$EKHO_LAB/enter" \
+		interrupt "$signal" "mark-$$" "$EKHO_LAB/enter" \
 			sh -c 'trap "" INT TERM; echo started; sleep 1000; :' "mark-$$"
 	done
 }

@@ -77,11 +77,7 @@ unsafe extern "C" fn setup_cb<T: BlockCallback>(
     let callback = unsafe { &*cb_priv.cast_const().cast::<T>() };
     // SAFETY: By the requirements of this function.
     let request = unsafe { Request::from_raw(kind, data) };
-    from_result(|| {
-        callback
-            .setup(request.ok_or_else(eopnotsupp)?)
-            .map(|()| 0)
-    })
+    from_result(|| callback.setup(request.ok_or_else(eopnotsupp)?).map(|()| 0))
 }
 
 /// Drops the binding's reference.
@@ -281,9 +277,7 @@ impl<'a> BlockOffload<'a> {
             None => self.bo.block,
         };
         // SAFETY: The block is locked by the kernel for the length of the request.
-        unsafe {
-            bindings::flow_block_cb_lookup(block, Some(setup_cb::<T>), ident as *mut c_void)
-        }
+        unsafe { bindings::flow_block_cb_lookup(block, Some(setup_cb::<T>), ident as *mut c_void) }
     }
 
     /// Lets `ident` share the callback that it bound to this block before (the other direction of
@@ -344,9 +338,7 @@ impl<'a> BlockOffload<'a> {
             bindings::ekho_helper_block_cb_add(block_cb, self.bo);
         }
         // INVARIANT: Freeing it includes a call of `release_cb`.
-        NonNull::new(block_cb)
-            .map(BoundCallback)
-            .ok_or(ENOMEM)
+        NonNull::new(block_cb).map(BoundCallback).ok_or(ENOMEM)
     }
 
     /// Takes the callback of `ident` off the block, unless it is still shared: returns whether.
@@ -493,4 +485,3 @@ fn template<T: BlockCallback>(chain: *mut bindings::tcf_chain, add: bool, callba
         }
     }
 }
-

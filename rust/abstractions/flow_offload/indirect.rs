@@ -6,9 +6,9 @@
 use super::{
     block::{
         release_cb,
+        Binder,
         BlockCallback,
         BlockOffload,
-        Binder,
         Indirect, //
     },
     request::FlowRequest, //
@@ -60,9 +60,7 @@ impl<T: IndirectDriver, B: BlockCallback> IndirectRegistration<T, B> {
     /// Starts to listen for blocks that are bound from now on. Process context, without RTNL.
     pub(crate) fn new() -> Result<Self> {
         // SAFETY: `setup` is fit to be called from here on.
-        to_result(unsafe {
-            bindings::flow_indr_dev_register(Some(Self::setup), ptr::null_mut())
-        })?;
+        to_result(unsafe { bindings::flow_indr_dev_register(Some(Self::setup), ptr::null_mut()) })?;
         // INVARIANT: Just registered.
         Ok(Self(PhantomData))
     }
@@ -122,7 +120,6 @@ impl<T: IndirectDriver, B: BlockCallback> Drop for IndirectRegistration<T, B> {
         };
     }
 }
-
 
 /// The receiver of requests for actions that filters share, and that belong to no device.
 pub(crate) trait ActionCallback: Send + Sync + 'static {

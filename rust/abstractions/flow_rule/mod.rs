@@ -265,7 +265,9 @@ const _: () = {
     assert!(ActionKind::Ct as u32 == bindings::flow_action_id_FLOW_ACTION_CT);
     assert!(ActionKind::Continue as u32 == bindings::flow_action_id_FLOW_ACTION_CONTINUE);
     // The contract's numbers are those of this kernel, at the same places: see `action_number`.
-    assert!(ActionKind::RxQueueMapping as u32 == bindings::ekho_action_id_EKHO_ACT_RX_QUEUE_MAPPING);
+    assert!(
+        ActionKind::RxQueueMapping as u32 == bindings::ekho_action_id_EKHO_ACT_RX_QUEUE_MAPPING
+    );
     assert!(ActionKind::Continue as u32 == bindings::ekho_action_id_EKHO_ACT_CONTINUE);
 };
 
@@ -301,8 +303,7 @@ impl OwnedRule {
         extack: *mut bindings::netlink_ext_ack,
     ) -> Result<Self> {
         // SAFETY: By the requirements of this function.
-        let rule =
-            from_err_ptr(unsafe { bindings::ekho_helper_rule_of_exts(exts, extack) })?;
+        let rule = from_err_ptr(unsafe { bindings::ekho_helper_rule_of_exts(exts, extack) })?;
         // INVARIANT: Just made.
         Ok(Self(NonNull::new(rule).ok_or(ENOMEM)?))
     }
@@ -450,10 +451,7 @@ impl<'a> FlowRule<'a> {
     ///
     /// Fails with [`EINVAL`] if there is no such key, with [`ENOENT`] if the rule hasn't got it.
     pub(crate) fn key(&self, number: u32) -> Result<(&'a [u8], &'a [u8])> {
-        let key = KEYS
-            .iter()
-            .find(|key| key.number == number)
-            .ok_or(EINVAL)?;
+        let key = KEYS.iter().find(|key| key.number == number).ok_or(EINVAL)?;
         self.bytes(key.kernel, 0, key.size).ok_or(ENOENT)
     }
 
