@@ -27,7 +27,6 @@ EKHO_OP(replace, struct ekho_replace_ctx *ctx)
 	bool routed = ctx->keys & EKHO_KEYS(IPV4_ADDRS, IPV6_ADDRS);
 	bool pppoe = false, output = false;
 	int tags = 0;
-	struct flow_action_entry *entry;
 	struct ekho_action *act;
 
 	if (!(ctx->keys & EKHO_KEYS(META)))
@@ -44,22 +43,24 @@ EKHO_OP(replace, struct ekho_replace_ctx *ctx)
 			"bridges by MAC addresses, which are missing");
 
 	bpf_for_each(flow_action, act, ctx) {
-		entry = act->entry;
 		switch (act->id) {
 		case EKHO_ACT_MANGLE:
 			if (!routed)
 				return ekho_refuse(ctx, EOPNOTSUPP,
 						   "bridging rewrites nothing");
-			if (entry->mangle.htype == FLOW_ACT_MANGLE_HDR_TYPE_IP6)
+			if (BPF_CORE_READ(act->entry, mangle.htype) ==
+			    FLOW_ACT_MANGLE_HDR_TYPE_IP6)
 				return ekho_refuse(ctx, EOPNOTSUPP,
 						   "no NAT for IPv6");
 			break;
 		case EKHO_ACT_VLAN_PUSH:
-			if (entry->vlan.proto != bpf_htons(ETH_P_8021Q))
+			if (BPF_CORE_READ(act->entry, vlan.proto) !=
+			    bpf_htons(ETH_P_8021Q))
 				return ekho_refuse(
 					ctx, EOPNOTSUPP,
 					"VLAN protocol 0x%x isn't 802.1Q",
-					bpf_ntohs(entry->vlan.proto));
+					bpf_ntohs(BPF_CORE_READ(act->entry,
+								vlan.proto)));
 			if (++tags > TAGS)
 				return ekho_refuse(ctx, EOPNOTSUPP,
 						   "%d tags at most", TAGS);

@@ -209,7 +209,9 @@ struct ekho_flow {
  *	label, PPPoE session; 0 if there is none
  * @cookie: the kernel's key of the action, 0 if it has none
  * @name: its name, for messages
- * @entry: the kernel's own record with the typed payload
+ * @entry: the kernel's own record with the typed payload. Members of it share
+ *	their memory with pointers, so the verifier doesn't let all of them be
+ *	read in place: BPF_CORE_READ(act->entry, vlan.prio) always works
  */
 struct ekho_action {
 	u32 id;
