@@ -24,6 +24,7 @@
 mod abstractions;
 mod bindings;
 mod device;
+mod faults;
 mod flows;
 mod intake;
 mod lifecycle;
@@ -51,6 +52,17 @@ module! {
     description: "Flow offload by BPF firmware",
     license: "GPL v2",
     alias: ["rtnl-link-ekho"],
+    params: {
+        budget_us: u32 {
+            default: 10000,
+            description: "Microseconds that an op of firmware may take, unless it declares its own budget",
+        },
+    },
+}
+
+/// Microseconds that an op may take if the firmware doesn't say.
+fn default_budget_us() -> u32 {
+    *module_parameters::budget_us.value()
 }
 
 /// The module.
@@ -102,16 +114,19 @@ struct End;
 
 impl End {
     fn new() -> Result<Self> {
+        // What `drop` takes down need not have been set up.
+        let end = Self;
         port::init();
-        lifecycle::init();
+        lifecycle::init()?;
         intake::init()?;
-        Ok(Self)
+        Ok(end)
     }
 }
 
 impl Drop for End {
     fn drop(&mut self) {
         intake::drain();
+        lifecycle::clear();
         port::clear();
         // Flows are freed by RCU callbacks in this module's text.
         rcu::barrier();

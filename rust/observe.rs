@@ -9,17 +9,21 @@
 
 use crate::{
     abstractions::{
-        debugfs::Files,
+        debugfs::{
+            File,
+            Files,
+            Show, //
+        },
         flow_offload::StatsDelta,
         flow_rule::{
-            action_names,
-            key_names,
+            action_names, key_names,
             text::{
                 ActionsText,
                 MatchText, //
             },
         },
     },
+    faults,
     flows::{
         Flow,
         Source, //
@@ -50,16 +54,33 @@ use kernel::{
 pub(crate) fn files(owner: &'static ThisModule) -> impl PinInit<Files, Error> {
     Files::new(
         c"ekho",
-        &[
-            (c"version", version),
-            (c"devices", devices),
-            (c"firmware", firmware),
-            (c"flows", flows),
-            (c"capabilities", capabilities),
-            (c"refusals", refusals),
-        ],
+        const {
+            &[
+                shown(c"version", version),
+                shown(c"devices", devices),
+                shown(c"firmware", firmware),
+                shown(c"flows", flows),
+                shown(c"capabilities", capabilities),
+                shown(c"refusals", refusals),
+                shown(c"exits", exits),
+                File {
+                    name: c"faults",
+                    show: faults::control::show,
+                    take: Some(faults::control::take),
+                },
+            ]
+        },
         owner,
     )
+}
+
+/// A file that can only be read.
+const fn shown(name: &'static CStr, show: Show) -> File {
+    File {
+        name,
+        show,
+        take: None,
+    }
 }
 
 impl fmt::Display for Ident {
@@ -119,12 +140,13 @@ fn firmware(f: &mut fmt::Formatter<'_>) -> fmt::Result {
         }
         writeln!(
             f,
-            " replace={} replace_refused={} destroy={} stats={} violations={}",
+            " replace={} replace_refused={} destroy={} stats={} violations={} longest_us={}",
             figures.replace.load(Relaxed),
             figures.replace_refused.load(Relaxed),
             figures.destroy.load(Relaxed),
             figures.stats.load(Relaxed),
             figures.violations.load(Relaxed),
+            figures.longest_us.load(Relaxed),
         )
     })
 }
@@ -194,6 +216,17 @@ fn refusals(f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 refusal.reason
             )
         })
+    })
+}
+
+/// The last firmware that was stopped for what it did, the latest at the end.
+fn exits(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    lifecycle::for_each_exit(|ident, exit, flows| {
+        writeln!(
+            f,
+            "{ident} firmware={} generation={} op={} code={} value={} flows={flows} time_ns={} reason={}",
+            exit.firmware, exit.generation, exit.op, exit.code, exit.value, exit.time_ns, exit.reason,
+        )
     })
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Files in debugfs that show text, and hold their module while they are open.
+//! Files in debugfs that show text, and may take some, and hold their module while they are open.
 //!
 //! `kernel::debugfs` gives its files no owner (7.2): closing one after the module has been removed
 //! calls into memory that is gone. With an owner, removal says EBUSY instead.
@@ -17,11 +17,29 @@ use kernel::{
     ffi::c_int,
     prelude::*,
     seq_file::SeqFile,
-    types::Opaque, //
+    types::Opaque,
+    uaccess::{
+        UserPtr,
+        UserSlice, //
+    },
 };
 
 /// What writes a file's text. Process context.
 pub(crate) type Show = fn(&mut fmt::Formatter<'_>) -> fmt::Result;
+
+/// What takes the text of one `write(2)`. Process context.
+pub(crate) type Take = fn(&str) -> Result;
+
+/// A file.
+pub(crate) struct File {
+    pub(crate) name: &'static CStr,
+    pub(crate) show: Show,
+    /// None if it can only be read.
+    pub(crate) take: Option<Take>,
+}
+
+/// Bytes that can be written at once.
+const WRITE_MAX: usize = 4096;
 
 /// A directory with files, removed when dropped.
 ///
@@ -42,11 +60,11 @@ unsafe impl Send for Files {}
 unsafe impl Sync for Files {}
 
 impl Files {
-    /// Makes a directory at the root of debugfs, with a read-only file for each name. Where debugfs
-    /// is off, does nothing. Process context.
+    /// Makes a directory at the root of debugfs with `files`, for root only. Where debugfs is off,
+    /// does nothing. Process context.
     pub(crate) fn new(
         name: &'static CStr,
-        files: &'static [(&'static CStr, Show)],
+        files: &'static [File],
         owner: &'static ThisModule,
     ) -> impl PinInit<Self, Error> {
         // SAFETY: The name is a string; no parent means the root.
@@ -58,6 +76,7 @@ impl Files {
                     owner: owner.as_ptr(),
                     open: Some(open),
                     read: Some(bindings::seq_read),
+                    write: Some(write),
                     llseek: Some(bindings::seq_lseek),
                     release: Some(bindings::single_release),
                     ..pin_init::zeroed()
@@ -66,15 +85,15 @@ impl Files {
                 unsafe { slot.write(operations) };
             }),
             _: {
-                for (name, show) in files {
+                for file in files {
                     // SAFETY: The name is a string, `dir` came from debugfs, and the operations
-                    // are pinned until `drop` has removed the files. `open` expects a `Show`.
+                    // are pinned until `drop` has removed the files. `open` expects a `File`.
                     unsafe {
                         bindings::debugfs_create_file_full(
-                            name.as_char_ptr(),
-                            0o400,
+                            file.name.as_char_ptr(),
+                            if file.take.is_some() { 0o600 } else { 0o400 },
                             *dir,
-                            (*show as *mut c_void).cast(),
+                            ptr::from_ref(file).cast_mut().cast(),
                             ptr::null(),
                             (*this.as_ptr()).operations.get(),
                         )
@@ -87,7 +106,7 @@ impl Files {
 
 /// # Safety
 ///
-/// To be called as `open` of a file whose private data is a [`Show`].
+/// To be called as `open` of a file whose private data is a static [`File`].
 unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file) -> c_int {
     // SAFETY: The inode is that of the file.
     unsafe { bindings::single_open(file, Some(show), (*inode).i_private) }
@@ -97,19 +116,51 @@ unsafe extern "C" fn open(inode: *mut bindings::inode, file: *mut bindings::file
 ///
 /// To be called by `seq_read` for a file that [`open`] opened.
 unsafe extern "C" fn show(seq: *mut bindings::seq_file, _: *mut c_void) -> c_int {
-    struct Text(Show);
+    struct Text(&'static File);
 
     impl fmt::Display for Text {
         fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            (self.0)(f)
+            (self.0.show)(f)
         }
     }
 
-    // SAFETY: `single_open` keeps the private data that it got, which is a `Show`.
-    let text = Text(unsafe { core::mem::transmute::<*mut c_void, Show>((*seq).private) });
+    // SAFETY: `single_open` keeps the private data that it got, which is a `File`.
+    let text = Text(unsafe { &*(*seq).private.cast() });
     // SAFETY: The file is open for as long as this runs.
     unsafe { SeqFile::from_raw(seq) }.call_printf(format_args!("{text}"));
     0
+}
+
+/// # Safety
+///
+/// To be called as `write` of a file that [`open`] opened.
+unsafe extern "C" fn write(
+    file: *mut bindings::file,
+    from: *const kernel::ffi::c_char,
+    len: usize,
+    _offset: *mut bindings::loff_t,
+) -> isize {
+    // SAFETY: `single_open` made the private data of the open file a `struct seq_file`, and keeps
+    // in it what it got, which is a `File`.
+    let entry: &'static File = unsafe {
+        &*(*(*file).private_data.cast::<bindings::seq_file>())
+            .private
+            .cast()
+    };
+    let result = (|| {
+        let take = entry.take.ok_or(EINVAL)?;
+        if len > WRITE_MAX {
+            return Err(E2BIG);
+        }
+        let mut text = KVec::new();
+        UserSlice::new(UserPtr::from_ptr(from.cast_mut().cast()), len)
+            .read_all(&mut text, GFP_KERNEL)?;
+        take(core::str::from_utf8(&text).map_err(|_| EINVAL)?)
+    })();
+    match result {
+        Ok(()) => len as isize,
+        Err(error) => error.to_errno() as isize,
+    }
 }
 
 #[pinned_drop]

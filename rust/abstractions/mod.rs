@@ -15,6 +15,8 @@ pub(crate) mod net_device;
 pub(crate) mod netlink;
 pub(crate) mod rcu;
 pub(crate) mod rtnl_link;
+pub(crate) mod stopwatch;
 pub(crate) mod struct_ops;
 pub(crate) mod tracepoint;
+pub(crate) mod uevent;
 pub(crate) mod workqueue;

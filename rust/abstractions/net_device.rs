@@ -212,6 +212,22 @@ impl NetDevice {
         unsafe { bindings::ekho_helper_dev_net_admin(self.as_raw()) }
     }
 
+    /// How many transmit queues it has.
+    pub(crate) fn num_tx_queues(&self) -> u32 {
+        // SAFETY: The device is alive; the number never changes.
+        unsafe { (*self.as_raw()).num_tx_queues }
+    }
+
+    /// Finds a device by name in the network namespace of the current process.
+    pub(crate) fn by_name(name: &CStr, _rtnl: &Rtnl) -> Option<ARef<Self>> {
+        // SAFETY: As for `by_ifindex`; the name is a string.
+        let dev = unsafe {
+            bindings::__dev_get_by_name(bindings::ekho_helper_current_net(), name.as_char_ptr())
+        };
+        // SAFETY: As for `by_ifindex`.
+        (!dev.is_null()).then(|| unsafe { Self::from_raw(dev) }.into())
+    }
+
     /// Finds a device by index in the network namespace of the current process.
     pub(crate) fn by_ifindex(ifindex: u32, _rtnl: &Rtnl) -> Option<ARef<Self>> {
         let ifindex = c_int::try_from(ifindex).ok()?;

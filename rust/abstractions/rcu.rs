@@ -16,7 +16,8 @@ use kernel::sync::{
         Full, //
     },
     rcu::Guard,
-    Arc, //
+    Arc,
+    ArcBorrow, //
 };
 
 /// An optional [`Arc`] that readers follow under RCU, without a lock or a reference count.
@@ -37,7 +38,7 @@ unsafe impl<T: Send + Sync> Sync for RcuSlot<T> {}
 
 impl<T> RcuSlot<T> {
     /// Creates an empty slot.
-    pub(crate) fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         // INVARIANT: Null owns nothing.
         Self {
             ptr: Atomic::new(ptr::null_mut()),
@@ -50,6 +51,14 @@ impl<T> RcuSlot<T> {
         // SAFETY: By the type invariants a non-null pointer refers to a live object, and goes on
         // doing so until a grace period has passed, which can't end while the guard is held.
         unsafe { self.ptr.load(Acquire).as_ref() }
+    }
+
+    /// Takes a reference of one's own. Any context.
+    pub(crate) fn get_arc(&self, guard: &Guard) -> Option<Arc<T>> {
+        let object = self.get(guard)?;
+        // SAFETY: By the type invariants the object came from `Arc::into_raw`, and the slot's
+        // reference to it isn't dropped while the guard is held.
+        Some(unsafe { ArcBorrow::from_raw(object) }.into())
     }
 
     /// Puts `new` in the slot, and gives back what was there once no reader uses it any longer.

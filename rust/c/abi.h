@@ -401,13 +401,18 @@ struct ekho_qdisc_ctx {
  * @max_actions: how many actions a flow has at most; 0 for any number
  * @flow_size: bytes of private memory for each flow, EKHO_FLOW_SIZE_MAX at
  *	most: see bpf_flow_offload_flow_data()
- * @budget_us: microseconds that an op may take; 0 for 10000. Firmware that
- *	takes longer is detached
+ * @budget_us: microseconds that an op may take, without the time for which
+ *	other tasks ran; 0 for the module's parameter budget_us, which is 10000
+ *	unless set
  *
  * No op may be sleepable: the kernel asks for statistics in atomic context
- * too. A positive result, an errno that does not exist, and EAGAIN, which makes
- * tc start over, are violations: they are taken for -EINVAL, and the firmware
- * is detached.
+ * too.
+ *
+ * Firmware is stopped and detached if an op returns a positive number, an
+ * errno that does not exist, or EAGAIN, which makes tc start over; if it takes
+ * longer than its budget; if it is entered again while it runs; or if it
+ * chooses a queue that the device hasn't got. The request in question is
+ * refused with EINVAL.
  */
 struct bpf_flow_offload_ops {
 	u32 abi_version;

@@ -98,4 +98,12 @@ void ekho_helper_qdisc_add_stats(enum tc_setup_type type, void *data, u64 bytes,
 u64 ekho_helper_ktime_to_jiffies(u64 ktime_ns);
 u64 ekho_helper_ktime_age_ms(u64 ktime_ns);
 
+struct ekho_task_time {
+	u64 now_ns;
+	u64 runtime_ns;
+};
+
+void ekho_helper_task_time(struct ekho_task_time *time);
+int ekho_helper_dev_uevent(struct net_device *dev, char **variables);
+
 #endif /* EKHO_H */

@@ -8,11 +8,13 @@
 #include <linux/capability.h>
 #include <linux/etherdevice.h>
 #include <linux/jiffies.h>
+#include <linux/kobject.h>
 #include <linux/ktime.h>
 #include <linux/netdevice.h>
 #include <linux/nsproxy.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
+#include <linux/sched/clock.h>
 #include <linux/slab.h>
 #include <net/act_api.h>
 #include <net/gen_stats.h>
@@ -215,6 +217,30 @@ u64 ekho_helper_ktime_age_ms(u64 ktime_ns)
 	u64 now = ktime_get_mono_fast_ns();
 
 	return ktime_ns >= now ? 0 : div_u64(now - ktime_ns, NSEC_PER_MSEC);
+}
+
+/*
+ * The clock, and the current task's, which stands still while others run. The
+ * scheduler brings a task's sum up to date when it switches and with each tick;
+ * exec_start says when it did. Interrupts count as the task's time.
+ */
+void ekho_helper_task_time(struct ekho_task_time *time)
+{
+	struct sched_entity *se = &current->se;
+	u64 start;
+
+	time->now_ns = ktime_get_ns();
+	do {
+		start = READ_ONCE(se->exec_start);
+		time->runtime_ns = READ_ONCE(se->sum_exec_runtime) +
+				   local_clock() - start;
+	} while (start != READ_ONCE(se->exec_start));
+}
+
+/* Tells the device's namespace of a change; the variables end in NULL. */
+int ekho_helper_dev_uevent(struct net_device *dev, char **variables)
+{
+	return kobject_uevent_env(&dev->dev.kobj, KOBJ_CHANGE, variables);
 }
 
 /*

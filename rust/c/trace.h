@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Tracepoints: one per op, after it ran.
+ * Tracepoints: one per op, after it ran, and one for its firmware's end.
  *
  * ekho:ekho_replace, ekho_destroy, ekho_stats, ekho_attach and so on, each with
  * the device, the cookie (0 for ops that aren't about a flow), the result that
@@ -55,6 +55,38 @@ EKHO_OP_EVENT(ekho_template_create);
 EKHO_OP_EVENT(ekho_template_destroy);
 EKHO_OP_EVENT(ekho_hnode);
 EKHO_OP_EVENT(ekho_qdisc);
+
+/* The firmware is stopped: see ops/exit.rs for the code and its value. */
+TRACE_EVENT(ekho_exit,
+	TP_PROTO(const struct net_device *dev, const char *firmware,
+		 u32 generation, const char *op, const char *code, s64 value,
+		 const char *reason),
+	TP_ARGS(dev, firmware, generation, op, code, value, reason),
+	TP_STRUCT__entry(
+		__string(dev, dev->name)
+		__string(firmware, firmware)
+		__string(op, op)
+		__string(code, code)
+		__string(reason, reason)
+		__field(s64, value)
+		__field(int, ifindex)
+		__field(u32, generation)
+	),
+	TP_fast_assign(
+		__assign_str(dev);
+		__assign_str(firmware);
+		__assign_str(op);
+		__assign_str(code);
+		__assign_str(reason);
+		__entry->value = value;
+		__entry->ifindex = dev->ifindex;
+		__entry->generation = generation;
+	),
+	TP_printk("dev=%s ifindex=%d firmware=%s generation=%u op=%s code=%s value=%lld reason=%s",
+		  __get_str(dev), __entry->ifindex, __get_str(firmware),
+		  __entry->generation, __get_str(op), __get_str(code),
+		  __entry->value, __get_str(reason))
+);
 
 #endif /* EKHO_TRACE_H */
 

@@ -29,6 +29,7 @@ use crate::{
             Rtnl, //
         },
     },
+    faults,
     flows::Source,
     intake,
     ops::contract::{
@@ -107,6 +108,9 @@ fn bind(dev: &NetDevice, block: Block, hook: u8, mut request: BlockOffload<'_>) 
         return Ok(());
     }
     let mut add = || {
+        if let Some(error) = port.faults.strike(faults::BIND).error {
+            return Err(error);
+        }
         let binding = Binding::new(port.clone(), dev, block, indirect)?;
         binding.add_hook(hook);
         if port.has_firmware() {
@@ -162,8 +166,8 @@ pub(crate) fn device_gone(port: &Port, dev: &NetDevice, rtnl: &Rtnl) {
 /// Lets go of a binding whose device has gone, at a request from the chain that forgot it.
 #[expect(unsafe_code)]
 fn forget(binding: &Binding) {
-    // Without memory or the queue the next request will do.
-    let (Ok(forgotten), Some(queue)) = (Forgotten::new(), intake::queue()) else {
+    // Without memory the next request will do.
+    let Ok(forgotten) = Forgotten::new() else {
         return;
     };
     if let Some(callback) = binding.take_forgotten() {
@@ -171,8 +175,8 @@ fn forget(binding: &Binding) {
         // find the binding by its device.
         unsafe { callback.unlink() };
         forgotten.callback.populate(callback);
-        // Can't fail: the item is new.
-        let _ = queue.enqueue(forgotten);
+        // The queue is there for as long as requests can arrive.
+        intake::enqueue(forgotten);
     }
 }
 
@@ -344,10 +348,14 @@ fn admit(binding: &Binding, dev: &NetDevice, request: &FlowRequest<'_>) -> Resul
             Err(EBUSY)
         }
         Gate::Closed => {
-            request.extack().set(fmt!(
-                "{}: no firmware attached; use ekho-fw load",
-                dev.name()
-            ));
+            let mut extack = request.extack();
+            match binding.port.exit() {
+                Some(exit) => extack.set(fmt!("{}: {}", dev.name(), exit)),
+                None => extack.set(fmt!(
+                    "{}: no firmware attached; use ekho-fw load",
+                    dev.name()
+                )),
+            }
             Err(eopnotsupp())
         }
     }

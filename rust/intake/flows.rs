@@ -130,13 +130,13 @@ pub(super) fn replace(site: &Site<'_>, cookie: usize, request: &FlowRequest<'_>)
         encoded,
         capabilities.flow_size as usize,
     )?;
-    port.add_flow(flow, capabilities.max_flows)
-        .map_err(|error| {
-            if error != ENOSPC {
-                return error;
+    let capacity = port.capacity(capabilities.max_flows);
+    port.add_flow(flow, capacity)
+        .map_err(|error| match capacity {
+            Some(max) if error == ENOSPC => {
+                refuse(error, Reason::of(fmt!("the device holds {} flows", max)))
             }
-            let max = capabilities.max_flows;
-            refuse(error, Reason::of(fmt!("the device holds {} flows", max)))
+            _ => error,
         })?;
 
     let guard = rcu::read_lock();

@@ -22,34 +22,43 @@ pub(crate) mod blocks;
 pub(crate) mod flows;
 pub(crate) mod qdiscs;
 
-use crate::abstractions::workqueue::OwnedQueue;
+use crate::abstractions::{
+    rcu::RcuSlot,
+    workqueue::OwnedQueue, //
+};
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        rcu,
+        Arc, //
+    },
+    workqueue::{
+        HasWork,
+        WorkItem, //
+    },
 };
 
-kernel::sync::global_lock! {
-    // SAFETY: Initialised by `init` before the module can be reached.
-    unsafe(uninit) static WORK: Mutex<Option<Arc<OwnedQueue>>> = None;
-}
+/// The module's workqueue, unless the module is going.
+static WORK: RcuSlot<OwnedQueue> = RcuSlot::new();
 
 /// Makes intake ready; to be called once, before requests can arrive.
-#[expect(unsafe_code)]
 pub(crate) fn init() -> Result {
-    // SAFETY: Called once, at the start of the module's initialisation.
-    unsafe { WORK.init() };
     let queue = Arc::new(OwnedQueue::new(c"ekho")?, GFP_KERNEL)?;
-    *WORK.lock() = Some(queue);
+    drop(WORK.replace(Some(queue)));
     Ok(())
 }
 
 /// Waits for work that is under way; to be called last.
 pub(crate) fn drain() {
-    let queue = WORK.lock().take();
-    drop(queue);
+    drop(WORK.replace(None));
 }
 
-/// The module's workqueue, unless the module is going.
-pub(crate) fn queue() -> Option<Arc<OwnedQueue>> {
-    WORK.lock().clone()
+/// Leaves `item` to a worker, unless it waits for one already. Any context.
+pub(crate) fn enqueue<T>(item: Arc<T>)
+where
+    T: WorkItem<Pointer = Arc<T>> + HasWork<T> + Send + Sync + 'static,
+{
+    if let Some(queue) = WORK.get(&rcu::read_lock()) {
+        let _ = queue.enqueue(item);
+    }
 }

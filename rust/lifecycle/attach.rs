@@ -2,6 +2,10 @@
 
 //! Attach, replacement and detach: the struct_ops side.
 
+use super::news::{
+    self,
+    News, //
+};
 use crate::{
     abstractions::{
         flow_offload::{
@@ -14,6 +18,7 @@ use crate::{
             RtnlGuard, //
         },
         netlink::OwnExtAck,
+        rcu::RcuSlot,
         struct_ops::{
             Descriptor,
             Link,
@@ -79,10 +84,23 @@ kernel::sync::global_lock! {
     unsafe(uninit) static ATTACHED: Mutex<KVec<Attached>> = KVec::new();
 }
 
-/// Makes the list of links ready; to be called once, before [`register`].
-pub(crate) fn init() {
+/// Takes firmware that was stopped off its device. One for all, as it must be at hand in atomic
+/// context.
+static REAPER: RcuSlot<Reaper> = RcuSlot::new();
+
+/// Makes what is global here ready; to be called once, before [`register`].
+pub(crate) fn init() -> Result {
     // SAFETY: Called once, at the start of the module's initialisation.
     unsafe { ATTACHED.init() };
+    news::init();
+    drop(REAPER.replace(Some(Reaper::new()?)));
+    Ok(())
+}
+
+/// Undoes [`init`]; no firmware can be there.
+pub(crate) fn clear() {
+    drop(REAPER.replace(None));
+    news::clear();
 }
 
 /// The struct_ops type `bpf_flow_offload_ops`.
@@ -147,8 +165,15 @@ impl StructOps for FlowOffloadOps {
             Owner::Indirect => false,
             Owner::Other => return Err(eopnotsupp()),
         };
-        let firmware = Firmware::new(ops, 1)?;
+        // One that was stopped, and that the work item hasn't come to yet, is in nobody's way.
+        if let Some(stopped) = take(&rtnl, |a| {
+            a.dev.key() == dev.key() && a.port.has_stopped_firmware()
+        }) {
+            evict(stopped, &rtnl);
+        }
         let port = port::get_or_create(&dev, own)?;
+        let firmware = Firmware::new(ops, 1, port.faults.clone(), stopped)
+            .inspect_err(|_| port::prune(&port))?;
         if port.has_firmware() {
             return Err(EBUSY);
         }
@@ -161,10 +186,22 @@ impl StructOps for FlowOffloadOps {
         };
         let callback = Arc::new(Actions::new(port.clone(), dev.clone()), GFP_KERNEL)?;
         ATTACHED.lock().reserve(1, GFP_KERNEL)?;
-        firmware.attach(&dev).inspect_err(|_| port::prune(&port))?;
+        if let Err(error) = firmware.attach(&dev) {
+            if let Some(exit) = firmware.exit() {
+                news::tell(News::Exit(exit, 0), &dev, &rtnl);
+            }
+            port::prune(&port);
+            return Err(error);
+        }
+        let name = firmware.ops.name();
         drop(port.firmware.replace(Some(firmware)));
+        port.forget_exit(&rtnl);
+        news::tell(News::Attach(&name), &dev, &rtnl);
         let result = go_live(&port, &dev, &rtnl).and_then(|()| {
             attached.actions = Some(ActionRegistration::new(callback)?);
+            if port.has_stopped_firmware() {
+                return Err(EINVAL);
+            }
             Ok(())
         });
         if let Err(error) = result {
@@ -194,6 +231,8 @@ impl StructOps for FlowOffloadOps {
             .iter()
             .find(|a| a.link == link.key())
             .map(|a| (a.port.clone(), a.dev.clone()))
+            // What was stopped is as good as gone.
+            .filter(|(port, _)| !port.has_stopped_firmware())
             .ok_or(ENODEV)?;
         if !dev.may_configure(&rtnl) {
             return Err(EPERM);
@@ -205,12 +244,21 @@ impl StructOps for FlowOffloadOps {
             .firmware
             .get(&rcu::read_lock())
             .map_or(1, |firmware| firmware.generation.wrapping_add(1).max(1));
-        let firmware = Firmware::new(ops, generation)?;
-        firmware.attach(&dev)?;
+        let firmware = Firmware::new(ops, generation, port.faults.clone(), stopped)?;
+        firmware.attach(&dev).inspect_err(|_| {
+            if let Some(exit) = firmware.exit() {
+                news::tell(News::Exit(exit, 0), &dev, &rtnl);
+            }
+        })?;
+        let name = firmware.ops.name();
         // Waits until no op of the old firmware runs.
         if let Some(old) = port.firmware.replace(Some(firmware)) {
             old.detach(&dev);
+            if let Some(exit) = old.exit() {
+                news::tell(News::Exit(exit, 0), &dev, &rtnl);
+            }
         }
+        news::tell(News::Replace(&name), &dev, &rtnl);
         Ok(())
     }
 }
@@ -240,6 +288,8 @@ fn retire(attached: Attached, rtnl: &Rtnl) {
     let Attached {
         port, dev, actions, ..
     } = attached;
+    let flows = port.flows.len();
+    port.keep_exit(rtnl);
     drop(actions);
     for binding in (0..).map_while(|n| port.nth_binding(n)) {
         binding.withdraw(rtnl);
@@ -247,29 +297,78 @@ fn retire(attached: Attached, rtnl: &Rtnl) {
     if let Some(firmware) = port.firmware.replace(None) {
         destroy_rest(&port, &dev, &firmware);
         firmware.detach(&dev);
+        let name = firmware.ops.name();
+        let news = firmware
+            .exit()
+            .map_or(News::Detach(&name), |exit| News::Exit(exit, flows));
+        news::tell(news, &dev, rtnl);
     }
     port::prune(&port);
 }
 
-/// A device has gone for good: its firmware goes with it, and its link is left to a work item,
-/// since `update_mutex` comes before RTNL.
+/// A device has gone for good: its firmware goes with it.
 pub(super) fn device_gone(port: &Arc<Port>, rtnl: &Rtnl) {
-    let Some(mut attached) = take(rtnl, |a| Arc::ptr_eq(&a.port, port)) else {
-        return;
-    };
+    if let Some(attached) = take(rtnl, |a| Arc::ptr_eq(&a.port, port)) {
+        evict(attached, rtnl);
+    }
+}
+
+/// Takes firmware off its port against its owner's will. The link was just taken off the list, and
+/// is left to a work item, since `update_mutex` comes before RTNL.
+fn evict(mut attached: Attached, rtnl: &Rtnl) {
     let orphan = attached.orphan.take();
     // SAFETY: The link was on the list just now, and RTNL has been held since: `unreg` waits for
     // it before it returns.
     let link = unsafe { attached.link.get() };
     retire(attached, rtnl);
-    if let (Some(link), Some(orphan), Some(queue)) = (link, orphan, intake::queue()) {
+    if let (Some(link), Some(orphan)) = (link, orphan) {
         *orphan.link.lock() = Some(link);
-        // Can't fail: the item is new.
-        let _ = queue.enqueue(orphan);
+        intake::enqueue(orphan);
     }
 }
 
-/// Detaches a link whose device has gone, so that its owner is told.
+/// Firmware somewhere was stopped. Any context.
+fn stopped() {
+    if let Some(reaper) = REAPER.get_arc(&rcu::read_lock()) {
+        // If it waits for its turn already, it will see this one as well.
+        intake::enqueue(reaper);
+    }
+}
+
+/// Takes firmware that was stopped off its device.
+#[pin_data]
+struct Reaper {
+    #[pin]
+    work: Work<Reaper>,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for Reaper { self.work }
+}
+
+impl Reaper {
+    fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                work <- new_work!("ekho::Reaper"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+}
+
+impl WorkItem for Reaper {
+    type Pointer = Arc<Self>;
+
+    fn run(_this: Arc<Self>) {
+        let rtnl = RtnlGuard::lock();
+        while let Some(attached) = take(&rtnl, |a| a.port.has_stopped_firmware()) {
+            evict(attached, &rtnl);
+        }
+    }
+}
+
+/// Detaches a link whose firmware is gone, so that its owner is told.
 #[pin_data]
 struct Orphan {
     #[pin]

@@ -125,9 +125,6 @@ pub(crate) struct Capabilities {
     pub(crate) budget_us: u32,
 }
 
-/// Microseconds that an op may take if the firmware doesn't say.
-const BUDGET_US: u32 = 10_000;
-
 /// Ways of counting if the firmware doesn't say.
 const HW_STATS: u32 =
     bindings::ekho_hw_stats_EKHO_HW_STATS_DELAYED | bindings::ekho_hw_stats_EKHO_HW_STATS_DISABLED;
@@ -153,7 +150,10 @@ impl Capabilities {
     pub(crate) fn refuse(&self, position: &Position, rule: &FlowRule<'_>) -> Option<Reason> {
         let class = position.source.number();
         if self.classifiers != 0 && self.classifiers & (1 << class) == 0 {
-            return Some(Reason::of(fmt!("the device doesn't offload {}", position.source)));
+            return Some(Reason::of(fmt!(
+                "the device doesn't offload {}",
+                position.source
+            )));
         }
         if position.source.has_place() {
             if self.max_chains != 0 && position.chain_index >= self.max_chains {
@@ -262,9 +262,14 @@ const ERRNO_LAST: c_int = 133;
 /// `EAGAIN`, which makes tc start all over, without end if the answer stays the same.
 const ERRNO_AGAIN: c_int = 11;
 
-/// An op's result that the contract doesn't allow.
+/// What the contract doesn't allow.
 #[derive(Clone, Copy)]
-pub(crate) struct Violation(pub(crate) c_int);
+pub(crate) enum Violation {
+    /// A result that is neither 0 nor an errno that tc can use.
+    Return(c_int),
+    /// A queue that the device hasn't got.
+    Queue(u16),
+}
 
 /// What an op returned.
 pub(crate) type OpResult = Result<Result, Violation>;
@@ -278,7 +283,7 @@ fn check(ret: c_int) -> OpResult {
         _ if (-ERRNO_LAST..0).contains(&ret) && ret != -ERRNO_AGAIN => {
             Ok(Err(Error::from_errno(ret)))
         }
-        _ => Err(Violation(ret)),
+        _ => Err(Violation::Return(ret)),
     }
 }
 
@@ -391,7 +396,12 @@ fn device(dev: &NetDevice, generation: u32) -> bindings::ekho_device {
 }
 
 /// A flow as firmware sees it.
-fn flow(dev: &NetDevice, cookie: u64, position: &Position, data: &[Atomic<u64>]) -> bindings::ekho_flow {
+fn flow(
+    dev: &NetDevice,
+    cookie: u64,
+    position: &Position,
+    data: &[Atomic<u64>],
+) -> bindings::ekho_flow {
     bindings::ekho_flow {
         cookie,
         ifindex: dev.ifindex(),
@@ -531,7 +541,7 @@ impl Ops {
             max_actions: table.max_actions,
             flow_size: table.flow_size,
             budget_us: match table.budget_us {
-                0 => BUDGET_US,
+                0 => crate::default_budget_us(),
                 budget_us => budget_us,
             },
         }
@@ -588,7 +598,7 @@ impl Ops {
             flow(dev, flow_.cookie, &flow_.position, flow_.data()),
             wanted,
         );
-        let result = self.0.replace.ok_or(Violation(0)).and_then(|op| {
+        let result = self.0.replace.ok_or(Violation::Return(0)).and_then(|op| {
             // SAFETY: The table is valid, and so are its trampolines; `ctx` is valid for the call,
             // and so is the rule.
             check(unsafe { op(&mut ctx) })
@@ -613,7 +623,7 @@ impl Ops {
             bytes: totals.bytes,
             drops: totals.drops,
         };
-        let op = self.0.destroy.ok_or(Violation(0))?;
+        let op = self.0.destroy.ok_or(Violation::Return(0))?;
         // SAFETY: The table is valid, and so are its trampolines; `ctx` is valid for the call.
         check(unsafe { op(&mut ctx) })
     }
@@ -630,7 +640,7 @@ impl Ops {
             ..pin_init::zeroed()
         };
         let Some(op) = self.0.stats else {
-            return (Err(Violation(0)), None);
+            return (Err(Violation::Return(0)), None);
         };
         // SAFETY: The table is valid, and so are its trampolines; `ctx` is valid for the call.
         let result = check(unsafe { op(&mut ctx) });
@@ -747,6 +757,10 @@ impl Ops {
         // SAFETY: The table is valid, and so are its trampolines; `ctx` is valid for the call, and
         // so is the request.
         let result = check(unsafe { op(&mut ctx) });
+        // The kernel would take it without a look.
+        if let Some(queue) = request.queue_beyond(dev.num_tx_queues()) {
+            return Some(Err(Violation::Queue(queue)));
+        }
         if ctx.valid != 0 {
             request.add_stats(QdiscStats {
                 packets: ctx.packets,

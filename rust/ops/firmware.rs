@@ -4,6 +4,7 @@
 
 #![deny(unsafe_code)]
 
+use super::turns::Turns;
 use crate::{
     abstractions::{
         flow_offload::{
@@ -11,8 +12,10 @@ use crate::{
             qdisc::QdiscRequest,
             HnodeRequest, //
         },
-        net_device::NetDevice, //
+        net_device::NetDevice,
+        stopwatch::Stopwatch, //
     },
+    faults::FaultSlot,
     flows::{
         Flow,
         Position, //
@@ -25,9 +28,17 @@ use crate::{
             OpResult,
             Ops,
             Reason,
+            Violation,
             Wanted, //
         },
-        trace::Op, //
+        exit::{
+            Code,
+            Exit, //
+        },
+        trace::{
+            self,
+            Op, //
+        },
     },
 };
 use kernel::{
@@ -40,11 +51,8 @@ use kernel::{
         new_spinlock,
         rcu::Guard,
         Arc,
+        SetOnce,
         SpinLock, //
-    },
-    time::{
-        Instant,
-        Monotonic, //
     },
 };
 
@@ -55,6 +63,8 @@ pub(crate) struct Figures {
     pub(crate) destroy: Atomic<u64>,
     pub(crate) stats: Atomic<u64>,
     pub(crate) violations: Atomic<u64>,
+    /// The longest that an op took, in microseconds.
+    pub(crate) longest_us: Atomic<u64>,
 }
 
 /// A flow was refused, and why.
@@ -115,12 +125,24 @@ pub(crate) struct Firmware {
     /// One more with each replacement on the same link.
     pub(crate) generation: u32,
     pub(crate) figures: Figures,
+    /// Set once it is stopped: no op is called after that.
+    exit: SetOnce<Exit>,
+    /// To be called then. Any context.
+    stopped: fn(),
+    turns: Turns,
+    faults: Arc<FaultSlot>,
     #[pin]
     refusals: SpinLock<Refusals>,
 }
 
 impl Firmware {
-    pub(crate) fn new(ops: Ops, generation: u32) -> Result<Arc<Self>> {
+    /// A firmware for a device that has `faults`; `stopped` is called should it misbehave.
+    pub(crate) fn new(
+        ops: Ops,
+        generation: u32,
+        faults: Arc<FaultSlot>,
+        stopped: fn(),
+    ) -> Result<Arc<Self>> {
         let capabilities = ops.capabilities();
         let firmware = pin_init!(Self {
             ops,
@@ -132,7 +154,12 @@ impl Firmware {
                 destroy: Atomic::new(0),
                 stats: Atomic::new(0),
                 violations: Atomic::new(0),
+                longest_us: Atomic::new(0),
             },
+            exit: SetOnce::new(),
+            stopped,
+            turns: Turns::new(),
+            faults,
             refusals <- new_spinlock!(Refusals::new(), "ekho::Firmware::refusals"),
         });
         Arc::pin_init(firmware, GFP_KERNEL)
@@ -154,33 +181,111 @@ impl Firmware {
         Ok(())
     }
 
+    /// Why it was stopped, if it was.
+    pub(crate) fn exit(&self) -> Option<&Exit> {
+        self.exit.as_ref()
+    }
+
+    /// The answer in place of a firmware that was stopped.
+    fn no_answer(&self, error: Error) -> Refusal {
+        let reason = match self.exit() {
+            Some(exit) => Reason::of(fmt!("{}", *exit)),
+            None => Reason::NONE,
+        };
+        Refusal { error, reason }
+    }
+
+    /// The firmware has done what it must not do: it isn't called any more. Any context.
+    fn stop(&self, dev: &NetDevice, op: Op, code: Code, value: i64, time_ns: u64, reason: Reason) {
+        self.figures.violations.add(1, Relaxed);
+        let exit = Exit {
+            firmware: self.ops.name(),
+            generation: self.generation,
+            op,
+            code,
+            value,
+            time_ns,
+            reason,
+        };
+        if self.exit.populate(exit) {
+            pr_warn!("{}: {}\n", dev.name(), exit);
+            trace::exit(dev, &exit);
+            (self.stopped)();
+        }
+    }
+
     /// Runs an op: traces it, and makes of its result what the kernel can use.
-    fn run(&self, op: Op, dev: &NetDevice, cookie: u64, call: impl FnOnce() -> OpResult) -> Result {
-        let start = Instant::<Monotonic>::now();
+    fn run(
+        &self,
+        op: Op,
+        dev: &NetDevice,
+        cookie: u64,
+        call: impl FnOnce() -> OpResult,
+    ) -> Result<(), Refusal> {
+        if self.exit().is_some() {
+            return Err(self.no_answer(eopnotsupp()));
+        }
+        let fault = self.faults.strike(op.site());
+        if let Some(error) = fault.error {
+            let reason = Reason::of(fmt!("injected fault"));
+            return Err(Refusal { error, reason });
+        }
+        let turn = self.turns.enter();
+        let again = fault.recurse.then(|| self.turns.enter());
+        let watch = Stopwatch::start();
+        if turn.is_none() || again.is_some_and(|turn| turn.is_none()) {
+            let reason = Reason::of(fmt!("{} was entered again", op));
+            self.stop(dev, op, Code::Recursion, 0, watch.started_ns(), reason);
+            return Err(self.no_answer(EINVAL));
+        }
         let result = call();
-        let duration_ns = u64::try_from(start.elapsed().as_nanos()).unwrap_or(0);
-        let result = result.unwrap_or_else(|violation| {
-            if self.figures.violations.fetch_add(1, Relaxed) == 0 {
-                pr_warn!(
-                    "{}: firmware '{}' returned {} from {}, which is neither 0 nor an errno; taken for -EINVAL\n",
-                    dev.name(),
-                    self.ops.name(),
-                    violation.0,
-                    op.name(),
-                );
+        let elapsed = watch.elapsed();
+        let took_us = elapsed.ran / 1000;
+        if took_us > self.figures.longest_us.load(Relaxed) {
+            // Of several in parallel one may be lost: the figure is for people.
+            self.figures.longest_us.store(took_us, Relaxed);
+        }
+        let budget_us = self.capabilities.budget_us;
+        let violation = match result {
+            Err(Violation::Return(value)) => {
+                let reason = Reason::of(fmt!("{} returned {}", op, value));
+                Some((Code::Return, i64::from(value), reason))
             }
-            Err(EINVAL)
-        });
+            Err(Violation::Queue(queue)) => {
+                let queues = dev.num_tx_queues();
+                let reason = Reason::of(fmt!("{} chose queue {} of {}", op, queue, queues));
+                Some((Code::Contract, i64::from(queue), reason))
+            }
+            Ok(_) if took_us > u64::from(budget_us) => {
+                let reason = Reason::of(fmt!("{} took {}/{} us", op, took_us, budget_us));
+                Some((Code::Budget, took_us as i64, reason))
+            }
+            Ok(_) => None,
+        };
+        if let Some((code, value, reason)) = violation {
+            self.stop(dev, op, code, value, watch.started_ns(), reason);
+        }
+        let result = match result {
+            // What firmware that was stopped has agreed to is worth nothing; what it has counted
+            // until then is right.
+            Ok(_) if op != Op::Stats && self.exit().is_some() => Err(self.no_answer(EINVAL)),
+            Ok(result) => result.map_err(|error| Refusal {
+                error,
+                reason: Reason::NONE,
+            }),
+            Err(_) => Err(self.no_answer(EINVAL)),
+        };
         let errno = result
             .as_ref()
-            .map_or_else(|error| error.to_errno(), |()| 0);
-        op.trace(dev, &self.ops.name(), cookie, errno, duration_ns);
+            .map_or_else(|refusal| refusal.error.to_errno(), |()| 0);
+        op.trace(dev, &self.ops.name(), cookie, errno, elapsed.wall);
         result
     }
 
     /// The firmware takes over the device. RTNL.
     pub(crate) fn attach(&self, dev: &NetDevice) -> Result {
         self.run(Op::Attach, dev, 0, || self.ops.attach(dev, self.generation))
+            .map_err(|refusal| refusal.error)
     }
 
     /// The firmware's last call. RTNL.
@@ -220,13 +325,16 @@ impl Firmware {
             result
         })
         .map(|()| said.1)
-        .map_err(|error| self.refuse(error, said.0))
+        .map_err(|refusal| match refusal.reason.is_none() {
+            true => self.refuse(refusal.error, said.0),
+            false => self.refuse(refusal.error, refusal.reason),
+        })
     }
 
     /// An accepted flow has ended.
     pub(crate) fn destroy(&self, dev: &NetDevice, flow: &Flow, guard: &Guard) {
         self.figures.destroy.add(1, Relaxed);
-        // The flow is gone whatever the firmware says; a violation was counted.
+        // The flow is gone whatever the firmware says.
         let _ = self.run(Op::Destroy, dev, flow.cookie, || {
             self.ops.destroy(dev, flow, &flow.reported(), guard)
         });
@@ -239,6 +347,9 @@ impl Firmware {
         flow: &Flow,
         guard: &Guard,
     ) -> Result<Option<Counted>> {
+        if self.faults.freezes_stats() {
+            return Ok(None);
+        }
         self.figures.stats.add(1, Relaxed);
         let mut counted = None;
         self.run(Op::Stats, dev, flow.cookie, || {
@@ -246,7 +357,8 @@ impl Firmware {
             (result, counted) = self.ops.stats(dev, flow, guard);
             result
         })
-        .map(|()| counted)
+        .map(|()| counted.filter(|_| !self.faults.drops_stats()))
+        .map_err(|refusal| refusal.error)
     }
 
     /// Runs an op that firmware need not have.
@@ -265,7 +377,7 @@ impl Firmware {
             })
         });
         if there {
-            result
+            result.map_err(|refusal| refusal.error)
         } else {
             Err(eopnotsupp())
         }

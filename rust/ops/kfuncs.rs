@@ -100,7 +100,7 @@ unsafe fn rule<'a>(ctx: *const ekho_replace_ctx) -> Option<FlowRule<'a>> {
     // SAFETY: By the requirements of this function: rule and actions are valid during the op.
     unsafe {
         FlowRule::from_raw((*ctx).rule)
-            .or_else(|| (*ctx).action.as_ref().map(|a| FlowRule::of_action(a)))
+            .or_else(|| (*ctx).action.as_ref().map(FlowRule::of_action))
     }
 }
 

@@ -3,9 +3,12 @@
 //! Firmware: what implements `bpf_flow_offload_ops` for a device.
 //!
 //! [`contract`] is the C table and its arguments, [`firmware`] one attached table with its
-//! figures, `kfuncs` what firmware can call, `trace` what tracers see of it.
+//! figures, [`exit`] its end if it misbehaves, `turns` who is inside of its ops, `kfuncs` what
+//! firmware can call, [`trace`] what tracers see of it.
 
 pub(crate) mod contract;
+pub(crate) mod exit;
 pub(crate) mod firmware;
 mod kfuncs;
-mod trace;
+pub(crate) mod trace;
+mod turns;

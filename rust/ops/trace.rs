@@ -8,9 +8,16 @@ use crate::{
         tracepoint::declare_module_trace, //
     },
     bindings::net_device,
-    ops::contract::Name, //
+    ops::{
+        contract::Name,
+        exit::Exit, //
+    },
 };
-use core::ffi::c_int;
+use core::{
+    ffi::c_int,
+    fmt, //
+};
+use kernel::prelude::*;
 
 declare_module_trace! {
     /// # Safety
@@ -49,11 +56,15 @@ declare_module_trace! {
     ///
     /// As above.
     unsafe fn ekho_qdisc(dev: *const net_device, firmware: *const u8, cookie: u64, result: c_int, duration_ns: u64);
+    /// # Safety
+    ///
+    /// `dev` must be alive, and the pointers to characters be strings.
+    unsafe fn ekho_exit(dev: *const net_device, firmware: *const u8, generation: u32, op: *const kernel::ffi::c_char, code: *const kernel::ffi::c_char, value: i64, reason: *const u8);
 }
 
 /// Which op ran.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Op {
+pub(crate) enum Op {
     Attach,
     Detach,
     Replace,
@@ -67,18 +78,23 @@ pub(super) enum Op {
 
 impl Op {
     /// Its name in the contract.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static CStr {
         match self {
-            Self::Attach => "attach",
-            Self::Detach => "detach",
-            Self::Replace => "replace",
-            Self::Destroy => "destroy",
-            Self::Stats => "stats",
-            Self::TemplateCreate => "template_create",
-            Self::TemplateDestroy => "template_destroy",
-            Self::Hnode => "hnode",
-            Self::Qdisc => "qdisc",
+            Self::Attach => c"attach",
+            Self::Detach => c"detach",
+            Self::Replace => c"replace",
+            Self::Destroy => c"destroy",
+            Self::Stats => c"stats",
+            Self::TemplateCreate => c"template_create",
+            Self::TemplateDestroy => c"template_destroy",
+            Self::Hnode => c"hnode",
+            Self::Qdisc => c"qdisc",
         }
+    }
+
+    /// Its place among the sites of faults.
+    pub(super) fn site(self) -> usize {
+        self as usize
     }
 
     /// Tells tracers that it ran.
@@ -103,5 +119,33 @@ impl Op {
         };
         // SAFETY: The device is alive, and a name is NUL-terminated.
         unsafe { emit(dev.as_raw(), firmware.as_ptr(), cookie, result, duration_ns) };
+    }
+}
+
+impl fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name().to_str().unwrap_or("?"))
+    }
+}
+
+impl kernel::fmt::Display for Op {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Tells tracers that firmware was stopped.
+pub(super) fn exit(dev: &NetDevice, exit: &Exit) {
+    // SAFETY: The device is alive; names and reasons are NUL-terminated.
+    unsafe {
+        ekho_exit(
+            dev.as_raw(),
+            exit.firmware.as_ptr(),
+            exit.generation,
+            exit.op.name().as_char_ptr(),
+            exit.code.name().as_char_ptr(),
+            exit.value,
+            exit.reason.bytes().as_ptr(),
+        );
     }
 }

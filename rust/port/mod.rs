@@ -16,6 +16,8 @@
 //! | `Port::ident` | `ident` | `ident` |
 //! | `Port::bindings` | the locks of bind and unbind, `bindings` | `bindings` |
 //! | `Port::firmware` | RTNL | RTNL or RCU |
+//! | `Port::faults` | RTNL | RCU |
+//! | `Port::exit` | RTNL, `exit` | `exit` |
 //! | `Binding::gate` | RTNL, a tc block's `cb_lock` for writing | `cb_lock` |
 //! | `Binding::hooks` | the locks of bind and unbind | none: a late reader is told the old ones |
 //! | `Binding::nodes` | `nodes` | `nodes` |
@@ -38,12 +40,16 @@ use crate::{
         netlink::OwnExtAck,
         rcu::RcuSlot, //
     },
+    faults::FaultSlot,
     flows::{
         Flow,
         FlowTable,
         Source, //
     },
-    ops::firmware::Firmware, //
+    ops::{
+        exit::Exit,
+        firmware::Firmware, //
+    },
 };
 use kernel::{
     prelude::*,
@@ -76,7 +82,7 @@ pub(crate) struct Ident {
 }
 
 impl Ident {
-    fn of(dev: &NetDevice) -> Self {
+    pub(crate) fn of(dev: &NetDevice) -> Self {
         Self {
             ifindex: dev.ifindex(),
             name: dev.name(),
@@ -94,8 +100,13 @@ pub(crate) struct Port {
     pub(crate) own: bool,
     pub(crate) flows: Pin<KBox<FlowTable>>,
     pub(crate) firmware: RcuSlot<Firmware>,
+    /// What fails on purpose.
+    pub(crate) faults: Arc<FaultSlot>,
     /// How many of the flows take a place in the device's table: all but shared actions.
     occupied: Atomic<u32>,
+    /// Why the last firmware was stopped, unless there is another.
+    #[pin]
+    exit: Mutex<Option<Exit>>,
     #[pin]
     ident: Mutex<Ident>,
     #[pin]
@@ -111,7 +122,9 @@ impl Port {
                 own,
                 flows,
                 firmware: RcuSlot::new(),
+                faults: Arc::new(FaultSlot::new(), GFP_KERNEL)?,
                 occupied: Atomic::new(0),
+                exit <- new_mutex!(None, "ekho::Port::exit"),
                 ident <- new_mutex!(Ident::of(dev), "ekho::Port::ident"),
                 bindings <- new_mutex!(KVec::new(), "ekho::Port::bindings"),
             }? Error),
@@ -134,9 +147,19 @@ impl Port {
         *self.ident.lock() = Ident::of(dev);
     }
 
-    /// Adds a flow; fails with [`ENOSPC`] if its device holds `max` already (0 for any number), or
-    /// with [`EEXIST`]. May sleep.
-    pub(crate) fn add_flow(&self, flow: Flow, max: u32) -> Result {
+    /// How many flows the device holds, if firmware declares `max_flows` (0 for any number). None
+    /// for any number.
+    pub(crate) fn capacity(&self, max_flows: u32) -> Option<u32> {
+        let declared = (max_flows != 0).then_some(max_flows);
+        match self.faults.nospc_after() {
+            Some(fault) => Some(declared.map_or(fault, |declared| declared.min(fault))),
+            None => declared,
+        }
+    }
+
+    /// Adds a flow; fails with [`ENOSPC`] if its device holds `max` already, or with [`EEXIST`]. May
+    /// sleep.
+    pub(crate) fn add_flow(&self, flow: Flow, max: Option<u32>) -> Result {
         let cookie = flow.cookie as usize;
         let takes_place = flow.position.source != Source::Action;
         let entry = Entry::new(cookie, flow)?;
@@ -168,10 +191,10 @@ impl Port {
         self.occupied.load(Relaxed)
     }
 
-    fn occupy(&self, max: u32) -> Result {
+    fn occupy(&self, max: Option<u32>) -> Result {
         let mut n = self.occupied.load(Relaxed);
         loop {
-            if max != 0 && n >= max {
+            if max.is_some_and(|max| n >= max) {
                 return Err(ENOSPC);
             }
             match self.occupied.cmpxchg(n, n.wrapping_add(1), Relaxed) {
@@ -224,6 +247,35 @@ impl Port {
     /// Whether there is firmware.
     pub(crate) fn has_firmware(&self) -> bool {
         self.firmware.get(&rcu::read_lock()).is_some()
+    }
+
+    /// Whether there is firmware that was stopped.
+    pub(crate) fn has_stopped_firmware(&self) -> bool {
+        let guard = rcu::read_lock();
+        self.firmware
+            .get(&guard)
+            .is_some_and(|firmware| firmware.exit().is_some())
+    }
+
+    /// Why there is no firmware, if the last one was stopped.
+    pub(crate) fn exit(&self) -> Option<Exit> {
+        *self.exit.lock()
+    }
+
+    /// Notes why there will be no firmware: because it was stopped, if it was.
+    pub(crate) fn keep_exit(&self, _rtnl: &Rtnl) {
+        let exit = {
+            let guard = rcu::read_lock();
+            self.firmware
+                .get(&guard)
+                .and_then(|firmware| firmware.exit().copied())
+        };
+        *self.exit.lock() = exit;
+    }
+
+    /// There is firmware again.
+    pub(crate) fn forget_exit(&self, _rtnl: &Rtnl) {
+        *self.exit.lock() = None;
     }
 }
 
@@ -425,10 +477,7 @@ impl Binding {
         let Block::Tc(block) = self.block else { return };
         let mut ack = OwnExtAck::new();
         // SAFETY: As for `set_gate`. Taking back can't fail.
-        let _ = unsafe {
-            block
-                .reoffload(rtnl, self, false, &mut ack, |take_back| take_back())
-        };
+        let _ = unsafe { block.reoffload(rtnl, self, false, &mut ack, |take_back| take_back()) };
     }
 
     /// Which requests go to the firmware.
@@ -506,7 +555,8 @@ mod registry {
     pub(crate) fn prune(port: &Arc<Port>) {
         let mut ports = PORTS.lock();
         let Some(ports) = ports.as_mut() else { return };
-        if !port.own && port.n_bindings() == 0 && !port.has_firmware() {
+        let of_use = port.n_bindings() != 0 || port.has_firmware() || port.faults.is_set();
+        if !port.own && !of_use {
             ports.remove(&port.key());
         }
     }

@@ -131,6 +131,14 @@ impl QdiscRequest {
         htb.is_null() || unsafe { bindings::ekho_helper_htb_queue_ok(dev.as_raw(), htb) }
     }
 
+    /// The queue that the answer names, if the device has only `queues`; the answer is made one
+    /// that names the first then.
+    pub(crate) fn queue_beyond(&self, queues: u32) -> Option<u16> {
+        // SAFETY: Null, or valid for the length of the request and used by nobody else.
+        let htb = unsafe { self.htb().as_mut()? };
+        (u32::from(htb.qid) >= queues).then(|| core::mem::replace(&mut htb.qid, 0))
+    }
+
     /// Adds to what the kernel knows, if that is what the request asks for.
     pub(crate) fn add_stats(&self, stats: QdiscStats) {
         // SAFETY: The data is of the type that belongs to the kind.

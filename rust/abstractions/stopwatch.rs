@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! How long the current task takes for something.
+//!
+//! C header: [`include/linux/sched.h`](srctree/include/linux/sched.h)
+
+use crate::bindings;
+use core::mem::MaybeUninit;
+
+/// A time in `CLOCK_MONOTONIC`, and what the task had run by then.
+pub(crate) struct Stopwatch(bindings::ekho_task_time);
+
+/// What a [`Stopwatch`] measured, in nanoseconds.
+#[derive(Clone, Copy)]
+pub(crate) struct Elapsed {
+    /// On the clock.
+    pub(crate) wall: u64,
+    /// What the task itself ran of that: less than `wall` if it was switched out in between.
+    pub(crate) ran: u64,
+}
+
+impl Stopwatch {
+    /// Starts. Any context.
+    pub(crate) fn start() -> Self {
+        let mut time = MaybeUninit::uninit();
+        // SAFETY: Fills in all of it.
+        unsafe {
+            bindings::ekho_helper_task_time(time.as_mut_ptr());
+            Self(time.assume_init())
+        }
+    }
+
+    /// When it started, in nanoseconds.
+    pub(crate) fn started_ns(&self) -> u64 {
+        self.0.now_ns
+    }
+
+    /// What has passed since. By the same task.
+    pub(crate) fn elapsed(&self) -> Elapsed {
+        let Self(now) = Self::start();
+        let wall = now.now_ns.wrapping_sub(self.0.now_ns);
+        // The clocks of CPUs differ a little, should the task have moved.
+        let ran = now.runtime_ns.wrapping_sub(self.0.runtime_ns).min(wall);
+        Elapsed { wall, ran }
+    }
+}

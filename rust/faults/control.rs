@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The file `faults`: shows the knobs that are set, and takes lines that set them.
+
+use super::parse::{
+    self,
+    Device,
+    Mistake, //
+};
+use crate::{
+    abstractions::net_device::{
+        NetDevice,
+        Rtnl,
+        RtnlGuard, //
+    },
+    device::{
+        self,
+        Owner, //
+    },
+    port::{
+        self,
+        Port, //
+    },
+};
+use core::fmt;
+use kernel::{
+    prelude::*,
+    str::CString,
+    sync::{
+        aref::ARef,
+        Arc, //
+    },
+};
+
+/// Shows all knobs that are set.
+pub(crate) fn show(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for port in &*port::all().map_err(|_| fmt::Error)? {
+        port.faults.show(f, &port.ident())?;
+    }
+    Ok(())
+}
+
+/// Takes lines; those before one that is wrong have been followed.
+pub(crate) fn take(text: &str) -> Result {
+    for line in text.lines().filter(|line| !line.trim_ascii().is_empty()) {
+        let (device, change) = parse::line(line).map_err(refuse)?;
+        let rtnl = RtnlGuard::lock();
+        let Some(port) = find(device, &rtnl)? else {
+            return Err(refuse(Mistake(
+                line.trim_ascii(),
+                "no such device, or none that EKHO serves",
+            )));
+        };
+        let result = port.faults.change(change);
+        // Knobs keep the port of a device that isn't EKHO's own.
+        port::prune(&port);
+        result?;
+    }
+    Ok(())
+}
+
+fn refuse(Mistake(word, why): Mistake<'_>) -> Error {
+    pr_err!("faults: '{}': {}\n", word, why);
+    EINVAL
+}
+
+/// The port of a device, made if it has none.
+fn find(device: Device<'_>, rtnl: &Rtnl) -> Result<Option<Arc<Port>>> {
+    let dev: Option<ARef<NetDevice>> = match device {
+        Device::Name(name) => NetDevice::by_name(&CString::try_from_fmt(fmt!("{}", name))?, rtnl),
+        Device::Index(ifindex, None) => NetDevice::by_ifindex(ifindex, rtnl),
+        Device::Index(ifindex, Some(netns)) => {
+            return Ok(port::all()?.iter().find_map(|port| {
+                let ident = port.ident();
+                (ident.ifindex == ifindex && ident.netns == netns).then(|| port.clone())
+            }));
+        }
+    };
+    let Some(dev) = dev.filter(|dev| dev.is_registered(rtnl)) else {
+        return Ok(None);
+    };
+    match device::owner(&dev) {
+        Owner::Other => Ok(None),
+        owner => port::get_or_create(&dev, owner == Owner::Ekho).map(Some),
+    }
+}

@@ -1,0 +1,344 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The language of the file `faults`, a line a knob:
+//!
+//! ```text
+//! DEVICE op=OP [nth=N] [errno=E] [delay_us=N] [recurse]
+//! DEVICE nospc_after=N
+//! DEVICE stats=drop|freeze
+//! DEVICE clear
+//! ```
+//!
+//! DEVICE is `dev=NAME` or `ifindex=N`, in the network namespace of who writes, or `ifindex=N
+//! netns=N` for a device that the file `devices` shows.
+//!
+//! Depends on `core` only, and is tested on the host: `rustc --edition 2021 --test parse.rs`.
+
+use core::str::SplitAsciiWhitespace;
+
+/// What can fail: the ops in the order of `ops::Op`, and what comes before all of them.
+pub(crate) const SITES: [&str; 10] = [
+    "attach",
+    "detach",
+    "replace",
+    "destroy",
+    "stats",
+    "template_create",
+    "template_destroy",
+    "hnode",
+    "qdisc",
+    "bind",
+];
+
+/// The one among [`SITES`] that has no result.
+const DETACH: usize = 1;
+
+/// The longest delay in microseconds: the CPU is busy for as long.
+const DELAY_MAX_US: u32 = 100_000;
+
+/// Errors that can be injected. EAGAIN is left out: it makes tc start over, without end.
+const ERRNOS: [(&str, i32); 26] = [
+    ("EPERM", 1),
+    ("ENOENT", 2),
+    ("EINTR", 4),
+    ("EIO", 5),
+    ("ENXIO", 6),
+    ("E2BIG", 7),
+    ("ENOMEM", 12),
+    ("EACCES", 13),
+    ("EFAULT", 14),
+    ("EBUSY", 16),
+    ("EEXIST", 17),
+    ("ENODEV", 19),
+    ("EINVAL", 22),
+    ("ENOSPC", 28),
+    ("EROFS", 30),
+    ("ERANGE", 34),
+    ("ENOSYS", 38),
+    ("ENODATA", 61),
+    ("ETIME", 62),
+    ("EPROTO", 71),
+    ("EOVERFLOW", 75),
+    ("EMSGSIZE", 90),
+    ("EOPNOTSUPP", 95),
+    ("ENETDOWN", 100),
+    ("ENOBUFS", 105),
+    ("ETIMEDOUT", 110),
+];
+
+/// The name of an error that can be injected.
+pub(crate) fn errno_name(errno: i32) -> &'static str {
+    ERRNOS
+        .iter()
+        .find(|(_, number)| *number == errno)
+        .map_or("?", |(name, _)| name)
+}
+
+/// A device, by what the line calls it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug))]
+pub(crate) enum Device<'a> {
+    /// By its name.
+    Name(&'a str),
+    /// By its index, and the namespace that it is in unless it is the writer's.
+    Index(u32, Option<u32>),
+}
+
+/// What happens to calls of an op.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug))]
+pub(crate) struct Knob {
+    /// To which call, from 1 on; 0 for each.
+    pub(crate) nth: u64,
+    /// It fails with this error; 0 if it doesn't.
+    pub(crate) errno: i32,
+    /// It takes longer.
+    pub(crate) delay_us: u32,
+    /// The firmware is entered once more while it runs.
+    pub(crate) recurse: bool,
+}
+
+/// What becomes of statistics.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug))]
+pub(crate) enum Stats {
+    /// Firmware is asked, and what it says is lost.
+    Drop,
+    /// Firmware isn't asked: nothing is new.
+    Freeze,
+}
+
+impl Stats {
+    /// As in the file.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Drop => "drop",
+            Self::Freeze => "freeze",
+        }
+    }
+}
+
+/// What a line sets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug))]
+pub(crate) enum Change {
+    /// All knobs of the device are off.
+    Clear,
+    /// A knob of one of [`SITES`].
+    Site(usize, Knob),
+    /// The device holds so many flows.
+    NospcAfter(u32),
+    /// See [`Stats`].
+    Stats(Stats),
+}
+
+/// What is wrong with a line: the word, and why.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug))]
+pub(crate) struct Mistake<'a>(pub(crate) &'a str, pub(crate) &'static str);
+
+fn number<'a, T: core::str::FromStr>(word: &'a str, value: &str) -> Result<T, Mistake<'a>> {
+    value.parse().map_err(|_| Mistake(word, "not a number"))
+}
+
+/// Understands a line that isn't empty.
+pub(crate) fn line(text: &str) -> Result<(Device<'_>, Change), Mistake<'_>> {
+    let mut words = text.split_ascii_whitespace();
+    let (device, word) = device(&mut words)?;
+    let word = word.ok_or(Mistake(
+        text.trim_ascii(),
+        "no knob: op=, nospc_after=, stats= or clear",
+    ))?;
+    let change = match word.split_once('=') {
+        None if word == "clear" => Change::Clear,
+        Some(("nospc_after", value)) => Change::NospcAfter(number(word, value)?),
+        Some(("stats", "drop")) => Change::Stats(Stats::Drop),
+        Some(("stats", "freeze")) => Change::Stats(Stats::Freeze),
+        Some(("stats", _)) => return Err(Mistake(word, "drop or freeze")),
+        Some(("op", name)) => return Ok((device, op(word, name, words)?)),
+        _ => {
+            return Err(Mistake(
+                word,
+                "no such knob: op=, nospc_after=, stats= or clear",
+            ))
+        }
+    };
+    match words.next() {
+        None => Ok((device, change)),
+        Some(word) => Err(Mistake(word, "too much: one knob a line")),
+    }
+}
+
+/// The device, and the word after it.
+fn device<'a>(
+    words: &mut SplitAsciiWhitespace<'a>,
+) -> Result<(Device<'a>, Option<&'a str>), Mistake<'a>> {
+    const FIRST: &str = "a line begins with dev=NAME or ifindex=N";
+    let word = words.next().ok_or(Mistake("", FIRST))?;
+    let ifindex = match word.split_once('=') {
+        Some(("dev", "")) => return Err(Mistake(word, "no name")),
+        Some(("dev", name)) => return Ok((Device::Name(name), words.next())),
+        Some(("ifindex", value)) => number(word, value)?,
+        _ => return Err(Mistake(word, FIRST)),
+    };
+    let word = words.next();
+    match word.and_then(|word| word.split_once('=').map(|(key, value)| (word, key, value))) {
+        Some((word, "netns", value)) => {
+            let netns = number(word, value)?;
+            Ok((Device::Index(ifindex, Some(netns)), words.next()))
+        }
+        _ => Ok((Device::Index(ifindex, None), word)),
+    }
+}
+
+fn op<'a>(
+    word: &'a str,
+    name: &str,
+    words: SplitAsciiWhitespace<'a>,
+) -> Result<Change, Mistake<'a>> {
+    let site = SITES
+        .iter()
+        .position(|site| *site == name)
+        .ok_or(Mistake(word, "no such op"))?;
+    let mut knob = Knob {
+        nth: 0,
+        errno: 0,
+        delay_us: 0,
+        recurse: false,
+    };
+    for word in words {
+        match word.split_once('=') {
+            Some(("nth", value)) => match number(word, value)? {
+                0 => return Err(Mistake(word, "calls are counted from 1")),
+                nth => knob.nth = nth,
+            },
+            Some(("errno", _)) if site == DETACH => {
+                return Err(Mistake(word, "detach has no result"));
+            }
+            Some(("errno", value)) => {
+                let error = ERRNOS.iter().find(|(name, number)| {
+                    *name == value || value.parse::<i32>().is_ok_and(|value| value == *number)
+                });
+                let (_, errno) = error.ok_or(Mistake(word, "not an errno that can be injected"))?;
+                knob.errno = *errno;
+            }
+            Some(("delay_us", value)) => match number(word, value)? {
+                0 => return Err(Mistake(word, "no delay")),
+                delay if delay > DELAY_MAX_US => {
+                    return Err(Mistake(word, "too long: 100000 at most"));
+                }
+                delay => knob.delay_us = delay,
+            },
+            None if word == "recurse" && site < SITES.len() - 1 => knob.recurse = true,
+            _ => {
+                return Err(Mistake(
+                    word,
+                    "no such fault: nth=, errno=, delay_us= or recurse",
+                ))
+            }
+        }
+    }
+    if knob.errno == 0 && knob.delay_us == 0 && !knob.recurse {
+        return Err(Mistake(word, "no fault: errno=, delay_us= or recurse"));
+    }
+    Ok(Change::Site(site, knob))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const EK0: Device<'_> = Device::Name("ek0");
+
+    fn knob(nth: u64, errno: i32, delay_us: u32, recurse: bool) -> Knob {
+        Knob {
+            nth,
+            errno,
+            delay_us,
+            recurse,
+        }
+    }
+
+    #[test]
+    fn each_knob_is_understood() {
+        for (text, change) in [
+            ("dev=ek0 clear", Change::Clear),
+            ("dev=ek0 nospc_after=0", Change::NospcAfter(0)),
+            ("  dev=ek0\tstats=drop ", Change::Stats(Stats::Drop)),
+            ("dev=ek0 stats=freeze", Change::Stats(Stats::Freeze)),
+            (
+                "dev=ek0 op=replace nth=3 errno=ENOMEM",
+                Change::Site(2, knob(3, 12, 0, false)),
+            ),
+            (
+                "dev=ek0 op=stats delay_us=500 errno=5",
+                Change::Site(4, knob(0, 5, 500, false)),
+            ),
+            (
+                "dev=ek0 op=bind errno=EBUSY",
+                Change::Site(9, knob(0, 16, 0, false)),
+            ),
+            (
+                "dev=ek0 op=detach recurse",
+                Change::Site(1, knob(0, 0, 0, true)),
+            ),
+        ] {
+            assert_eq!(line(text), Ok((EK0, change)), "{text}");
+        }
+    }
+
+    #[test]
+    fn devices_have_names_or_numbers() {
+        assert_eq!(
+            line("ifindex=7 clear"),
+            Ok((Device::Index(7, None), Change::Clear))
+        );
+        assert_eq!(
+            line("ifindex=7 netns=4026531840 clear"),
+            Ok((Device::Index(7, Some(4026531840)), Change::Clear))
+        );
+    }
+
+    #[test]
+    fn mistakes_name_the_word() {
+        for (text, word) in [
+            ("", ""),
+            ("clear", "clear"),
+            ("dev= clear", "dev="),
+            ("dev=ek0", "dev=ek0"),
+            ("ifindex=x clear", "ifindex=x"),
+            ("ifindex=-1 clear", "ifindex=-1"),
+            ("ifindex=7 netns= clear", "netns="),
+            ("dev=ek0 clear now", "now"),
+            ("dev=ek0 clear=1", "clear=1"),
+            ("dev=ek0 nospc_after=-1", "nospc_after=-1"),
+            ("dev=ek0 nospc_after=4294967296", "nospc_after=4294967296"),
+            ("dev=ek0 stats=lose", "stats=lose"),
+            ("dev=ek0 op=replaced errno=EIO", "op=replaced"),
+            ("dev=ek0 op=replace", "op=replace"),
+            ("dev=ek0 op=replace nth=1", "op=replace"),
+            ("dev=ek0 op=replace nth=0 errno=EIO", "nth=0"),
+            ("dev=ek0 op=replace errno=EFOO", "errno=EFOO"),
+            ("dev=ek0 op=replace errno=0", "errno=0"),
+            ("dev=ek0 op=replace errno=EAGAIN", "errno=EAGAIN"),
+            ("dev=ek0 op=replace errno=11", "errno=11"),
+            ("dev=ek0 op=detach errno=EIO", "errno=EIO"),
+            ("dev=ek0 op=bind recurse", "recurse"),
+            ("dev=ek0 op=stats delay_us=100001", "delay_us=100001"),
+            ("dev=ek0 op=stats delay_us=0", "delay_us=0"),
+            ("dev=ek0 op=stats delay=1", "delay=1"),
+        ] {
+            assert_eq!(line(text).unwrap_err().0, word, "{text}");
+        }
+    }
+    #[test]
+    fn what_is_shown_is_understood() {
+        for (name, errno) in ERRNOS {
+            assert_eq!(errno_name(errno), name);
+        }
+        for stats in [Stats::Drop, Stats::Freeze] {
+            let text = [&"dev=ek0 stats=", stats.name()].concat();
+            assert_eq!(line(&text), Ok((EK0, Change::Stats(stats))));
+        }
+    }
+}

@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Who is inside of a firmware's ops, so that a task which comes back to them is found.
+//!
+//! BPF has a guard of its own, which struct_ops programs get only along with a private stack, and
+//! EKHO's don't ask for one: it goes by CPU, so that it takes a task which preempted another for
+//! the same, and it skips the program with a result of 0, which an op would return to say yes.
+
+#![deny(unsafe_code)]
+
+use core::array;
+use kernel::{
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
+    task::Task, //
+};
+
+/// How many tasks are watched at a time; others aren't.
+const SLOTS: usize = 16;
+
+/// The tasks that are inside of a firmware's ops, by address.
+pub(super) struct Turns([Atomic<usize>; SLOTS]);
+
+/// A task is inside, until dropped.
+pub(super) struct Turn<'a>(Option<&'a Atomic<usize>>);
+
+impl Turns {
+    /// Nobody is inside.
+    pub(super) fn new() -> Self {
+        Self(array::from_fn(|_| Atomic::new(0)))
+    }
+
+    /// The current task goes in; none if it is inside already. Process context, or one that
+    /// belongs to the task: ops aren't called from interrupts.
+    pub(super) fn enter(&self) -> Option<Turn<'_>> {
+        let task = Task::current_raw() as usize;
+        // The task alone writes its own address, so nobody can change the answer.
+        if self.0.iter().any(|slot| slot.load(Relaxed) == task) {
+            return None;
+        }
+        // From different places on, so that CPUs seldom meet. Tasks are larger than that.
+        let start = (task >> 8) % SLOTS;
+        let free = (0..SLOTS)
+            .map(|n| &self.0[(start + n) % SLOTS])
+            .find(|slot| slot.load(Relaxed) == 0 && slot.cmpxchg(0, task, Relaxed).is_ok());
+        Some(Turn(free))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if let Some(slot) = self.0 {
+            slot.store(0, Relaxed);
+        }
+    }
+}
