@@ -333,7 +333,7 @@ trace() {
 	local lines line
 	mapfile -t lines <"$instance/trace"
 	for line in "${lines[@]}"; do
-		if [[ $line =~ \ ekho_([a-z]+):\ (.*)$ ]]; then
+		if [[ $line =~ \ ekho_([a-z_]+):\ (.*)$ ]]; then
 			echo "${BASH_REMATCH[1]} ${BASH_REMATCH[2]}"
 		fi
 	done
@@ -457,7 +457,8 @@ prepare() {
 	[[ -e $here/bpf/build/raw ]] || cannot_run 'needs the test firmware: make -C selftests all'
 	if [[ ! -d /sys/module/ekho ]]; then
 		if [[ -e $EKHO_MODULE ]]; then
-			insmod "$EKHO_MODULE" || cannot_run "can't load $EKHO_MODULE"
+			# An emulated machine stands still for longer than firmware may take.
+			insmod "$EKHO_MODULE" budget_us=1000000 || cannot_run "can't load $EKHO_MODULE"
 		else
 			modprobe ekho || cannot_run 'needs the module: loaded, in EKHO_MODULE, or built by `make module`'
 		fi

@@ -50,9 +50,13 @@ test_results_of_refusals_and_violations_are_traced() {
 	port ek0
 	load faulty ek0
 	trace_on
+	local end
+	end="ifindex=$(get devices ek0 ifindex) firmware=faulty"
 	refused 2 drop ek0 128 skip_sw
 	refused 2 drop ek0 201 skip_sw
-	expect_trace 'replace * result=-28 *' 'replace * result=-22 *'
+	expect_trace 'replace * result=-28 *' \
+		"exit dev=ek0 $end generation=1 op=replace code=return value=1 reason=replace returned 1" \
+		'replace * result=-22 *'
 }
 
 test_statistics_are_counted_by_how_often_they_were_asked_for() {

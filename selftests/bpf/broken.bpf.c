@@ -24,6 +24,13 @@
  *	array		flow_stats is an array
  *	layout		reads a field of a type that no kernel has
  *	two		two sets of ops
+ *	foreign_destroy	destroy calls what only replace may
+ *	foreign_stats	stats calls what only replace may
+ *	foreign_attach	attach calls what ops for flows may
+ *	foreign_qdisc	replace calls what only qdisc may
+ *	recursive	a function that calls itself
+ *	deep		functions that call one another, deeper than BPF goes
+ *	stale		stats uses what replace has kept of another flow
  */
 #include "ekho.bpf.h"
 
@@ -80,6 +87,49 @@ struct {
 #endif
 } flow_stats SEC(".maps");
 
+#ifdef BROKEN_recursive
+__attribute__((noinline)) int recursive(__u64 n)
+{
+	/* Twice, or the compiler makes a loop of it. */
+	return n ? recursive(n - 1) * recursive(n / 2) : 1;
+}
+#endif
+
+#ifdef BROKEN_deep
+/* Linux 7.2 has 16 frames, others fewer; the op itself is the first. */
+#define DEEPER(n, next)                                        \
+	__attribute__((noinline)) static int deep##n(__u64 *x) \
+	{                                                      \
+		volatile __u64 y = *x;                         \
+                                                               \
+		return next((__u64 *)&y) + 1;                  \
+	}
+__attribute__((noinline)) static int deep0(__u64 *x)
+{
+	return *x;
+}
+DEEPER(1, deep0)
+DEEPER(2, deep1)
+DEEPER(3, deep2)
+DEEPER(4, deep3)
+DEEPER(5, deep4)
+DEEPER(6, deep5)
+DEEPER(7, deep6)
+DEEPER(8, deep7)
+DEEPER(9, deep8)
+DEEPER(10, deep9)
+DEEPER(11, deep10)
+DEEPER(12, deep11)
+DEEPER(13, deep12)
+DEEPER(14, deep13)
+DEEPER(15, deep14)
+DEEPER(16, deep15)
+#endif
+
+#ifdef BROKEN_stale
+struct ekho_flow *kept;
+#endif
+
 extern int bpf_flow_offload_made_up(struct ekho_replace_ctx *ctx) __ksym;
 
 struct ekho_flow___made_up {
@@ -106,6 +156,15 @@ int broken_replace(__u64 *args)
 	return bpf_flow_offload_made_up(ctx);
 #elif defined(BROKEN_wrong_op)
 	return bpf_flow_offload_set_stats((void *)ctx, 1, 1, 1, 1);
+#elif defined(BROKEN_foreign_qdisc)
+	return bpf_flow_offload_add_qdisc_stats((void *)ctx, 1, 1, 1, 1);
+#elif defined(BROKEN_recursive)
+	return recursive(cookie);
+#elif defined(BROKEN_deep)
+	return deep16(&cookie);
+#elif defined(BROKEN_stale)
+	kept = &ctx->flow;
+	return 0;
 #elif defined(BROKEN_writes)
 	*(volatile __u32 *)&ctx->flow.prio = 1;
 	return 0;
@@ -124,6 +183,9 @@ int broken_replace(__u64 *args)
 SEC("struct_ops/destroy")
 int broken_destroy(__u64 *args)
 {
+#ifdef BROKEN_foreign_destroy
+	return bpf_flow_offload_set_reason((void *)args[0], "x", 2);
+#endif
 	return 0;
 }
 #endif
@@ -131,8 +193,25 @@ int broken_destroy(__u64 *args)
 SEC("struct_ops/stats")
 int broken_stats(__u64 *args)
 {
+#ifdef BROKEN_foreign_stats
+	struct flow_dissector_key_ports ports[2];
+
+	return bpf_flow_offload_get_match((void *)args[0], EKHO_KEY_PORTS,
+					  ports, sizeof(ports));
+#endif
+#ifdef BROKEN_stale
+	return kept ? kept->prio : 0;
+#endif
 	return 0;
 }
+
+#ifdef BROKEN_foreign_attach
+SEC("struct_ops/attach")
+int broken_attach(__u64 *args)
+{
+	return !bpf_flow_offload_flow_data((void *)args[0], 8);
+}
+#endif
 
 char _license[] SEC("license") = LICENSE;
 
@@ -141,6 +220,9 @@ SEC(SECTION)
 struct bpf_flow_offload_ops broken_fw = {
 	.abi_version = ABI,
 	.name = NAME,
+#ifdef BROKEN_foreign_attach
+	.attach = (void *)broken_attach,
+#endif
 	.replace = (void *)broken_replace,
 #ifndef BROKEN_no_destroy
 	.destroy = (void *)broken_destroy,

@@ -1,22 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Device: one whose firmware says what it must not say, or fails. What it does
- * is chosen by the filter's preference:
+ * Device: one whose firmware fails, or says what it must not say; for that see
+ * rogue.bpf.c, too. What it does is chosen by the filter's preference:
  *
  *	preference	replace		destroy		stats
  *	101 to 199	-(p - 100)	0		0
  *	201		1		0		0
- *	202		-4000		0		0
- *	203		0		1		0
- *	204		0		-4000		0
- *	205		0		0		1
- *	206		0		0		-4000
  *	207		0		0		-EIO
  *	208		0		0		0, without numbers
  *	209		-524 (ENOTSUPP)	0		0
  *	others		0		0		0
  *
- * Other than with 205 to 208 each flow has counted 7 packets, 700 bytes. And
+ * Other than with 207 and 208 each flow has counted 7 packets, 700 bytes. And
  * by the device's name, when it is attached:
  *
  *	name		attach
@@ -53,8 +48,6 @@ EKHO_OP(replace, struct ekho_replace_ctx *ctx)
 	switch (prio) {
 	case 201:
 		return 1;
-	case 202:
-		return -4000;
 	case 209:
 		return -ENOTSUPP;
 	}
@@ -63,12 +56,6 @@ EKHO_OP(replace, struct ekho_replace_ctx *ctx)
 
 EKHO_OP(destroy, struct ekho_destroy_ctx *ctx)
 {
-	switch (ctx->flow.prio) {
-	case 203:
-		return 1;
-	case 204:
-		return -4000;
-	}
 	return 0;
 }
 
@@ -79,15 +66,7 @@ EKHO_OP(stats, struct ekho_stats_ctx *ctx)
 	if (prio == 208)
 		return 0;
 	bpf_flow_offload_set_stats(ctx, 7, 700, 0, 0);
-	switch (prio) {
-	case 205:
-		return 1;
-	case 206:
-		return -4000;
-	case 207:
-		return -EIO;
-	}
-	return 0;
+	return prio == 207 ? -EIO : 0;
 }
 
 EKHO_FIRMWARE(faulty, .attach = (void *)attach, .replace = (void *)replace,

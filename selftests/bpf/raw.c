@@ -13,7 +13,8 @@
  *	load 0
  *	update EINVAL
  *
- * Then waits, if it attached: until its input ends, or until the link is
+ * With RAW_TIMES=N in the environment it tries to attach N times, as long as it
+ * fails. Then waits, if it attached: until its input ends, or until the link is
  * detached by the kernel, which it tells with the line "hangup".
  */
 #define _GNU_SOURCE
@@ -74,8 +75,10 @@ static struct bpf_map *load(const char *path, unsigned int ifindex)
 int main(int argc, char **argv)
 {
 	struct pollfd fds[2];
+	const char *times = getenv("RAW_TIMES");
 	struct bpf_link *link;
 	struct bpf_map *ops;
+	int left;
 
 	libbpf_set_print(quiet);
 	if (argc < 3 || argc % 2 == 0) {
@@ -86,8 +89,12 @@ int main(int argc, char **argv)
 	ops = load(argv[1], atoi(argv[2]));
 	if (!ops)
 		return 1;
-	link = bpf_map__attach_struct_ops(ops);
-	if (tell("attach", link ? 0 : -errno))
+	left = times ? atoi(times) : 1;
+	do {
+		link = bpf_map__attach_struct_ops(ops);
+		tell("attach", link ? 0 : -errno);
+	} while (!link && --left > 0);
+	if (!link)
 		return 1;
 	for (int i = 3; i < argc; i += 2) {
 		ops = load(argv[i], atoi(argv[i + 1]));
