@@ -241,17 +241,26 @@ impl BlockCallback for Binding {
                 if self.indirect && !self.is_unbound() && CLOSING.load(Relaxed) {
                     locked.uncount_indirect_cleanup(block);
                 }
-            }
-            // nftables doesn't say that flows end with the binding.
-            Block::Chain(_) | Block::Flowtable(_) => {
-                // Without the device there is no firmware, and no flow.
-                if let Some(dev) = self.dev() {
-                    flows::destroy_where(&self.port, &dev, |flow| flow.owner == self.id());
+                // u32 offers filters that are skip_hw, and doesn't take those back.
+                if self.has_nodes() {
+                    self.destroy_rest();
                 }
             }
+            // nftables doesn't say that flows end with the binding.
+            Block::Chain(_) | Block::Flowtable(_) => self.destroy_rest(),
         }
         self.port.remove(self);
         port::prune(&self.port);
+    }
+}
+
+impl Binding {
+    /// Destroys the flows that the kernel has forgotten along with the binding.
+    fn destroy_rest(&self) {
+        // Without the device there is no firmware, and no flow.
+        if let Some(dev) = self.dev() {
+            flows::destroy_where(&self.port, &dev, |flow| flow.owner == self.id());
+        }
     }
 }
 

@@ -426,6 +426,11 @@ impl Binding {
         self.nodes.lock().remove(&node)
     }
 
+    /// Whether there are u32 nodes.
+    pub(crate) fn has_nodes(&self) -> bool {
+        !self.nodes.lock().is_empty()
+    }
+
     /// Changes which requests go to the firmware, for tc at a time when none runs. Process context.
     #[expect(unsafe_code)]
     fn set_gate(&self, gate: Gate, rtnl: &Rtnl) {
