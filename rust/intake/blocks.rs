@@ -129,10 +129,13 @@ fn bind(dev: &NetDevice, block: Block, hook: u8, mut request: BlockOffload<'_>) 
 fn unbind(dev: &NetDevice, block: Block, hook: u8, mut request: BlockOffload<'_>) -> Result {
     // A bind that the kernel took for "can't offload" has left no callback; it wants to hear the
     // same again, or else counts the block's devices wrong.
-    let port = port::get(dev).ok_or_else(eopnotsupp)?;
     let last = request
-        .unbind::<Binding>(port.key())
+        .unbind::<Binding>(dev.key())
         .map_err(|_| eopnotsupp())?;
+    // nftables unbinds when it is told that the device goes, which the port may have been before.
+    let Some(port) = port::get(dev) else {
+        return Ok(());
+    };
     port.for_binding(block, |binding| {
         if last {
             binding.set_unbound();
