@@ -1,0 +1,1048 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The kernel: operations are done, and what there is is looked at.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::mem::size_of;
+use std::net::UdpSocket;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, Context as _, Result};
+use ekho::bpf;
+use ekho::firmware::{Firmware, Loaded};
+use ekho::module::Module;
+use nix::errno::Errno;
+use nix::kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags};
+use nix::libc;
+use nix::sched::{setns, unshare, CloneFlags};
+
+use crate::netlink::{self, u32_at, Attributes, Connection, Request};
+use crate::op::{
+    ifindex, name, slot_of, Action, At, Fw, Keys, Kind, Mode, Op, Outcome, Place, Protocol, Spec,
+    GOTO_CHAIN, NAMESPACES, OWN, SLOTS,
+};
+use crate::run::Target;
+
+const DEBUGFS: &str = "/sys/kernel/debug/ekho";
+/// How long the kernel may take for what it does later.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Where things are.
+#[derive(Clone, Debug)]
+pub struct Paths {
+    /// The module.
+    pub module: PathBuf,
+    /// Directory of EKHO's own firmware.
+    pub firmware: PathBuf,
+    /// Directory of the firmware of the tests.
+    pub test_firmware: PathBuf,
+}
+
+impl Paths {
+    fn object(&self, fw: Fw) -> PathBuf {
+        match fw {
+            Fw::Wide | Fw::Tight => self.test_firmware.join("model.bpf.o"),
+            _ => self.firmware.join(format!("{}.bpf.o", fw.name())),
+        }
+    }
+}
+
+/// A network namespace, which lives as long as this.
+struct Namespace {
+    file: File,
+    inode: u64,
+    connection: Connection,
+    /// For ethtool.
+    socket: UdpSocket,
+}
+
+impl Namespace {
+    /// A new one.
+    fn new() -> Result<Self> {
+        // Of a thread's own, since it can't leave it for none.
+        thread::spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).context("can't make a network namespace")?;
+            let file = File::open("/proc/thread-self/ns/net")?;
+            let mut connection = Connection::new()?;
+            // The kernel learns how much fits into an answer: were it too little, it would begin
+            // again with a filter that doesn't fit, and read its counters twice.
+            let links = Request::new(netlink::RTM_GETLINK, netlink::DUMP, &[0; 16]);
+            let _ = connection.request(links, |_, _| ())?;
+            Ok(Self {
+                inode: file.metadata()?.ino(),
+                file,
+                connection,
+                socket: UdpSocket::bind("0.0.0.0:0")?,
+            })
+        })
+        .join()
+        .unwrap_or_else(|_| bail!("a thread died"))
+    }
+}
+
+/// Firmware on a device.
+struct Link {
+    fd: OwnedFd,
+    fw: Fw,
+    loaded: Option<Loaded>,
+}
+
+/// The kernel.
+pub struct System {
+    paths: Paths,
+    /// Where this began.
+    origin: File,
+    home: Namespace,
+    others: [Option<Namespace>; NAMESPACES as usize],
+    /// Namespace and name of each device.
+    devices: [Option<(u8, u8)>; SLOTS as usize],
+    links: [Option<Link>; SLOTS as usize],
+    /// Whether there is a chain of nftables for a device, and a flowtable.
+    nft: [[bool; 2]; SLOTS as usize],
+    /// The kernel's choice of handles for u32.
+    nodes: HashMap<(At, u32, u16), u32>,
+    /// Firmware that isn't attached, to save time: it takes long to load.
+    idle: HashMap<(Fw, u8), Vec<Loaded>>,
+    objects: HashMap<Fw, Vec<u8>>,
+    contract: Option<Module>,
+    offload_bit: Option<usize>,
+    /// What the kernel said to the last refusal.
+    said: String,
+}
+
+/// `struct tcmsg`
+fn tcmsg(index: u32, handle: u32, parent: u32, info: u32) -> [u8; 20] {
+    let mut header = [0; 20];
+    header[4..8].copy_from_slice(&index.to_ne_bytes());
+    header[8..12].copy_from_slice(&handle.to_ne_bytes());
+    header[12..16].copy_from_slice(&parent.to_ne_bytes());
+    header[16..20].copy_from_slice(&info.to_ne_bytes());
+    header
+}
+
+/// `struct ifinfomsg`
+fn ifinfomsg(index: u32, flags: u32, change: u32) -> [u8; 16] {
+    let mut header = [0; 16];
+    header[4..8].copy_from_slice(&index.to_ne_bytes());
+    header[8..12].copy_from_slice(&flags.to_ne_bytes());
+    header[12..16].copy_from_slice(&change.to_ne_bytes());
+    header
+}
+
+const CLSACT: u32 = 0xffff_fff1;
+const BLOCK: u32 = u32::MAX;
+const TCA_KIND: u16 = 1;
+const TCA_OPTIONS: u16 = 2;
+const TCA_CHAIN: u16 = 11;
+const TCA_INGRESS_BLOCK: u16 = 13;
+const TCA_EGRESS_BLOCK: u16 = 14;
+const TCA_FLOWER_FLAGS: u16 = 22;
+const TCA_FLOWER_IN_HW_COUNT: u16 = 86;
+const TCA_MATCHALL_FLAGS: u16 = 3;
+const TCA_U32_FLAGS: u16 = 11;
+const SKIP_HW: u32 = 1;
+const SKIP_SW: u32 = 1 << 1;
+const IN_HW: u32 = 1 << 2;
+
+/// Interface index and parent of a list of filters.
+fn list(at: At) -> (u32, u32) {
+    match at {
+        At::Dev { slot, egress } => (ifindex(slot), 0xffff_fff2 + u32::from(egress)),
+        At::Block { index, .. } => (BLOCK, index),
+    }
+}
+
+fn info(prio: u16, protocol: Protocol) -> u32 {
+    (u32::from(prio) << 16) | u32::from(protocol.number().to_be())
+}
+
+fn put_keys(request: &mut Request, protocol: Protocol, keys: &Keys) {
+    if let Some(mac) = keys.mac {
+        request.put(4, &[2, 0, 0, 0, 0, mac]);
+    }
+    if protocol == Protocol::All {
+        return;
+    }
+    request.put(8, &protocol.number().to_be_bytes());
+    if let Some(tcp) = keys.tcp {
+        request.put(9, &[if tcp { 6 } else { 17 }]);
+        if let Some(port) = keys.port {
+            request.put(if tcp { 19 } else { 21 }, &[0, port]);
+        }
+    }
+    let mut address = |kinds: [u16; 2], last: u8| match protocol {
+        Protocol::Ipv6 => {
+            let mut bytes = [0; 16];
+            (bytes[0], bytes[15]) = (0xfd, last);
+            request.put(kinds[1], &bytes);
+        }
+        _ => {
+            request.put(kinds[0], &[10, 0, 0, last]);
+        }
+    };
+    if let Some(src) = keys.src {
+        address([10, 14], src);
+    }
+    if let Some(dst) = keys.dst {
+        address([12, 16], dst);
+    }
+}
+
+/// `tc_gen`, and what comes after it in the parameters of an action.
+fn parameters(control: u32, more: &[u32]) -> Vec<u8> {
+    let words = [0, 0, control, 0, 0];
+    words
+        .iter()
+        .chain(more)
+        .flat_map(|word| word.to_ne_bytes())
+        .collect()
+}
+
+fn put_action(request: &mut Request, number: u16, action: Action) {
+    const PASS: u32 = 0;
+    const DROP: u32 = 2;
+    const PIPE: u32 = 3;
+    const STOLEN: u32 = 4;
+    const TRAP: u32 = 8;
+    const GOTO: u32 = 2 << 28;
+    const TO_EGRESS: u32 = 1;
+    const COPY_TO_EGRESS: u32 = 2;
+
+    let gact = |control| ("gact", parameters(control, &[]));
+    let (kind, parameters) = match action {
+        Action::Pass => gact(PASS),
+        Action::Drop => gact(DROP),
+        Action::Trap => gact(TRAP),
+        Action::Goto => gact(GOTO | GOTO_CHAIN),
+        Action::Mark => ("skbedit", parameters(PIPE, &[])),
+        Action::VlanPush => ("vlan", parameters(PIPE, &[2])),
+        Action::Redirect(slot) => ("mirred", parameters(STOLEN, &[TO_EGRESS, ifindex(slot)])),
+        Action::Mirror(slot) => ("mirred", parameters(PIPE, &[COPY_TO_EGRESS, ifindex(slot)])),
+    };
+    request.nest(number, |request| {
+        request.put_text(1, kind).nest(2, |request| {
+            request.put(2, &parameters);
+            match action {
+                Action::Mark => {
+                    request.put_u32(5, 7);
+                }
+                Action::VlanPush => {
+                    request.put(3, &100u16.to_ne_bytes());
+                }
+                _ => {}
+            }
+        });
+    });
+}
+
+fn put_filter(request: &mut Request, spec: &Spec, change: bool) {
+    let (actions, flags) = match spec.kind {
+        Kind::Flower => (3, TCA_FLOWER_FLAGS),
+        Kind::Matchall => (2, TCA_MATCHALL_FLAGS),
+        Kind::U32 => (7, TCA_U32_FLAGS),
+    };
+    request.put_text(TCA_KIND, spec.kind.name());
+    request.put_u32(TCA_CHAIN, spec.chain);
+    request.nest(TCA_OPTIONS, |request| {
+        match spec.kind {
+            Kind::Flower => put_keys(request, spec.protocol, &spec.keys),
+            Kind::Matchall => {}
+            Kind::U32 if change => {}
+            Kind::U32 => {
+                // `struct tc_u32_sel` with one `struct tc_u32_key`: 10.0.0.1 at offset 16.
+                let mut selector = [0; 32];
+                (selector[0], selector[2]) = (1, 1);
+                selector[16..20].copy_from_slice(&[0xff; 4]);
+                selector[20..24].copy_from_slice(&[10, 0, 0, 1]);
+                selector[24] = 16;
+                request.put(5, &selector);
+            }
+        }
+        request.nest(actions, |request| {
+            for (number, action) in (1..).zip(&spec.actions) {
+                put_action(request, number, *action);
+            }
+        });
+        let value = match spec.place {
+            Place::Any => 0,
+            Place::SkipSw => SKIP_SW,
+            Place::SkipHw => SKIP_HW,
+        };
+        request.put_u32(flags, value);
+    });
+}
+
+/// The line of a filter, as [`crate::model`] writes it; none for what isn't one.
+fn filter_line(at: At, payload: &[u8]) -> Option<String> {
+    let mut handle = u32_at(payload, 8)?;
+    let info = u32_at(payload, 16)?;
+    let attributes = Attributes(payload.get(20..)?);
+    let options = attributes.nested(TCA_OPTIONS);
+    let kind = attributes.text(TCA_KIND)?;
+    let (flags, actions) = match kind {
+        "flower" => (TCA_FLOWER_FLAGS, 3),
+        "matchall" => (TCA_MATCHALL_FLAGS, 2),
+        "u32" => (TCA_U32_FLAGS, 7),
+        _ => (0, 0),
+    };
+    // The head of a preference, or a hash table.
+    if handle == 0 || kind == "u32" && handle & 0xf_ffff == 0 {
+        return None;
+    }
+    if kind == "u32" {
+        handle = 0;
+    }
+    let flags = options.u32(flags).unwrap_or(0);
+    let count = match kind {
+        "flower" => options.u32(TCA_FLOWER_IN_HW_COUNT).unwrap_or(0).to_string(),
+        _ => "-".to_owned(),
+    };
+    let statistics = options.nested(actions).nested(1).nested(4);
+    let packets = statistics
+        .get(7)
+        .and_then(|basic| u32_at(basic, 8))
+        .unwrap_or(0);
+    let bit = |bit: u32| u8::from(flags & bit != 0);
+    Some(format!(
+        "filter {at} chain={} prio={} protocol={:#06x} {kind} handle={handle} skip_sw={} skip_hw={} in_hw={} in_hw_count={count} packets={packets}",
+        attributes.u32(TCA_CHAIN).unwrap_or(0),
+        info >> 16,
+        u16::from_be(info as u16),
+        bit(SKIP_SW),
+        bit(SKIP_HW),
+        bit(IN_HW),
+    ))
+}
+
+/// The errno of a call that failed.
+fn errno(error: &io::Error) -> Errno {
+    Errno::from_raw(error.raw_os_error().unwrap_or(libc::EIO))
+}
+
+/// Waits until something is so.
+fn eventually(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
+    let start = Instant::now();
+    while !is_so()? {
+        if start.elapsed() > PATIENCE {
+            bail!("after {} s: {what}", PATIENCE.as_secs());
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    Ok(())
+}
+
+/// A file in debugfs; empty without the module.
+fn records(file: &str) -> Result<String> {
+    match fs::read_to_string(format!("{DEBUGFS}/{file}")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        result => result.with_context(|| format!("can't read {DEBUGFS}/{file}")),
+    }
+}
+
+/// A field of a record.
+fn field<'a>(record: &'a str, key: &str) -> &'a str {
+    record
+        .split(' ')
+        .find_map(|field| field.strip_prefix(key)?.strip_prefix('='))
+        .unwrap_or("?")
+}
+
+impl System {
+    /// Starts in a namespace of its own, with nothing in it, and with the module.
+    pub fn new(paths: Paths) -> Result<Self> {
+        ekho::messages::silence();
+        let origin = File::open("/proc/thread-self/ns/net")?;
+        let home = Namespace::new()?;
+        setns(&home.file, CloneFlags::CLONE_NEWNET)?;
+        let mut system = Self {
+            paths,
+            origin,
+            home,
+            others: Default::default(),
+            devices: Default::default(),
+            links: Default::default(),
+            nft: Default::default(),
+            nodes: HashMap::new(),
+            idle: HashMap::new(),
+            objects: HashMap::new(),
+            contract: None,
+            offload_bit: None,
+            said: String::new(),
+        };
+        if !Self::is_loaded() {
+            system.insmod()?;
+        }
+        // Those of a run before this one may be on their way out.
+        eventually("there are devices: the module must not be in use", || {
+            Ok(records("devices")?.is_empty())
+        })?;
+        Ok(system)
+    }
+
+    fn is_loaded() -> bool {
+        fs::exists("/sys/module/ekho").unwrap_or(false)
+    }
+
+    fn namespace(&mut self, ns: u8) -> &mut Namespace {
+        match &mut self.others[usize::from(ns)] {
+            Some(namespace) => namespace,
+            None => &mut self.home,
+        }
+    }
+
+    fn ns_of(&self, slot: u8) -> u8 {
+        self.devices[usize::from(slot)].map_or(0, |(ns, _)| ns)
+    }
+
+    fn ns_at(&self, at: At) -> u8 {
+        match at {
+            At::Dev { slot, .. } => self.ns_of(slot),
+            At::Block { ns, .. } => ns,
+        }
+    }
+
+    /// Makes a request in a namespace.
+    fn ask(&mut self, ns: u8, request: Request) -> Result<Outcome> {
+        self.ask_and_read(ns, request, |_, _| ())
+    }
+
+    fn ask_and_read(
+        &mut self,
+        ns: u8,
+        request: Request,
+        answer: impl FnMut(u16, &[u8]),
+    ) -> Result<Outcome> {
+        let result = self.namespace(ns).connection.request(request, answer)?;
+        Ok(result
+            .map_err(|refusal| {
+                self.said = refusal.message;
+                refusal.errno
+            })
+            .into())
+    }
+
+    // ------------------------------------------------------- devices
+
+    fn add_device(&mut self, slot: u8, ns: u8, number: u8, queues: u8) -> Result<Outcome> {
+        let header = ifinfomsg(ifindex(slot), 0, 0);
+        let flags = netlink::CREATE | netlink::EXCL;
+        let mut request = Request::new(netlink::RTM_NEWLINK, flags, &header);
+        request.put_text(3, &name(number));
+        request.put_u32(31, u32::from(queues));
+        request.nest(18, |info| {
+            info.put_text(1, if slot < OWN { "ekho" } else { "dummy" });
+        });
+        let outcome = self.ask(ns, request)?;
+        if outcome == Outcome::Done {
+            self.devices[usize::from(slot)] = Some((ns, number));
+        }
+        Ok(outcome)
+    }
+
+    fn del_device(&mut self, slot: u8) -> Result<Outcome> {
+        let header = ifinfomsg(ifindex(slot), 0, 0);
+        let request = Request::new(netlink::RTM_DELLINK, 0, &header);
+        let ns = self.ns_of(slot);
+        let outcome = self.ask(ns, request)?;
+        if outcome == Outcome::Done {
+            self.forget(slot)?;
+            self.forget_nft(slot, ns)?;
+        }
+        Ok(outcome)
+    }
+
+    /// A device left a namespace; tables of nftables stay, without it.
+    fn forget_nft(&mut self, slot: u8, ns: u8) -> Result<()> {
+        for flowtable in [false, true] {
+            let outcome = self.del_nft(slot, ns, flowtable)?;
+            if outcome != Outcome::Done {
+                bail!(
+                    "can't delete a table whose device is gone: {outcome} {}",
+                    self.said
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// A device is gone: the owner of its firmware is told.
+    fn forget(&mut self, slot: u8) -> Result<()> {
+        self.devices[usize::from(slot)] = None;
+        let Some(link) = &mut self.links[usize::from(slot)] else {
+            return Ok(());
+        };
+        eventually(
+            "the link of a device that is gone is still attached",
+            || Ok(bpf::link_info(link.fd.as_fd())?.map_id == Some(0)),
+        )?;
+        if let Some(loaded) = link.loaded.take() {
+            self.idle.entry((link.fw, slot)).or_default().push(loaded);
+        }
+        Ok(())
+    }
+
+    fn change_device(&mut self, slot: u8, request: Request) -> Result<Outcome> {
+        self.ask(self.ns_of(slot), request)
+    }
+
+    fn move_device(&mut self, slot: u8, ns: u8) -> Result<Outcome> {
+        let header = ifinfomsg(ifindex(slot), 0, 0);
+        let mut request = Request::new(netlink::RTM_NEWLINK, 0, &header);
+        let fd = self.namespace(ns).file.as_raw_fd();
+        request.put_u32(28, fd as u32);
+        let was = self.ns_of(slot);
+        let outcome = self.change_device(slot, request)?;
+        if outcome == Outcome::Done && was != ns {
+            self.forget_nft(slot, was)?;
+            if let Some(device) = &mut self.devices[usize::from(slot)] {
+                device.0 = ns;
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn del_netns(&mut self, ns: u8) -> Result<()> {
+        let Some(namespace) = self.others[usize::from(ns)].take() else {
+            return Ok(());
+        };
+        let inode = namespace.inode.to_string();
+        drop(namespace);
+        eventually("devices of a namespace that is gone are left", || {
+            let devices = records("devices")?;
+            Ok(!devices.lines().any(|line| field(line, "netns") == inode))
+        })?;
+        for slot in 0..SLOTS {
+            if self.devices[usize::from(slot)].is_some_and(|(is, _)| is == ns) {
+                self.nft[usize::from(slot)] = [false; 2];
+                self.forget(slot)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One of ethtool's calls.
+    #[expect(unsafe_code, reason = "ioctl")]
+    fn ethtool(&self, slot: u8, data: &mut [u32]) -> Result<i32, Errno> {
+        let (ns, number) = self.devices[usize::from(slot)].ok_or(Errno::ENODEV)?;
+        let namespace = self.others[usize::from(ns)].as_ref().unwrap_or(&self.home);
+        // SAFETY: `ifreq` is plain data.
+        let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+        for (to, byte) in request.ifr_name.iter_mut().zip(name(number).bytes()) {
+            *to = byte as libc::c_char;
+        }
+        request.ifr_ifru.ifru_data = data.as_mut_ptr().cast();
+        // SAFETY: `data` holds a command of ethtool, with room for what its header announces, and
+        // outlives the call like `request`.
+        let result = unsafe {
+            libc::ioctl(
+                namespace.socket.as_raw_fd(),
+                libc::SIOCETHTOOL as _,
+                &mut request,
+            )
+        };
+        Errno::result(result)
+    }
+
+    fn set_offload(&mut self, slot: u8, on: bool) -> Result<Outcome> {
+        const GSTRINGS: u32 = 0x1b;
+        const SFEATURES: u32 = 0x3b;
+        const FEATURES: u32 = 4;
+        const NAME: usize = 32 / size_of::<u32>();
+        // Features that there is room for: more than the kernel has.
+        const MAX: usize = 128;
+
+        if self.offload_bit.is_none() {
+            let mut data = vec![0; 3 + MAX * NAME];
+            // Length 0: as many as there are.
+            (data[0], data[1]) = (GSTRINGS, FEATURES);
+            if let Err(errno) = self.ethtool(slot, &mut data) {
+                return Ok(Outcome::Failed(errno));
+            }
+            let bytes: Vec<u8> = data[3..].iter().flat_map(|w| w.to_ne_bytes()).collect();
+            self.offload_bit = bytes
+                .chunks(32)
+                .position(|name| name.starts_with(b"hw-tc-offload\0"));
+        }
+        let bit = self.offload_bit.context("no feature hw-tc-offload")?;
+        let blocks = MAX / 32;
+        let mut data = vec![0; 2 + 2 * blocks];
+        data[0] = SFEATURES;
+        data[2 + 2 * (bit / 32)] = 1 << (bit % 32);
+        data[3 + 2 * (bit / 32)] = u32::from(on) << (bit % 32);
+        // The kernel wants exactly as many words as it has.
+        for blocks in (1..=blocks).rev() {
+            data[1] = blocks as u32;
+            match self.ethtool(slot, &mut data) {
+                Err(Errno::EINVAL) => {}
+                result => return Ok(result.map(drop).into()),
+            }
+        }
+        bail!("the kernel takes no features")
+    }
+
+    // ------------------------------------------------------- filters
+
+    fn add_clsact(&mut self, slot: u8, blocks: [Option<u32>; 2]) -> Result<Outcome> {
+        let header = tcmsg(ifindex(slot), 0xffff_0000, CLSACT, 0);
+        let flags = netlink::CREATE | netlink::EXCL;
+        let mut request = Request::new(netlink::RTM_NEWQDISC, flags, &header);
+        request.put_text(TCA_KIND, "clsact");
+        for (kind, block) in [TCA_INGRESS_BLOCK, TCA_EGRESS_BLOCK]
+            .into_iter()
+            .zip(blocks)
+        {
+            if let Some(block) = block {
+                request.put_u32(kind, block);
+            }
+        }
+        self.change_device(slot, request)
+    }
+
+    fn set_filter(&mut self, at: At, mode: Mode, spec: &Spec) -> Result<Outcome> {
+        let (index, parent) = list(at);
+        let place = (at, spec.chain, spec.prio);
+        let handle = match spec.kind {
+            Kind::U32 => self.nodes.get(&place).copied().unwrap_or(0),
+            _ => spec.handle,
+        };
+        let handle = if spec.kind == Kind::U32 && mode == Mode::Add {
+            0
+        } else {
+            handle
+        };
+        let mut flags = match mode {
+            Mode::Add => netlink::CREATE | netlink::EXCL,
+            Mode::Replace => netlink::CREATE,
+            Mode::Change => 0,
+        };
+        if spec.kind == Kind::U32 {
+            flags |= netlink::ECHO;
+        }
+        let header = tcmsg(index, handle, parent, info(spec.prio, spec.protocol));
+        let mut request = Request::new(netlink::RTM_NEWTFILTER, flags, &header);
+        put_filter(&mut request, spec, handle != 0);
+        let mut chosen = None;
+        let outcome = self.ask_and_read(self.ns_at(at), request, |kind, payload| {
+            if kind == netlink::RTM_NEWTFILTER {
+                chosen = u32_at(payload, 8);
+            }
+        })?;
+        if let (Kind::U32, Some(chosen)) = (spec.kind, chosen) {
+            self.nodes.insert(place, chosen);
+        }
+        Ok(outcome)
+    }
+
+    fn chain(&mut self, kind: u16, flags: u16, at: At, chain: u32) -> (u8, Request) {
+        let (index, parent) = list(at);
+        let mut request = Request::new(kind, flags, &tcmsg(index, 0, parent, 0));
+        request.put_u32(TCA_CHAIN, chain);
+        (self.ns_at(at), request)
+    }
+
+    /// The lines of a list's filters; their counters are read.
+    fn filters(&mut self, at: At) -> Result<Vec<String>> {
+        let (index, parent) = list(at);
+        let header = tcmsg(index, 0, parent, 0);
+        let request = Request::new(netlink::RTM_GETTFILTER, netlink::DUMP, &header);
+        let mut lines = Vec::new();
+        let outcome = self.ask_and_read(self.ns_at(at), request, |_, payload| {
+            lines.extend(filter_line(at, payload));
+        })?;
+        if let Outcome::Failed(errno) = outcome {
+            bail!("can't list the filters of {at}: {errno}");
+        }
+        lines.sort_unstable();
+        Ok(lines)
+    }
+
+    // ------------------------------------------------------- nftables
+
+    /// Runs nft in a namespace.
+    fn nft(&mut self, ns: u8, script: &str) -> Result<Outcome> {
+        setns(&self.namespace(ns).file, CloneFlags::CLONE_NEWNET)?;
+        let child = Command::new("nft")
+            .args(["-f", "-"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn();
+        setns(&self.home.file, CloneFlags::CLONE_NEWNET)?;
+        let mut child = child.context("can't run nft")?;
+        if let Some(mut input) = child.stdin.take() {
+            input.write_all(script.as_bytes())?;
+        }
+        let output = child.wait_with_output()?;
+        if output.status.success() {
+            return Ok(Outcome::Done);
+        }
+        self.said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let known = [
+            ("Operation not supported", Errno::EOPNOTSUPP),
+            ("Device or resource busy", Errno::EBUSY),
+            ("No such file or directory", Errno::ENOENT),
+        ];
+        let found = known.iter().find(|(text, _)| self.said.contains(text));
+        Ok(Outcome::Failed(
+            found.map_or(Errno::EIO, |(_, errno)| *errno),
+        ))
+    }
+
+    fn add_nft(&mut self, slot: u8, flowtable: bool) -> Result<Outcome> {
+        let (ns, number) = self.devices[usize::from(slot)].context("no such device")?;
+        let dev = name(number);
+        let outcome = self.nft(
+            ns,
+            &if flowtable {
+                format!(
+                    "table inet f{slot} {{ flowtable f {{ hook ingress priority 0; devices = {{ {dev} }}; flags offload;\n}}\n}}\n"
+                )
+            } else {
+                format!(
+                    "table netdev c{slot} {{ chain c {{ type filter hook ingress device {dev} priority 1; flags offload; ip daddr 10.0.0.1 drop;\n}}\n}}\n"
+                )
+            },
+        )?;
+        self.nft[usize::from(slot)][usize::from(flowtable)] = outcome == Outcome::Done;
+        Ok(outcome)
+    }
+
+    /// Deletes the table, if there is one.
+    fn del_nft(&mut self, slot: u8, ns: u8, flowtable: bool) -> Result<Outcome> {
+        if !std::mem::take(&mut self.nft[usize::from(slot)][usize::from(flowtable)]) {
+            return Ok(Outcome::Done);
+        }
+        let table = if flowtable { "inet f" } else { "netdev c" };
+        self.nft(ns, &format!("delete table {table}{slot}"))
+    }
+
+    // ------------------------------------------------------- firmware
+
+    /// Firmware in the kernel, not attached.
+    fn load(&mut self, slot: u8, fw: Fw) -> Result<Loaded> {
+        if let Some(loaded) = self.idle.get_mut(&(fw, slot)).and_then(Vec::pop) {
+            return Ok(loaded);
+        }
+        let path = self.paths.object(fw);
+        let data = match self.objects.entry(fw) {
+            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
+            std::collections::hash_map::Entry::Vacant(entry) => {
+                entry.insert(fs::read(&path).with_context(|| format!("can't read {path:?}"))?)
+            }
+        };
+        let mut firmware = Firmware::open_bytes(&path, data)?;
+        if matches!(fw, Fw::Wide | Fw::Tight) {
+            firmware.select(fw.name())?;
+        }
+        if self.contract.is_none() {
+            self.contract = Some(Module::open()?);
+        }
+        let module = self.contract.as_ref().context("was just opened")?;
+        let loaded = firmware.load(module, ifindex(slot), &[])?;
+        loaded.activate(module)?;
+        Ok(loaded)
+    }
+
+    fn attach(&mut self, slot: u8, fw: Fw) -> Result<Outcome> {
+        let loaded = self.load(slot, fw)?;
+        let ns = self.ns_of(slot);
+        setns(&self.namespace(ns).file, CloneFlags::CLONE_NEWNET)?;
+        let result = bpf::link_create(loaded.ops_map());
+        setns(&self.home.file, CloneFlags::CLONE_NEWNET)?;
+        match result {
+            Ok(fd) => {
+                self.links[usize::from(slot)] = Some(Link {
+                    fd,
+                    fw,
+                    loaded: Some(loaded),
+                });
+                Ok(Outcome::Done)
+            }
+            Err(error) => {
+                self.idle.entry((fw, slot)).or_default().push(loaded);
+                Ok(Outcome::Failed(errno(&error)))
+            }
+        }
+    }
+
+    fn swap(&mut self, slot: u8, fw: Fw) -> Result<Outcome> {
+        let new = self.load(slot, fw)?;
+        let link = self.links[usize::from(slot)].as_mut().context("no link")?;
+        // A link that has lost its map says so before it compares.
+        let old = link.loaded.as_ref().unwrap_or(&new);
+        let result = bpf::link_update(link.fd.as_fd(), new.ops_map(), old.ops_map());
+        let idle = match result {
+            Ok(()) => {
+                let was = std::mem::replace(&mut link.fw, fw);
+                // What it knows of flows in its map is out of date from here on.
+                link.loaded
+                    .replace(new)
+                    .filter(|_| !was.has_map())
+                    .map(|old| (was, old))
+            }
+            Err(_) => Some((fw, new)),
+        };
+        if let Some((fw, loaded)) = idle {
+            self.idle.entry((fw, slot)).or_default().push(loaded);
+        }
+        Ok(result.map_err(|error| errno(&error)).into())
+    }
+
+    fn detach(&mut self, slot: u8, close: bool) -> Result<Outcome> {
+        let link = self.links[usize::from(slot)].take().context("no link")?;
+        let result = if close {
+            Ok(())
+        } else {
+            bpf::link_detach(link.fd.as_fd())
+        };
+        drop(link.fd);
+        if let Some(loaded) = link.loaded {
+            self.idle.entry((link.fw, slot)).or_default().push(loaded);
+        }
+        Ok(result.map_err(|error| errno(&error)).into())
+    }
+
+    // ------------------------------------------------------- the module
+
+    fn insmod(&mut self) -> Result<()> {
+        let file = File::open(&self.paths.module)
+            .with_context(|| format!("can't open {}", self.paths.module.display()))?;
+        finit_module(&file, c"", ModuleInitFlags::empty()).context("can't load the module")
+    }
+
+    fn rmmod(&mut self, expected: Outcome) -> Result<Outcome> {
+        let remove = || delete_module(c"ekho", DeleteModuleFlags::O_NONBLOCK);
+        if expected != Outcome::Done {
+            return Ok(remove().into());
+        }
+        // Firmware that isn't attached keeps the module, too, and is freed some time after it is
+        // given up.
+        self.idle.clear();
+        let mut result = remove();
+        let _ = eventually("the module is in use", || {
+            if result == Err(Errno::EAGAIN) {
+                result = remove();
+            }
+            Ok(result != Err(Errno::EAGAIN))
+        });
+        if result.is_ok() {
+            for slot in 0..OWN {
+                if let Some((ns, _)) = self.devices[usize::from(slot)].take() {
+                    self.forget_nft(slot, ns)?;
+                }
+            }
+        }
+        Ok(result.into())
+    }
+
+    // ------------------------------------------------------- what can be seen
+
+    /// Links and qdiscs of a namespace; the lists of filters there.
+    fn see_namespace(&mut self, ns: u8, lines: &mut Vec<String>) -> Result<Vec<At>> {
+        const NO_STATISTICS: u32 = 1 << 3;
+        let mut request = Request::new(netlink::RTM_GETLINK, netlink::DUMP, &[0; 16]);
+        request.put_u32(29, NO_STATISTICS);
+        self.ask_and_read(ns, request, |_, payload| {
+            let index = u32_at(payload, 4).unwrap_or(0);
+            if slot_of(index).is_some() {
+                let attributes = Attributes(payload.get(16..).unwrap_or(&[]));
+                let name = attributes.text(3).unwrap_or("?");
+                let up = u32_at(payload, 8).unwrap_or(0) & 1;
+                lines.push(format!("link {index} ns={ns} name={name} up={up}"));
+            }
+        })?;
+        let mut lists = Vec::new();
+        let header = tcmsg(0, 0, 0, 0);
+        let request = Request::new(netlink::RTM_GETQDISC, netlink::DUMP, &header);
+        self.ask_and_read(ns, request, |_, payload| {
+            let index = u32_at(payload, 4).unwrap_or(0);
+            let attributes = Attributes(payload.get(20..).unwrap_or(&[]));
+            let Some(slot) = slot_of(index) else { return };
+            if attributes.text(TCA_KIND) != Some("clsact") {
+                return;
+            }
+            lines.push(format!("clsact {index} ns={ns}"));
+            for (kind, egress) in [(TCA_INGRESS_BLOCK, false), (TCA_EGRESS_BLOCK, true)] {
+                let at = match attributes.u32(kind) {
+                    Some(index) => At::Block { ns, index },
+                    None => At::Dev { slot, egress },
+                };
+                if !lists.contains(&at) {
+                    lists.push(at);
+                }
+            }
+        })?;
+        Ok(lists)
+    }
+
+    fn see_module(&self, lines: &mut Vec<String>) -> Result<()> {
+        let namespace = |inode: &str| {
+            let others = self.others.iter().enumerate();
+            others
+                .filter_map(|(ns, other)| Some((ns, other.as_ref()?)))
+                .chain([(0, &self.home)])
+                .find(|(_, other)| other.inode.to_string() == inode)
+                .map_or_else(|| format!("?{inode}"), |(ns, _)| ns.to_string())
+        };
+        for (file, what) in [
+            ("devices", "port"),
+            ("firmware", "firmware"),
+            ("flows", "flow"),
+        ] {
+            for record in records(file)?.lines() {
+                let get = |key| field(record, key);
+                let fields: &[&str] = match what {
+                    "port" => &["kind", "hw_tc_offload", "bindings", "flows", "firmware"],
+                    "firmware" => &["firmware", "generation", "violations"],
+                    _ => &[
+                        "source", "chain", "prio", "protocol", "skip_sw", "packets", "polls",
+                    ],
+                };
+                let mut line = format!(
+                    "{what} {} ns={} name={}",
+                    get("ifindex"),
+                    namespace(get("netns")),
+                    get("dev")
+                );
+                for key in fields {
+                    line.push_str(&format!(" {key}={}", get(key)));
+                }
+                if what == "port" && get("flows") != get("occupied") {
+                    line.push_str(&format!(" occupied={}", get("occupied")));
+                }
+                lines.push(line);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for System {
+    /// All else goes with its descriptor.
+    fn drop(&mut self) {
+        let _ = setns(&self.origin, CloneFlags::CLONE_NEWNET);
+    }
+}
+
+impl Target for System {
+    fn apply(&mut self, op: &Op, expected: Outcome) -> Result<Outcome> {
+        self.said.clear();
+        match *op {
+            Op::AddDevice {
+                slot,
+                ns,
+                name,
+                queues,
+            } => self.add_device(slot, ns, name, queues),
+            Op::DelDevice { slot } => self.del_device(slot),
+            Op::SetUp { slot, up } => {
+                let header = ifinfomsg(ifindex(slot), u32::from(up), 1);
+                self.change_device(slot, Request::new(netlink::RTM_NEWLINK, 0, &header))
+            }
+            Op::Rename { slot, name: number } => {
+                let header = ifinfomsg(ifindex(slot), 0, 0);
+                let mut request = Request::new(netlink::RTM_NEWLINK, 0, &header);
+                request.put_text(3, &name(number));
+                let outcome = self.change_device(slot, request)?;
+                if let (Outcome::Done, Some(device)) =
+                    (outcome, &mut self.devices[usize::from(slot)])
+                {
+                    device.1 = number;
+                }
+                Ok(outcome)
+            }
+            Op::Move { slot, ns } => self.move_device(slot, ns),
+            Op::AddNetns { ns } => {
+                self.others[usize::from(ns)] = Some(Namespace::new()?);
+                Ok(Outcome::Done)
+            }
+            Op::DelNetns { ns } => self.del_netns(ns).map(|()| Outcome::Done),
+            Op::AddClsact {
+                slot,
+                ingress,
+                egress,
+            } => self.add_clsact(slot, [ingress, egress]),
+            Op::DelClsact { slot } => {
+                let header = tcmsg(ifindex(slot), 0, CLSACT, 0);
+                self.change_device(slot, Request::new(netlink::RTM_DELQDISC, 0, &header))
+            }
+            Op::SetFilter { at, mode, ref spec } => self.set_filter(at, mode, spec),
+            Op::DelFilter {
+                at,
+                kind,
+                chain,
+                prio,
+                protocol,
+                handle,
+            } => {
+                let (index, parent) = list(at);
+                let header = tcmsg(index, handle, parent, info(prio, protocol));
+                let mut request = Request::new(netlink::RTM_DELTFILTER, 0, &header);
+                request.put_text(TCA_KIND, kind.name());
+                request.put_u32(TCA_CHAIN, chain);
+                self.ask(self.ns_at(at), request)
+            }
+            Op::Flush { at, chain } => {
+                let (ns, request) = self.chain(netlink::RTM_DELTFILTER, 0, at, chain);
+                self.ask(ns, request)
+            }
+            Op::AddChain {
+                at,
+                chain,
+                template,
+            } => {
+                let flags = netlink::CREATE | netlink::EXCL;
+                let (ns, mut request) = self.chain(netlink::RTM_NEWCHAIN, flags, at, chain);
+                if let Some((protocol, keys)) = &template {
+                    request.put_text(TCA_KIND, "flower");
+                    request.nest(TCA_OPTIONS, |request| put_keys(request, *protocol, keys));
+                }
+                self.ask(ns, request)
+            }
+            Op::DelChain { at, chain } => {
+                let (ns, request) = self.chain(netlink::RTM_DELCHAIN, 0, at, chain);
+                self.ask(ns, request)
+            }
+            // Whoever calls this compares the list.
+            Op::Dump { .. } => Ok(Outcome::Done),
+            Op::AddNft { slot, flowtable } => self.add_nft(slot, flowtable),
+            Op::DelNft { slot, flowtable } => self.del_nft(slot, self.ns_of(slot), flowtable),
+            Op::Load { slot, fw } => self.attach(slot, fw),
+            Op::Swap { slot, fw } => self.swap(slot, fw),
+            Op::Unload { slot } => self.detach(slot, false),
+            Op::Close { slot } => self.detach(slot, true),
+            Op::Offload { slot, on } => self.set_offload(slot, on),
+            Op::Rmmod => self.rmmod(expected),
+            Op::Insmod => self.insmod().map(|()| Outcome::Done),
+        }
+    }
+
+    fn said(&self) -> &str {
+        &self.said
+    }
+
+    fn see_filters(&mut self, at: At) -> Result<Vec<String>> {
+        self.filters(at)
+    }
+
+    fn see(&mut self) -> Result<Vec<String>> {
+        let mut lines = vec![format!("module={}", u8::from(Self::is_loaded()))];
+        for ns in 0..NAMESPACES {
+            if ns == 0 || self.others[usize::from(ns)].is_some() {
+                for at in self.see_namespace(ns, &mut lines)? {
+                    lines.extend(self.filters(at)?);
+                }
+            }
+        }
+        self.see_module(&mut lines)?;
+        lines.sort_unstable();
+        Ok(lines)
+    }
+}
