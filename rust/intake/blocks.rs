@@ -400,4 +400,3 @@ fn setup_hnode(binding: &Binding, dev: &NetDevice, request: &HnodeRequest<'_>) -
     }
     Ok(())
 }
-

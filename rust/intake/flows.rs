@@ -241,11 +241,7 @@ pub(super) fn stats(site: &Site<'_>, cookie: usize, request: &mut FlowRequest<'_
 }
 
 /// A chain has a template from now on. Process context.
-pub(super) fn template_create(
-    site: &Site<'_>,
-    cookie: usize,
-    request: &FlowRequest<'_>,
-) -> Result {
+pub(super) fn template_create(site: &Site<'_>, cookie: usize, request: &FlowRequest<'_>) -> Result {
     let wanted = Wanted {
         rule: request.rule()?,
         classid: request.classid(),

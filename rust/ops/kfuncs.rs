@@ -99,8 +99,7 @@ unsafe extern "C" fn ekho_kfunc_set_reason(
 unsafe fn rule<'a>(ctx: *const ekho_replace_ctx) -> Option<FlowRule<'a>> {
     // SAFETY: By the requirements of this function: rule and actions are valid during the op.
     unsafe {
-        FlowRule::from_raw((*ctx).rule)
-            .or_else(|| (*ctx).action.as_ref().map(FlowRule::of_action))
+        FlowRule::from_raw((*ctx).rule).or_else(|| (*ctx).action.as_ref().map(FlowRule::of_action))
     }
 }
 

@@ -273,9 +273,9 @@ impl<'a> FlowRequest<'a> {
     /// The network namespace of a shared action, by its number; none for other flows.
     pub(crate) fn action_netns(&self) -> Option<u32> {
         match &self.0 {
-            // SAFETY: The cookie is the address of the action, which lives for the length of the
-            // request.
             Raw::Action(request) => {
+                // SAFETY: The cookie is the address of the action, which lives for the length of
+                // the request.
                 Some(unsafe { bindings::ekho_helper_action_netns(request.cookie) })
             }
             _ => None,

@@ -236,10 +236,7 @@ pub(crate) fn key_names(set: u64) -> impl Iterator<Item = &'static str> {
         .iter()
         .filter(move |key| set & (1 << key.number) != 0)
         .map(|key| key.name);
-    Iterator::chain(
-        known,
-        (set & UNKNOWN_KEY != 0).then_some("unknown").into_iter(),
-    )
+    Iterator::chain(known, (set & UNKNOWN_KEY != 0).then_some("unknown"))
 }
 
 /// The names of the actions of a set, as `enum ekho_action_id` numbers them.
@@ -389,7 +386,7 @@ impl<'a> FlowRule<'a> {
             arg: action_arg(entry),
             cookie: entry.cookie as u64,
             name: ActionKind::c_name(number)
-                .unwrap_or(c"unknown".as_ptr().cast())
+                .unwrap_or(c"unknown".as_char_ptr().cast())
                 .cast(),
             entry: (&raw const *entry).cast_mut(),
         })
