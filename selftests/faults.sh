@@ -144,6 +144,27 @@ test_a_bind_is_refused() {
 	expect 'bindings' 1 "$(get devices ek0 bindings)"
 }
 
+test_a_clsact_that_fails_halfway_can_be_added_again() {
+	ip link add ek0 up type ekho
+	load stats ek0
+	# Ingress is bound, egress refused.
+	fault 'dev=ek0 op=bind nth=2 errno=EBUSY'
+	refused 2 tc qdisc add dev ek0 clsact
+	expect 'bindings' 0 "$(get devices ek0 bindings)"
+	tc qdisc add dev ek0 clsact
+	expect 'bindings' 2 "$(get devices ek0 bindings)"
+	drop ek0 10 skip_sw
+	# The same when one is to take another's place.
+	fault 'dev=ek0 op=bind nth=2 errno=EBUSY'
+	tc qdisc del dev ek0 clsact
+	refused 2 tc qdisc replace dev ek0 clsact
+	expect 'bindings' 0 "$(get devices ek0 bindings)"
+	expect 'flows' 0 "$(n_flows)"
+	tc qdisc replace dev ek0 clsact
+	drop ek0 10 skip_sw
+	expect_in_hw 'dev ek0 ingress' 1
+}
+
 test_a_bind_of_a_device_without_offload_of_its_own_is_refused() {
 	ip link add v0 up type veth peer name v1
 	# The knob alone keeps the device on record.

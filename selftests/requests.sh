@@ -259,6 +259,16 @@ test_templates_come_and_go() {
 		'template_destroy dev=2 chain=3 prio=0 protocol=0 cls=flower hooks=1 block=0 skip_sw=0'
 }
 
+test_a_qdisc_takes_its_template_with_it() {
+	port ek0
+	load brief ek0
+	tc chain add dev ek0 ingress chain 3 protocol ip flower dst_ip 0.0.0.0/16
+	tc qdisc del dev ek0 clsact
+	expect_log ek0 \
+		'template_create dev=2 chain=3 prio=0 protocol=0 cls=flower hooks=1 block=0 skip_sw=0 | |' \
+		'template_destroy dev=2 chain=3 prio=0 protocol=0 cls=flower hooks=1 block=0 skip_sw=0'
+}
+
 test_a_filter_that_is_changed_is_a_new_flow_before_the_old_one_ends() {
 	port ek0
 	load brief ek0
