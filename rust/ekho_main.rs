@@ -78,6 +78,8 @@ struct Ekho {
     link: LinkRegistration<device::Ekho>,
     #[pin]
     watch: Watch<lifecycle::Devices>,
+    #[pin]
+    clock: device::Clock,
     end: End,
 }
 
@@ -85,6 +87,7 @@ impl kernel::InPlaceModule for Ekho {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             end: End::new()?,
+            clock <- device::Clock::new(module),
             watch <- Watch::new(),
             link <- LinkRegistration::new(),
             indirect: Indirect(IndirectRegistration::new()?),

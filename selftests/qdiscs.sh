@@ -5,8 +5,6 @@
 #
 #	tc qdisc --- sch_* --- ndo_setup_tc --- module --- qdisc.bpf.c --- its log
 #
-# taprio isn't here: without a PTP clock, which devices of kind ekho don't have,
-# the kernel doesn't ask the driver (case taprio_needs_a_clock_that_there_isnt).
 # gred and mq have no option by which a user would want them in hardware; mq is
 # told anyway.
 
@@ -180,12 +178,24 @@ test_a_queue_that_is_not_free_is_refused_to_htb() {
 	refused 2 tc class add dev ek0 parent 1: classid 1:3 htb rate 80mbit
 }
 
-test_taprio_needs_a_clock_that_there_isnt() {
+# The kernel asks for nothing of a device without a PTP clock.
+test_taprio_hands_over_its_schedule() {
 	device
-	refused 2 tc qdisc add dev ek0 root handle 1: taprio num_tc 2 map 0 1 queues 1@0 1@1 base-time 0 \
+	said=$(ethtool -T ek0)
+	says 'Hardware timestamp provider index: 0'
+	tc qdisc add dev ek0 root handle 1: taprio num_tc 2 map 0 1 queues 1@0 1@1 base-time 1000 \
 		sched-entry S 1 100000 sched-entry S 2 200000 flags 2
-	says 'Device does not have a PTP clock'
-	expect_lines taprio ''
+	tc qdisc del dev ek0 root
+	expect_lines taprio \
+		'taprio command=0 num_tc=2 hw=0 map=0,1,0,0... queues=1@0,1@1 base=1000 cycle=300000 ext=0 entries=2 0:1:100000 0:2:200000' \
+		'taprio command=1'
+	refuse_taprio() {
+		tc qdisc add dev ek0 root handle 1: taprio num_tc 2 map 0 1 queues 1@0 1@1 base-time 0 \
+			sched-entry S 1 100000 flags 2
+	}
+	unload ek0
+	refused 2 refuse_taprio
+	says 'ek0: no firmware attached to offload taprio'
 }
 
 test_qdiscs_are_refused_by_default() {

@@ -13,6 +13,7 @@ pub(crate) mod flow_rule;
 pub(crate) mod module;
 pub(crate) mod net_device;
 pub(crate) mod netlink;
+pub(crate) mod ptp;
 pub(crate) mod rcu;
 pub(crate) mod rtnl_link;
 pub(crate) mod stopwatch;

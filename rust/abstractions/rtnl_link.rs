@@ -55,6 +55,9 @@ pub(crate) trait LinkDriver: 'static {
     /// Something is wanted of a qdisc that is to be offloaded. RTNL held.
     fn setup_qdisc(dev: &NetDevice, qdisc: QdiscRequest) -> Result;
 
+    /// The number of the PTP clock that devices of this kind have. Any context.
+    fn ptp_clock() -> Option<i32>;
+
     /// The user switches `hw-tc-offload` on or off. RTNL held.
     fn set_hw_tc_offload(dev: &NetDevice, on: bool, rtnl: &Rtnl) -> Result;
 }
@@ -75,7 +78,7 @@ impl<T: LinkDriver> VTable<T> {
 
     const ETHTOOL_OPS: bindings::ethtool_ops = bindings::ethtool_ops {
         get_link: Some(bindings::ethtool_op_get_link),
-        get_ts_info: Some(bindings::ethtool_op_get_ts_info),
+        get_ts_info: Some(Self::get_ts_info),
         get_channels: Some(Self::get_channels),
         set_channels: Some(Self::set_channels),
         ..pin_init::zeroed()
@@ -117,6 +120,25 @@ impl<T: LinkDriver> VTable<T> {
             bindings::ekho_helper_dev_lockdep_set_classes(dev);
         }
         0
+    }
+
+    /// Time stamps are of software, but there can be a clock.
+    ///
+    /// # Safety
+    ///
+    /// To be called as `ethtool_ops::get_ts_info`.
+    unsafe extern "C" fn get_ts_info(
+        dev: *mut bindings::net_device,
+        info: *mut bindings::kernel_ethtool_ts_info,
+    ) -> c_int {
+        // SAFETY: By the requirements of this function; `info` is the callee's to fill in.
+        unsafe {
+            let result = bindings::ethtool_op_get_ts_info(dev, info);
+            if let Some(index) = T::ptp_clock() {
+                (*info).phc_index = index;
+            }
+            result
+        }
     }
 
     /// How many queues there are, and how many are in use: the others are what a qdisc such as htb

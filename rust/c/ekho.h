@@ -81,6 +81,8 @@ void ekho_helper_block_cb_remove(struct flow_block_cb *block_cb,
 void ekho_helper_block_cb_unlink(struct flow_block_cb *block_cb);
 void ekho_helper_synchronize_rcu_tasks(void);
 bool ekho_helper_module_get(void);
+s64 ekho_helper_tai_ns(void);
+s64 ekho_helper_timespec64_to_ns(const struct timespec64 *time);
 void ekho_helper_module_put(void);
 struct tcf_block *ekho_helper_tcf_block(struct flow_block *block);
 struct flow_rule *ekho_helper_rule_of_exts(const struct tcf_exts *exts,

@@ -10,6 +10,7 @@
 #include <linux/jiffies.h>
 #include <linux/kobject.h>
 #include <linux/ktime.h>
+#include <linux/timekeeping.h>
 #include <linux/netdevice.h>
 #include <linux/nsproxy.h>
 #include <linux/rcupdate.h>
@@ -184,6 +185,16 @@ void ekho_helper_block_cb_unlink(struct flow_block_cb *block_cb)
 void ekho_helper_synchronize_rcu_tasks(void)
 {
 	synchronize_rcu_tasks();
+}
+
+s64 ekho_helper_tai_ns(void)
+{
+	return ktime_get_clocktai_ns();
+}
+
+s64 ekho_helper_timespec64_to_ns(const struct timespec64 *time)
+{
+	return timespec64_to_ns(time);
 }
 
 bool ekho_helper_module_get(void)

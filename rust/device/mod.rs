@@ -18,6 +18,7 @@ use crate::{
             Rtnl,
             SetupTc, //
         },
+        ptp::SoftClock,
         rtnl_link::{
             setup_tc_of,
             LinkDriver, //
@@ -26,7 +27,13 @@ use crate::{
     intake,
     port, //
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
+};
 
 /// Devices of kind `ekho`.
 pub(crate) struct Ekho;
@@ -42,6 +49,10 @@ impl LinkDriver for Ekho {
         intake::qdiscs::setup(dev, &qdisc)
     }
 
+    fn ptp_clock() -> Option<i32> {
+        i32::try_from(CLOCK.load(Relaxed)).ok()
+    }
+
     fn set_hw_tc_offload(dev: &NetDevice, on: bool, _rtnl: &Rtnl) -> Result {
         let flows = port::get(dev).map_or(0, |port| port.flows.len());
         if !on && flows != 0 {
@@ -53,6 +64,30 @@ impl LinkDriver for Ekho {
             return Err(EBUSY);
         }
         Ok(())
+    }
+}
+
+/// The number of the clock, beyond `i32` if there is none.
+static CLOCK: Atomic<u32> = Atomic::new(u32::MAX);
+
+/// The PTP clock of all devices of kind `ekho`, as the ports of one switch have one: without it the
+/// kernel doesn't ask for the offload of taprio.
+#[pin_data]
+pub(crate) struct Clock {
+    #[pin]
+    clock: SoftClock,
+}
+
+impl Clock {
+    /// Registers it; to be kept for as long as there are devices. Process context.
+    pub(crate) fn new(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
+            clock <- SoftClock::new(c"ekho", module),
+            _: {
+                let index = clock.index().and_then(|index| u32::try_from(index).ok());
+                CLOCK.store(index.unwrap_or(u32::MAX), Relaxed);
+            },
+        } ? Error)
     }
 }
 
