@@ -92,7 +92,8 @@ step 'Stock kernel'
 run uname -sr
 step 'Module loaded'
 if [[ ! -d /sys/module/ekho ]]; then
-	run insmod "$module"
+	# An emulated machine stands still for longer than firmware may take by default.
+	run insmod "$module" budget_us=1000000
 fi
 run cat "$debugfs/version"
 

@@ -279,6 +279,11 @@ fw() {
 	"$EKHO_FW" --pin-root "$pins" "$@"
 }
 
+# load_module: an emulated machine stands still for longer than firmware may take.
+load_module() {
+	insmod "$EKHO_MODULE" budget_us=1000000
+}
+
 # object NAME: the file of a firmware, of the tests or of EKHO.
 object() {
 	local own=$here/bpf/build/$1.bpf.o
@@ -457,8 +462,7 @@ prepare() {
 	[[ -e $here/bpf/build/raw ]] || cannot_run 'needs the test firmware: make -C selftests all'
 	if [[ ! -d /sys/module/ekho ]]; then
 		if [[ -e $EKHO_MODULE ]]; then
-			# An emulated machine stands still for longer than firmware may take.
-			insmod "$EKHO_MODULE" budget_us=1000000 || cannot_run "can't load $EKHO_MODULE"
+			load_module || cannot_run "can't load $EKHO_MODULE"
 		else
 			modprobe ekho || cannot_run 'needs the module: loaded, in EKHO_MODULE, or built by `make module`'
 		fi

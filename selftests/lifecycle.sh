@@ -25,7 +25,7 @@ without_module() {
 	local refs
 	read -r refs </sys/module/ekho/refcnt
 	[[ $refs == 0 && ! -s $debugfs/devices ]] || skip 'the module is in use'
-	defer eval '[[ -d /sys/module/ekho ]] || insmod "$EKHO_MODULE"'
+	defer eval '[[ -d /sys/module/ekho ]] || load_module'
 	rmmod ekho
 }
 
@@ -132,7 +132,7 @@ test_rmmod_while_attached_says_in_use() {
 
 test_rmmod_with_devices_and_filters_but_no_firmware() {
 	without_module
-	insmod "$EKHO_MODULE"
+	load_module
 	port ek0
 	wire v0 v1
 	drop ek0 10
@@ -154,7 +154,7 @@ test_the_module_comes_and_goes_five_times() {
 	local i
 	without_module
 	for i in {1..5}; do
-		insmod "$EKHO_MODULE"
+		load_module
 		port ek0
 		wire v0 v1
 		load stats ek0
@@ -180,7 +180,7 @@ test_an_insmod_that_fails_leaves_the_next_one_its_place() {
 	without_module
 	wire v0 v1
 	refused - insmod "$broken"
-	insmod "$EKHO_MODULE"
+	load_module
 	tc qdisc del dev v0 clsact
 	tc qdisc add dev v0 clsact
 	load stats v0
@@ -195,7 +195,7 @@ test_a_qdisc_from_before_insmod_stays_in_software_until_it_is_added_again() {
 	wire v0 v1
 	drop v0 10
 	without_module
-	insmod "$EKHO_MODULE"
+	load_module
 	load stats v0
 	drop v0 11
 	expect_in_hw 'dev v0 ingress' 0 0

@@ -430,7 +430,7 @@ test_the_module_can_go_after_an_exit() {
 	local refs
 	read -r refs </sys/module/ekho/refcnt
 	[[ $refs == 0 && ! -s $debugfs/devices ]] || skip 'the module is in use'
-	defer eval '[[ -d /sys/module/ekho ]] || insmod "$EKHO_MODULE"'
+	defer eval '[[ -d /sys/module/ekho ]] || load_module'
 	port ek0
 	load rogue ek0
 	drop ek0 10 skip_sw

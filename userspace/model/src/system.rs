@@ -814,7 +814,9 @@ impl System {
     fn insmod(&mut self) -> Result<()> {
         let file = File::open(&self.paths.module)
             .with_context(|| format!("can't open {}", self.paths.module.display()))?;
-        finit_module(&file, c"", ModuleInitFlags::empty()).context("can't load the module")
+        // An emulated machine stands still for longer than firmware may take.
+        let parameters = c"budget_us=1000000";
+        finit_module(&file, parameters, ModuleInitFlags::empty()).context("can't load the module")
     }
 
     fn rmmod(&mut self, expected: Outcome) -> Result<Outcome> {
