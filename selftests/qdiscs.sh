@@ -129,6 +129,18 @@ test_mqprio_maps_traffic_classes_to_queues() {
 	expect 'traffic classes' '[1,[0,0,0,0],[[0,3]]]' "$(classes)"
 }
 
+# The kernel reads the statistics of a class from the queues that it is told, whether
+# or not there are any.
+test_mqprio_gets_no_queues_that_the_device_hasnt_got() {
+	local queues
+	device
+	for queues in '1@0 4@1' '1@0 60000@5000' '1@0 65535@1'; do
+		# shellcheck disable=SC2086 # words
+		refused 2 tc qdisc add dev ek0 root handle 1: mqprio num_tc 2 map 0 1 queues $queues hw 1
+		says 'exceed the 4 TX queues available'
+	done
+}
+
 test_cbs_and_etf_on_a_queue() {
 	device
 	root mqprio num_tc 2 map 0 1 queues 1@0 3@1 hw 1

@@ -14,7 +14,10 @@ use crate::{
     abstractions::{
         flow_offload::{
             eopnotsupp,
-            qdisc::QdiscRequest,
+            qdisc::{
+                query_caps,
+                QdiscRequest, //
+            },
             Binder,
             BlockOffload, //
         },
@@ -209,8 +212,8 @@ impl<T: LinkDriver> VTable<T> {
         let result = match kind {
             bindings::tc_setup_type_TC_SETUP_BLOCK => T::setup_block(dev, block(Binder::Block)),
             bindings::tc_setup_type_TC_SETUP_FT => T::setup_block(dev, block(Binder::Flowtable)),
-            // Nothing to add to what the kernel assumes.
-            bindings::tc_setup_type_TC_QUERY_CAPS => Err(eopnotsupp()),
+            // SAFETY: That is what this one comes with.
+            bindings::tc_setup_type_TC_QUERY_CAPS => unsafe { query_caps(data.cast()) },
             // SAFETY: What else comes is about qdiscs, as it came.
             _ => T::setup_qdisc(dev, unsafe { QdiscRequest::from_raw(kind, data) }),
         };

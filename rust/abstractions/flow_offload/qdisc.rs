@@ -2,6 +2,7 @@
 
 //! Requests to offload a qdisc, one type of data for each kind.
 
+use super::eopnotsupp;
 use crate::{
     abstractions::{
         net_device::NetDevice,
@@ -13,6 +14,27 @@ use core::{
     ffi::c_void,
     ptr, //
 };
+use kernel::prelude::*;
+
+/// Says what the kernel should do for the driver before it asks it to offload a qdisc.
+///
+/// # Safety
+///
+/// `query` must be what `ndo_setup_tc` got with `TC_QUERY_CAPS`, for the length of that call.
+pub(crate) unsafe fn query_caps(query: *mut bindings::tc_query_caps_base) -> Result {
+    // SAFETY: By the requirements of this function.
+    let query = unsafe { &*query };
+    if query.type_ != bindings::tc_setup_type_TC_SETUP_QDISC_MQPRIO {
+        return Err(eopnotsupp());
+    }
+    let caps: *mut bindings::tc_mqprio_caps = query.caps.cast();
+    // The kernel believes what `map_traffic_classes` tells it, and reads the statistics of queues
+    // that the device hasn't got.
+    //
+    // SAFETY: The type says what the capabilities are; they are the callee's for the call.
+    unsafe { (*caps).set_validate_queue_counts(true) };
+    Ok(())
+}
 
 /// A request about a qdisc: what `ndo_setup_tc` got with one of `TC_SETUP_QDISC_*`. RTNL is held.
 pub(crate) struct QdiscRequest {
