@@ -137,6 +137,23 @@ test_a_device_that_goes_takes_its_rules_along() {
 	nft delete table netdev t
 }
 
+# Who lists rules has no lock that would let the module take the callback off the list.
+test_listing_a_chain_whose_device_has_gone_changes_nothing() {
+	local refs=/sys/module/ekho/refcnt
+	ip link add ek0 up type ekho
+	load stats ek0
+	chain ek0
+	rule tcp dport 1 drop
+	unload ek0
+	eventually grep -qx 1 "$refs"
+	ip link del ek0
+	nft list table netdev t >/dev/null
+	pause 1
+	expect 'references to the module' 1 "$(<"$refs")"
+	nft delete table netdev t
+	eventually grep -qx 0 "$refs"
+}
+
 test_a_namespace_ends_with_a_chain_in_it() {
 	# What it leaves behind is looked at after the case.
 	ip link add ek0 up type ekho

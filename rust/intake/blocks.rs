@@ -166,7 +166,8 @@ pub(crate) fn device_gone(port: &Port, dev: &NetDevice, rtnl: &Rtnl) {
     }
 }
 
-/// Lets go of a binding whose device has gone, at a request from the chain that forgot it.
+/// Lets go of a binding whose device has gone, at a request from the chain that forgot it: any but
+/// for statistics. Process context.
 #[expect(unsafe_code)]
 fn forget(binding: &Binding) {
     // Without memory the next request will do.
@@ -174,8 +175,8 @@ fn forget(binding: &Binding) {
         return;
     };
     if let Some(callback) = binding.take_forgotten() {
-        // SAFETY: Requests come with the lock that guards the list. The kernel has no way left to
-        // find the binding by its device.
+        // SAFETY: Such requests come with the lock that guards the list. The kernel has no way left
+        // to find the binding by its device.
         unsafe { callback.unlink() };
         forgotten.callback.populate(callback);
         // The queue is there for as long as requests can arrive.
@@ -228,8 +229,11 @@ impl IndirectDriver for Binding {
 impl BlockCallback for Binding {
     fn setup(&self, request: Request<'_>) -> Result {
         let Some(dev) = self.dev() else {
-            // A chain that has outlived the device, and may have others.
-            forget(self);
+            // A chain that has outlived the device, and may have others. Statistics come without
+            // the lock that guards its list, and must not sleep.
+            if !request.is_stats() {
+                forget(self);
+            }
             return Ok(());
         };
         match request {

@@ -122,6 +122,11 @@ impl Request<'_> {
         })))
     }
 
+    /// Whether it is for statistics, and so may come in atomic context.
+    pub(crate) fn is_stats(&self) -> bool {
+        matches!(self, Self::Flow(request) if request.command() == Command::Stats)
+    }
+
     fn u32(request: &mut bindings::tc_cls_u32_offload) -> Request<'_> {
         let rule = match request.command {
             bindings::tc_clsu32_command_TC_CLSU32_NEW_HNODE
