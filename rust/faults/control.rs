@@ -19,17 +19,14 @@ use crate::{
     },
     port::{
         self,
-        Port, //
+        Claim, //
     },
 };
 use core::fmt;
 use kernel::{
     prelude::*,
     str::CString,
-    sync::{
-        aref::ARef,
-        Arc, //
-    },
+    sync::aref::ARef, //
 };
 
 /// Shows all knobs that are set.
@@ -51,10 +48,8 @@ pub(crate) fn take(text: &str) -> Result {
                 "no such device, or none that EKHO serves",
             )));
         };
-        let result = port.faults.change(change);
         // Knobs keep the port of a device that isn't EKHO's own.
-        port::prune(&port);
-        result?;
+        port.faults.change(change)?;
     }
     Ok(())
 }
@@ -65,14 +60,14 @@ fn refuse(Mistake(word, why): Mistake<'_>) -> Error {
 }
 
 /// The port of a device, made if it has none.
-fn find(device: Device<'_>, rtnl: &Rtnl) -> Result<Option<Arc<Port>>> {
+fn find(device: Device<'_>, rtnl: &Rtnl) -> Result<Option<Claim>> {
     let dev: Option<ARef<NetDevice>> = match device {
         Device::Name(name) => NetDevice::by_name(&CString::try_from_fmt(fmt!("{}", name))?, rtnl),
         Device::Index(ifindex, None) => NetDevice::by_ifindex(ifindex, rtnl),
         Device::Index(ifindex, Some(netns)) => {
-            return Ok(port::all()?.iter().find_map(|port| {
+            return Ok(port::find(|port| {
                 let ident = port.ident();
-                (ident.ifindex == ifindex && ident.netns == netns).then(|| port.clone())
+                ident.ifindex == ifindex && ident.netns == netns
             }));
         }
     };

@@ -107,23 +107,22 @@ fn bind(dev: &NetDevice, block: Block, hook: u8, mut request: BlockOffload<'_>) 
         port.for_binding(block, |binding| binding.add_hook(hook));
         return Ok(());
     }
-    let mut add = || {
-        if let Some(error) = port.faults.strike(faults::BIND).error {
-            return Err(error);
-        }
-        let binding = Binding::new(port.clone(), dev, block, indirect)?;
-        binding.add_hook(hook);
-        if port.has_firmware() {
-            binding.open();
-        }
-        port.add(binding.clone())?;
-        let callback = request
-            .bind(port.key(), binding.clone())
-            .inspect_err(|_| port.remove(&binding))?;
-        binding.set_bound(callback);
-        Ok(())
-    };
-    add().inspect_err(|_| port::prune(&port))
+    if let Some(error) = port.faults.strike(faults::BIND).error {
+        return Err(error);
+    }
+    let binding = Binding::new(port.clone(), dev, block, indirect)?;
+    binding.add_hook(hook);
+    port.add(binding.clone())?;
+    // In this order: nftables binds without RTNL, and who attaches firmware at the same time either
+    // finds the binding or is found here.
+    if port.has_firmware() {
+        binding.open();
+    }
+    let callback = request
+        .bind(port.key(), binding.clone())
+        .inspect_err(|_| port.remove(&binding))?;
+    binding.set_bound(callback);
+    Ok(())
 }
 
 fn unbind(dev: &NetDevice, block: Block, hook: u8, mut request: BlockOffload<'_>) -> Result {
@@ -149,7 +148,7 @@ fn unbind(dev: &NetDevice, block: Block, hook: u8, mut request: BlockOffload<'_>
 /// A device has gone for good: the kernel should have unbound all of its blocks. Process context.
 #[expect(unsafe_code)]
 pub(crate) fn device_gone(port: &Port, dev: &NetDevice, rtnl: &Rtnl) {
-    for binding in port.take_bindings() {
+    for (_, binding) in port.take_bindings() {
         binding.lose_device();
         if !dev.netns_ends(rtnl) {
             pr_info!("{}: nftables has not let go of its chain yet\n", dev.name());

@@ -172,8 +172,7 @@ impl StructOps for FlowOffloadOps {
             evict(stopped, &rtnl);
         }
         let port = port::get_or_create(&dev, own)?;
-        let firmware = Firmware::new(ops, 1, port.faults.clone(), stopped)
-            .inspect_err(|_| port::prune(&port))?;
+        let firmware = Firmware::new(ops, 1, port.faults.clone(), stopped)?;
         if port.has_firmware() {
             return Err(EBUSY);
         }
@@ -190,7 +189,6 @@ impl StructOps for FlowOffloadOps {
             if let Some(exit) = firmware.exit() {
                 news::tell(News::Exit(exit, 0), &dev, &rtnl);
             }
-            port::prune(&port);
             return Err(error);
         }
         let name = firmware.ops.name();
@@ -268,8 +266,7 @@ impl StructOps for FlowOffloadOps {
 /// Fails if it refuses one that must be in hardware; those accepted before are destroyed again
 /// by [`retire`].
 fn go_live(port: &Arc<Port>, dev: &NetDevice, rtnl: &Rtnl) -> Result {
-    // RTNL keeps the list as it is.
-    for binding in (0..).map_while(|n| port.nth_binding(n)) {
+    for binding in port.bindings(rtnl) {
         let mut ack = OwnExtAck::new();
         binding.replay(&mut ack, rtnl).inspect_err(|error| {
             pr_err!(
@@ -291,7 +288,7 @@ fn retire(attached: Attached, rtnl: &Rtnl) {
     let flows = port.flows.len();
     port.keep_exit(rtnl);
     drop(actions);
-    for binding in (0..).map_while(|n| port.nth_binding(n)) {
+    for binding in port.bindings(rtnl) {
         binding.withdraw(rtnl);
     }
     if let Some(firmware) = port.firmware.replace(None) {

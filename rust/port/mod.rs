@@ -14,6 +14,7 @@
 //! |---|---|---|
 //! | the set of ports | `PORTS` | `PORTS` |
 //! | `Port::ident` | `ident` | `ident` |
+//! | `Port::claims` | `PORTS` | `PORTS` |
 //! | `Port::bindings` | the locks of bind and unbind, `bindings` | `bindings` |
 //! | `Port::firmware` | RTNL | RTNL or RCU |
 //! | `Port::faults` | RTNL | RCU |
@@ -104,14 +105,20 @@ pub(crate) struct Port {
     pub(crate) faults: Arc<FaultSlot>,
     /// How many of the flows take a place in the device's table: all but shared actions.
     occupied: Atomic<u32>,
+    /// How many [`Claim`]s there are; changed under the lock of the set of ports.
+    claims: Atomic<u32>,
     /// Why the last firmware was stopped, unless there is another.
     #[pin]
     exit: Mutex<Option<Exit>>,
     #[pin]
     ident: Mutex<Ident>,
+    /// In the order in which they came, each with a number that is larger than those before it.
     #[pin]
-    bindings: Mutex<KVec<Arc<Binding>>>,
+    bindings: Mutex<KVec<(u64, Arc<Binding>)>>,
 }
+
+/// The last number given to a binding.
+static LAST_BINDING: Atomic<u64> = Atomic::new(0);
 
 impl Port {
     fn new(dev: &NetDevice, own: bool) -> Result<Arc<Self>> {
@@ -124,6 +131,7 @@ impl Port {
                 firmware: RcuSlot::new(),
                 faults: Arc::new(FaultSlot::new(), GFP_KERNEL)?,
                 occupied: Atomic::new(0),
+                claims: Atomic::new(0),
                 exit <- new_mutex!(None, "ekho::Port::exit"),
                 ident <- new_mutex!(Ident::of(dev), "ekho::Port::ident"),
                 bindings <- new_mutex!(KVec::new(), "ekho::Port::bindings"),
@@ -210,7 +218,9 @@ impl Port {
 
     /// Adds a binding. May sleep.
     pub(crate) fn add(&self, binding: Arc<Binding>) -> Result {
-        self.bindings.lock().push(binding, GFP_KERNEL)?;
+        let mut bindings = self.bindings.lock();
+        let number = LAST_BINDING.fetch_add(1, Relaxed).wrapping_add(1);
+        bindings.push((number, binding), GFP_KERNEL)?;
         Ok(())
     }
 
@@ -218,24 +228,34 @@ impl Port {
     pub(crate) fn remove(&self, binding: &Binding) {
         self.bindings
             .lock()
-            .retain(|other| !core::ptr::eq(&**other, binding));
+            .retain(|(_, other)| !core::ptr::eq(&**other, binding));
     }
 
-    /// The binding at a place in the list of bindings.
-    pub(crate) fn nth_binding(&self, n: usize) -> Option<Arc<Binding>> {
-        self.bindings.lock().get(n).cloned()
+    /// The bindings, without a lock that would keep others of nftables from coming and going: one
+    /// that stays is met once. RTNL keeps those of tc.
+    pub(crate) fn bindings<'a>(
+        &'a self,
+        _rtnl: &'a Rtnl,
+    ) -> impl Iterator<Item = Arc<Binding>> + 'a {
+        let mut last = 0;
+        core::iter::from_fn(move || {
+            let bindings = self.bindings.lock();
+            let (number, binding) = bindings.iter().find(|(number, _)| *number > last)?;
+            last = *number;
+            Some(binding.clone())
+        })
     }
 
     /// Calls `f` with the binding of a block, if there is one.
     pub(crate) fn for_binding(&self, block: Block, f: impl FnOnce(&Binding)) {
         let bindings = self.bindings.lock();
-        if let Some(binding) = bindings.iter().find(|binding| binding.block == block) {
+        if let Some((_, binding)) = bindings.iter().find(|(_, binding)| binding.block == block) {
             f(binding);
         }
     }
 
     /// The bindings that are left when the device has gone.
-    pub(crate) fn take_bindings(&self) -> KVec<Arc<Binding>> {
+    pub(crate) fn take_bindings(&self) -> KVec<(u64, Arc<Binding>)> {
         core::mem::take(&mut *self.bindings.lock())
     }
 
@@ -534,10 +554,42 @@ mod registry {
         PORTS.lock().as_ref()?.get(&dev.key()).cloned()
     }
 
+    /// A port that somebody is about to use: it isn't forgotten in the meantime, only after it if
+    /// it turned out to be of no use. nftables lets go of bindings without RTNL.
+    pub(crate) struct Claim(Arc<Port>);
+
+    impl Claim {
+        /// To be called under the lock, for a port in the set.
+        fn new(port: &Arc<Port>) -> Self {
+            port.claims.add(1, Relaxed);
+            Self(port.clone())
+        }
+    }
+
+    impl core::ops::Deref for Claim {
+        type Target = Arc<Port>;
+
+        fn deref(&self) -> &Arc<Port> {
+            &self.0
+        }
+    }
+
+    impl Drop for Claim {
+        fn drop(&mut self) {
+            let mut ports = PORTS.lock();
+            self.0.claims.add(u32::MAX, Relaxed);
+            prune_locked(&mut ports, &self.0);
+        }
+    }
+
     /// The port of a device, made if it has none. May sleep.
-    pub(crate) fn get_or_create(dev: &NetDevice, own: bool) -> Result<Arc<Port>> {
-        if let Some(port) = get(dev) {
-            return Ok(port);
+    pub(crate) fn get_or_create(dev: &NetDevice, own: bool) -> Result<Claim> {
+        if let Some(port) = PORTS
+            .lock()
+            .as_ref()
+            .and_then(|ports| ports.get(&dev.key()))
+        {
+            return Ok(Claim::new(port));
         }
         let port = Port::new(dev, own)?;
         let node = RBTreeNode::new(dev.key(), port.clone(), GFP_KERNEL)?;
@@ -545,10 +597,10 @@ mod registry {
         let ports = ports.as_mut().ok_or(ENODEV)?;
         // Another thread may have been faster.
         if let Some(port) = ports.get(&dev.key()) {
-            return Ok(port.clone());
+            return Ok(Claim::new(port));
         }
         ports.insert(node);
-        Ok(port)
+        Ok(Claim::new(&port))
     }
 
     /// The device is going: its port is no longer found.
@@ -556,12 +608,29 @@ mod registry {
         PORTS.lock().as_mut()?.remove(&dev.key())
     }
 
+    /// The first port of which `which` is true; it is called with the set locked.
+    pub(crate) fn find(which: impl Fn(&Port) -> bool) -> Option<Claim> {
+        let ports = PORTS.lock();
+        let port = ports.as_ref()?.values().find(|port| which(port))?;
+        Some(Claim::new(port))
+    }
+
     /// Forgets a port of somebody else's device that is of no use any more.
     pub(crate) fn prune(port: &Arc<Port>) {
-        let mut ports = PORTS.lock();
-        let Some(ports) = ports.as_mut() else { return };
-        let of_use = port.n_bindings() != 0 || port.has_firmware() || port.faults.is_set();
-        if !port.own && !of_use {
+        prune_locked(&mut PORTS.lock(), port);
+    }
+
+    fn prune_locked(ports: &mut Option<RBTree<usize, Arc<Port>>>, port: &Arc<Port>) {
+        let Some(ports) = ports else { return };
+        let of_use = port.claims.load(Relaxed) != 0
+            || port.n_bindings() != 0
+            || port.has_firmware()
+            || port.faults.is_set();
+        // After the device has gone its place may be another's.
+        let is_there = ports
+            .get(&port.key())
+            .is_some_and(|there| Arc::ptr_eq(there, port));
+        if !port.own && !of_use && is_there {
             ports.remove(&port.key());
         }
     }
@@ -580,9 +649,11 @@ mod registry {
 pub(crate) use registry::{
     all,
     clear,
+    find,
     get,
     get_or_create,
     init,
     prune,
-    remove, //
+    remove,
+    Claim, //
 };
