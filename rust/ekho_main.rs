@@ -28,6 +28,8 @@ mod faults;
 mod flows;
 mod intake;
 mod lifecycle;
+#[cfg(ekho_native)]
+mod native;
 mod observe;
 mod ops;
 mod port;

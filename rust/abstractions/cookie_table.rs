@@ -14,6 +14,7 @@ use core::{
     ptr, //
 };
 use kernel::{
+    alloc::Flags,
     container_of,
     error::to_result,
     prelude::*,
@@ -30,8 +31,8 @@ pub(crate) struct Entry<T> {
 }
 
 impl<T> Entry<T> {
-    /// Wraps `value` for insertion under `cookie`. May sleep.
-    pub(crate) fn new(cookie: usize, value: T) -> Result<KBox<Self>> {
+    /// Wraps `value` for insertion under `cookie`. May sleep if `flags` do.
+    pub(crate) fn new(cookie: usize, value: T, flags: Flags) -> Result<KBox<Self>> {
         let node = bindings::ekho_cookie_node {
             cookie,
             ..pin_init::zeroed()
@@ -42,7 +43,7 @@ impl<T> Entry<T> {
                 rcu: Opaque::uninit(),
                 value,
             },
-            GFP_KERNEL,
+            flags,
         )?)
     }
 }

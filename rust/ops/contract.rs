@@ -338,6 +338,10 @@ pub(crate) fn register_kfuncs(module: &'static ThisModule) -> Result {
 
 /// Takes over a data member; see `StructOps::init_member`.
 pub(crate) fn init_member(table: &mut Table, user: &Table, offset: usize) -> Result<bool> {
+    #[cfg(ekho_native)]
+    if crate::native::init_member(table, user, offset)? {
+        return Ok(true);
+    }
     macro_rules! plain {
         ($($member:ident),*) => {
             $(if offset == offset_of!(Table, $member) {

@@ -170,7 +170,7 @@ impl Port {
     pub(crate) fn add_flow(&self, flow: Flow, max: Option<u32>) -> Result {
         let cookie = flow.cookie as usize;
         let takes_place = flow.position.source != Source::Action;
-        let entry = Entry::new(cookie, flow)?;
+        let entry = Entry::new(cookie, flow, GFP_KERNEL)?;
         if takes_place {
             self.occupy(max)?;
         }
