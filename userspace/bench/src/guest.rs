@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What is measured in the guest whose nanoseconds are instructions.
+//!
+//! Figures are named `what/with`, and `what/with@flows` where that many flows are there; they are
+//! instructions of one op, the system calls that ask for it included, or bytes of one flow.
+
+use std::path::Path;
+use std::time::Instant;
+
+use anyhow::{ensure, Context, Result};
+use nix::sys::mman::{mlockall, MlockAllFlags};
+use nix::time::{clock_gettime, ClockId};
+
+use crate::figures::Figures;
+use crate::kernel::{self, Attached, Insmod};
+use crate::netlink::{self, Connection, Place};
+
+/// Rounds that aren't counted, and those that are.
+const WARM_UP: usize = 10;
+const ROUNDS: usize = 20;
+
+/// Ops of a round.
+const BATCH: u32 = 100;
+
+/// Handles of filters that come and go, beyond those that stay.
+const COMING: u32 = 200_000;
+
+/// Flows that are there, where nothing else is said.
+pub const FLOWS: u32 = 1_000;
+
+/// Numbers of flows at which costs are compared.
+pub const SCALE: [u32; 4] = [1_000, 10_000, 50_000, 100_000];
+
+const PRIO: u16 = 1;
+
+struct Bench {
+    connection: Connection,
+    figures: Figures,
+}
+
+impl Bench {
+    /// Nanoseconds of each of some requests.
+    fn time(&mut self, requests: &[Vec<u8>]) -> Result<f64> {
+        let start = Instant::now();
+        for request in requests {
+            self.connection.send(request)?;
+        }
+        Ok(start.elapsed().as_nanos() as f64 / requests.len() as f64)
+    }
+
+    /// Adds filters that stay.
+    fn fill(&mut self, ifindex: u32, place: Place, handles: std::ops::RangeInclusive<u32>) -> Result<()> {
+        for handle in handles {
+            self.connection
+                .send(&netlink::add_filter(ifindex, PRIO, handle, place))
+                .with_context(|| format!("add filter {handle}"))?;
+        }
+        Ok(())
+    }
+
+    /// Takes all filters away.
+    fn empty(&mut self, ifindex: u32) -> Result<()> {
+        self.connection.send(&netlink::delete_clsact(ifindex))?;
+        self.connection.send(&netlink::add_clsact(ifindex))?;
+        Ok(())
+    }
+
+    /// `add` and `delete`.
+    fn add_and_delete(&mut self, ifindex: u32, place: Place, with: &str) -> Result<()> {
+        let handles = COMING + 1..=COMING + BATCH;
+        let adds: Vec<_> = handles
+            .clone()
+            .map(|handle| netlink::add_filter(ifindex, PRIO, handle, place))
+            .collect();
+        let deletes: Vec<_> = handles
+            .map(|handle| netlink::delete_filter(ifindex, PRIO, handle))
+            .collect();
+        for round in 0..WARM_UP + ROUNDS {
+            let add = self.time(&adds).with_context(|| format!("add, {with}"))?;
+            let delete = self.time(&deletes).with_context(|| format!("delete, {with}"))?;
+            if round >= WARM_UP {
+                self.figures.push(&format!("add/{with}"), add);
+                self.figures.push(&format!("delete/{with}"), delete);
+            }
+        }
+        Ok(())
+    }
+
+    /// `dump` of one flow: of a thousand on average, however many there are.
+    fn dump(&mut self, ifindex: u32, flows: u32, with: &str) -> Result<()> {
+        let request = netlink::dump_filters(ifindex);
+        let thousands = (flows / 1_000).max(1) as usize;
+        let (warm_up, rounds) = (WARM_UP.div_ceil(thousands), ROUNDS.div_ceil(thousands));
+        for round in 0..warm_up + rounds {
+            let samples = self.connection.dump(&request, 1_000)?;
+            let counted: usize = samples.iter().map(|(n, _)| n).sum();
+            ensure!(counted == flows as usize, "{counted} of {flows} filters in a dump");
+            if round >= warm_up {
+                for (n, time) in samples {
+                    let each = time.as_nanos() as f64 / n as f64;
+                    self.figures.push(&format!("dump/{with}"), each);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// `op-replace`, `op-destroy` and `op-stats`: what the module says an op took.
+    fn ops(&mut self, source: &Path, ifindex: u32, firmware: &str, with: &str) -> Result<()> {
+        let attached = Attached::new(source, firmware, ifindex)?;
+        let dump = netlink::dump_filters(ifindex);
+        for round in 0..WARM_UP + ROUNDS {
+            for op in ["replace", "stats", "destroy"] {
+                let durations = kernel::durations(op, || {
+                    match op {
+                        "replace" => self.fill(ifindex, Place::Hardware, 1..=BATCH)?,
+                        "stats" => drop(self.connection.send(&dump)?),
+                        _ => {
+                            for handle in 1..=BATCH {
+                                self.connection
+                                    .send(&netlink::delete_filter(ifindex, PRIO, handle))?;
+                            }
+                        }
+                    }
+                    Ok(())
+                })?;
+                ensure!(durations.len() == BATCH as usize, "{op} ran {} times", durations.len());
+                if round >= WARM_UP {
+                    let mean = durations.iter().sum::<f64>() / durations.len() as f64;
+                    self.figures.push(&format!("op-{op}/{firmware}-{with}"), mean);
+                }
+            }
+        }
+        drop(attached);
+        Ok(())
+    }
+
+    /// `memory` of one flow. A thread's time ends up here too, but not in slabs.
+    fn memory(&mut self, ifindex: u32, place: Place, with: &str) -> Result<()> {
+        const N: u32 = 10_000;
+        // The first round leaves slabs and tables at their size.
+        for round in 0..4 {
+            let before = kernel::allocated()?;
+            self.fill(ifindex, place, 1..=N)?;
+            let after = kernel::allocated()?;
+            self.empty(ifindex)?;
+            if round > 0 {
+                let each = (after - before) / f64::from(N);
+                self.figures.push(&format!("memory/{with}"), each);
+            }
+        }
+        Ok(())
+    }
+
+    /// `replacement` of firmware: what the thread that asks for it ran, and how long it waited.
+    fn replacement(&mut self, attached: &mut Attached, flows: u32) -> Result<()> {
+        let now = || clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID);
+        for round in 0..WARM_UP + ROUNDS {
+            let (wall, cpu) = (Instant::now(), now()?);
+            attached.replace().context("replace firmware")?;
+            let cpu = now()? - cpu;
+            let wall = wall.elapsed();
+            if round >= WARM_UP {
+                let cpu = cpu.tv_sec() as f64 * 1e9 + cpu.tv_nsec() as f64;
+                self.figures.push(&format!("replacement/noop@{flows}"), cpu);
+                self.figures
+                    .push(&format!("replacement-wait/noop@{flows}"), wall.as_nanos() as f64);
+            }
+        }
+        Ok(())
+    }
+
+    /// The real module or the native one: end to end and op by op.
+    fn compare(&mut self, source: &Path, module: &Path, with: &str) -> Result<()> {
+        let module = Insmod::new(module)?;
+        let port = kernel::add_port(&mut self.connection, "ek0")?;
+        {
+            let _noop = Attached::new(source, "noop", port)?;
+            self.fill(port, Place::Hardware, 1..=FLOWS)?;
+            self.add_and_delete(port, Place::Hardware, &format!("noop-{with}"))?;
+            self.empty(port)?;
+        }
+        for firmware in ["noop", "stats", "acl"] {
+            self.ops(source, port, firmware, with)?;
+        }
+        ekho::netlink::delete_device("ek0")?;
+        module.remove()
+    }
+
+    /// The real module against what the kernel does without it.
+    fn against_software(&mut self, source: &Path) -> Result<()> {
+        let port = kernel::add_port(&mut self.connection, "ek0")?;
+        let software = kernel::add_port(&mut self.connection, "ek1")?;
+        self.fill(software, Place::Software, 1..=FLOWS)?;
+        self.add_and_delete(software, Place::Software, "software")?;
+        self.dump(software, FLOWS, "software")?;
+        {
+            let _stats = Attached::new(source, "stats", port)?;
+            self.fill(port, Place::Hardware, 1..=FLOWS)?;
+            self.add_and_delete(port, Place::Hardware, "stats")?;
+            self.dump(port, FLOWS, "stats")?;
+            self.empty(port)?;
+        }
+        ekho::netlink::delete_device("ek1")?;
+        ekho::netlink::delete_device("ek0")?;
+        Ok(())
+    }
+
+    fn against_netdevsim(&mut self, source: &Path) -> Result<()> {
+        kernel::modprobe(&["psample", "macsec"]);
+        let module = Insmod::new(&source.join("build/bench/netdevsim/netdevsim.ko"))?;
+        let port = kernel::add_netdevsim(&mut self.connection)?;
+        self.fill(port, Place::Hardware, 1..=FLOWS)?;
+        self.add_and_delete(port, Place::Hardware, "netdevsim")?;
+        kernel::delete_netdevsim()?;
+        module.remove()
+    }
+
+    fn scale(&mut self, source: &Path) -> Result<()> {
+        let port = kernel::add_port(&mut self.connection, "ek0")?;
+        let software = kernel::add_port(&mut self.connection, "ek1")?;
+        let mut noop = Attached::new(source, "noop", port)?;
+        let mut there = 0;
+        for flows in SCALE {
+            for (device, place, with) in [
+                (port, Place::Hardware, "noop"),
+                (software, Place::Software, "software"),
+            ] {
+                self.fill(device, place, there + 1..=flows)?;
+                self.add_and_delete(device, place, &format!("{with}@{flows}"))?;
+                self.dump(device, flows, &format!("{with}@{flows}"))?;
+            }
+            self.replacement(&mut noop, flows)?;
+            there = flows;
+        }
+        self.empty(port)?;
+        self.empty(software)?;
+        drop(noop);
+        self.memory(software, Place::Software, "software")?;
+        for firmware in ["noop", "stats"] {
+            let _attached = Attached::new(source, firmware, port)?;
+            self.memory(port, Place::Hardware, firmware)?;
+        }
+        ekho::netlink::delete_device("ek1")?;
+        ekho::netlink::delete_device("ek0")?;
+        Ok(())
+    }
+}
+
+/// Measures everything; `short` leaves out what takes many flows.
+pub fn run(source: &Path, short: bool) -> Result<Figures> {
+    mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE)?;
+    ekho::messages::silence();
+    let mut bench = Bench {
+        connection: Connection::new()?,
+        figures: Figures::default(),
+    };
+    let real = source.join("rust/ekho.ko");
+    let native = source.join("build/bench/native/rust/ekho.ko");
+    // Each comes first once, should the order matter.
+    for (module, with) in [
+        (&real, "ekho"),
+        (&native, "native"),
+        (&native, "native"),
+        (&real, "ekho"),
+    ] {
+        step(&format!("callbacks, {with}"));
+        bench.compare(source, module, with)?;
+    }
+    step("netdevsim");
+    bench.against_netdevsim(source)?;
+    let module = Insmod::new(&real)?;
+    step("software");
+    bench.against_software(source)?;
+    if !short {
+        step("many flows");
+        bench.scale(source)?;
+    }
+    module.remove()?;
+    Ok(bench.figures)
+}
+
+/// What is being measured, for who watches.
+fn step(what: &str) {
+    println!("measure: {what}");
+}
