@@ -8,6 +8,7 @@
 # Variables:
 #   KDIR=DIR           build the module for your own kernel, on this host
 #   CMD='...'          what `make vm` runs, instead of a shell
+#   BASE=FILE          an earlier bench/figures.json that `make bench` compares with
 #   EKHO_KERNEL=7.3    kernel series of the lab (default 7.2)
 #   V=1                show what the builds print
 #   XDG_CACHE_HOME     where the lab is kept (in ekho/; default ~/.cache)
@@ -49,6 +50,11 @@ demo: setup module firmware userspace ## set up, build, and show the main job on
 .PHONY: check
 check: setup module firmware userspace test-firmware ## set up, build, and run every test
 	@$(lab)/check
+
+.PHONY: bench
+bench: setup module firmware userspace ## measure what EKHO costs, into bench/; BASE=figures.json compares
+	@$(step) build 'what EKHO is compared with' bench-modules $(in) $(lab)/bench-modules
+	@$(lab)/bench $(BASE)
 
 .PHONY: vm
 vm: export EKHO_STEP_FD := 2

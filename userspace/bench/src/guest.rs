@@ -53,7 +53,12 @@ impl Bench {
     }
 
     /// Adds filters that stay.
-    fn fill(&mut self, ifindex: u32, place: Place, handles: std::ops::RangeInclusive<u32>) -> Result<()> {
+    fn fill(
+        &mut self,
+        ifindex: u32,
+        place: Place,
+        handles: std::ops::RangeInclusive<u32>,
+    ) -> Result<()> {
         for handle in handles {
             self.connection
                 .send(&netlink::add_filter(ifindex, PRIO, handle, place))
@@ -81,7 +86,9 @@ impl Bench {
             .collect();
         for round in 0..WARM_UP + ROUNDS {
             let add = self.time(&adds).with_context(|| format!("add, {with}"))?;
-            let delete = self.time(&deletes).with_context(|| format!("delete, {with}"))?;
+            let delete = self
+                .time(&deletes)
+                .with_context(|| format!("delete, {with}"))?;
             if round >= WARM_UP {
                 self.figures.push(&format!("add/{with}"), add);
                 self.figures.push(&format!("delete/{with}"), delete);
@@ -100,7 +107,10 @@ impl Bench {
             let counted: usize = samples.iter().map(|(n, _)| n).sum();
             // The preference itself is one answer more.
             let filters = counted.saturating_sub(1);
-            ensure!(filters == flows as usize, "{filters} of {flows} filters in a dump");
+            ensure!(
+                filters == flows as usize,
+                "{filters} of {flows} filters in a dump"
+            );
             if round >= warm_up {
                 for (n, time) in samples {
                     let each = time.as_nanos() as f64 / n as f64;
@@ -130,10 +140,15 @@ impl Bench {
                     }
                     Ok(())
                 })?;
-                ensure!(durations.len() == BATCH as usize, "{op} ran {} times", durations.len());
+                ensure!(
+                    durations.len() == BATCH as usize,
+                    "{op} ran {} times",
+                    durations.len()
+                );
                 if round >= WARM_UP {
                     let mean = durations.iter().sum::<f64>() / durations.len() as f64;
-                    self.figures.push(&format!("op-{op}/{firmware}-{with}"), mean);
+                    self.figures
+                        .push(&format!("op-{op}/{firmware}-{with}"), mean);
                 }
             }
         }
@@ -169,8 +184,10 @@ impl Bench {
             if round >= WARM_UP {
                 let cpu = cpu.tv_sec() as f64 * 1e9 + cpu.tv_nsec() as f64;
                 self.figures.push(&format!("replacement/noop@{flows}"), cpu);
-                self.figures
-                    .push(&format!("replacement-wait/noop@{flows}"), wall.as_nanos() as f64);
+                self.figures.push(
+                    &format!("replacement-wait/noop@{flows}"),
+                    wall.as_nanos() as f64,
+                );
             }
         }
         Ok(())

@@ -108,11 +108,7 @@ impl Attached {
 
     /// Replaces it by its twin.
     pub fn replace(&mut self) -> Result<()> {
-        bpf::link_update(
-            self.link.as_fd(),
-            self.other.ops_map(),
-            self.now.ops_map(),
-        )?;
+        bpf::link_update(self.link.as_fd(), self.other.ops_map(), self.now.ops_map())?;
         std::mem::swap(&mut self.now, &mut self.other);
         Ok(())
     }
@@ -161,7 +157,10 @@ pub fn allocated() -> Result<f64> {
     let kilobytes = |name: &str| -> Result<f64> {
         let line = meminfo.lines().find_map(|line| line.strip_prefix(name));
         let value = line.and_then(|line| line.split_whitespace().next());
-        Ok(value.context("/proc/meminfo lacks a line")?.parse::<f64>()? * 1024.0)
+        Ok(value
+            .context("/proc/meminfo lacks a line")?
+            .parse::<f64>()?
+            * 1024.0)
     };
     let larger = kilobytes("Slab:")? - pages;
     Ok(objects + larger + kilobytes("VmallocUsed:")?)

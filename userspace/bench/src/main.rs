@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use clap::Parser;
 
+mod chart;
 mod figures;
 mod guest;
 mod kernel;
