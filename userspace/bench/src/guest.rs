@@ -16,6 +16,7 @@ use nix::time::{clock_gettime, ClockId};
 use crate::figures::Figures;
 use crate::kernel::{self, Attached, Insmod};
 use crate::netlink::{self, Connection, Place};
+use crate::profile;
 
 /// Rounds that aren't counted, and those that are.
 const WARM_UP: usize = 10;
@@ -32,6 +33,9 @@ pub const FLOWS: u32 = 1_000;
 
 /// Numbers of flows at which costs are compared.
 pub const SCALE: [u32; 4] = [1_000, 10_000, 50_000, 100_000];
+
+/// With what the names of figures of a profile begin.
+pub const PROFILE: &str = "profile/";
 
 const PRIO: u16 = 1;
 
@@ -165,6 +169,24 @@ impl Bench {
         Ok(())
     }
 
+    /// `profile` of adds: the functions that the kernel is in most, in per cent of its time.
+    fn profile(&mut self, ifindex: u32, with: &str) -> Result<()> {
+        const N: u32 = 10_000;
+        const MOST: usize = 40;
+        let adds: Vec<_> = (1..=N)
+            .map(|handle| netlink::add_filter(ifindex, PRIO, handle, Place::Hardware))
+            .collect();
+        let shares = profile::shares(|| adds.iter().try_for_each(|add| self.connection.send(add)))?;
+        self.empty(ifindex)?;
+        let mut shares: Vec<_> = shares.into_iter().collect();
+        shares.sort_by(|a, b| b.1.total_cmp(&a.1));
+        for (function, share) in shares.into_iter().take(MOST) {
+            self.figures
+                .push(&format!("{PROFILE}{with}/{function}"), share * 100.0);
+        }
+        Ok(())
+    }
+
     /// `memory` of one flow.
     fn memory(&mut self, ifindex: u32, place: Place, with: &str) -> Result<()> {
         const N: u32 = 10_000;
@@ -272,6 +294,7 @@ impl Bench {
         for firmware in ["noop", "stats"] {
             let _attached = Attached::new(source, firmware, port)?;
             self.memory(port, Place::Hardware, firmware)?;
+            self.profile(port, firmware)?;
         }
         ekho::netlink::delete_device("ek1")?;
         ekho::netlink::delete_device("ek0")?;

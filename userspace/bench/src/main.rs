@@ -13,6 +13,7 @@ mod guest;
 mod kernel;
 mod netlink;
 mod parallel;
+mod profile;
 mod report;
 
 #[derive(Parser)]
