@@ -246,6 +246,17 @@ pub(crate) fn action_names(set: u64) -> impl Iterator<Item = &'static str> {
         .map(action_name)
 }
 
+/// What the dissector calls these.
+const KNOWN_KEYS: u64 = {
+    let mut known = 0;
+    let mut n = 0;
+    while n < KEYS.len() {
+        known |= 1 << KEYS[n].kernel;
+        n += 1;
+    }
+    known
+};
+
 /// Stands for keys that the contract has no number for.
 const UNKNOWN_KEY: u64 = 1 << bindings::ekho_key_EKHO_KEY_UNKNOWN;
 
@@ -422,10 +433,12 @@ impl<'a> FlowRule<'a> {
         let Some(dissector) = self.dissector() else {
             return 0;
         };
-        let mut rest = dissector.used_keys;
         let mut keys = 0;
+        // Most rules have few of them.
         for key in KEYS {
-            rest &= !(1 << key.kernel);
+            if dissector.used_keys & (1 << key.kernel) == 0 {
+                continue;
+            }
             let from = match key.kernel {
                 bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_CONTROL
                 | bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_ENC_CONTROL => {
@@ -438,7 +451,7 @@ impl<'a> FlowRule<'a> {
                 keys |= 1 << key.number;
             }
         }
-        if rest != 0 {
+        if dissector.used_keys & !KNOWN_KEYS != 0 {
             keys |= UNKNOWN_KEY;
         }
         keys
@@ -507,12 +520,18 @@ impl<'a> FlowRule<'a> {
 
     /// Writes what the rule matches and does.
     pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
-        let mut unknown = self.dissector().map_or(0, |dissector| dissector.used_keys);
-        for place in Iterator::chain(FIELDS.iter(), OVERLAID_FIELDS) {
-            unknown &= !(1 << place.key);
-            if let Some((key, mask)) = self.bytes(place.key, place.offset, place.len) {
-                if mask.iter().any(|&byte| byte != 0) {
-                    encoder.field(place.field, key, mask);
+        let used = self.dissector().map_or(0, |dissector| dissector.used_keys);
+        let mut unknown = used;
+        for places in [FIELDS, OVERLAID_FIELDS] {
+            for place in places {
+                unknown &= !(1 << place.key);
+                if used & (1 << place.key) == 0 {
+                    continue;
+                }
+                if let Some((key, mask)) = self.bytes(place.key, place.offset, place.len) {
+                    if mask.iter().any(|&byte| byte != 0) {
+                        encoder.field(place.field, key, mask);
+                    }
                 }
             }
         }

@@ -226,7 +226,7 @@ impl Bench {
 
     /// The real module or the native one: end to end and op by op.
     fn compare(&mut self, source: &Path, module: &Path, with: &str) -> Result<()> {
-        let module = Insmod::new(module)?;
+        let module = Insmod::new(module, c"")?;
         let port = kernel::add_port(&mut self.connection, "ek0")?;
         {
             let _noop = Attached::new(source, "noop", port)?;
@@ -262,7 +262,7 @@ impl Bench {
 
     fn against_netdevsim(&mut self, source: &Path) -> Result<()> {
         kernel::modprobe(&["psample", "macsec"]);
-        let module = Insmod::new(&source.join("build/bench/netdevsim/netdevsim.ko"))?;
+        let module = Insmod::new(&source.join("build/bench/netdevsim/netdevsim.ko"), c"")?;
         let port = kernel::add_netdevsim(&mut self.connection)?;
         self.fill(port, Place::Hardware, 1..=FLOWS)?;
         self.add_and_delete(port, Place::Hardware, "netdevsim")?;
@@ -324,7 +324,7 @@ pub fn run(source: &Path, short: bool) -> Result<Figures> {
     }
     step("netdevsim");
     bench.against_netdevsim(source)?;
-    let module = Insmod::new(&real)?;
+    let module = Insmod::new(&real, c"")?;
     step("software");
     bench.against_software(source)?;
     if !short {

@@ -2,7 +2,7 @@
 
 //! The guest's kernel from the outside: modules, tracing, memory.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
@@ -23,11 +23,11 @@ use crate::netlink::{self, Connection};
 pub struct Insmod(CString);
 
 impl Insmod {
-    pub fn new(path: &Path) -> Result<Self> {
+    pub fn new(path: &Path, parameters: &CStr) -> Result<Self> {
         let name = path.file_stem().context("a module has a name")?;
         let name = CString::new(name.to_string_lossy().as_bytes())?;
         let file = File::open(path).with_context(|| format!("no module {}", path.display()))?;
-        finit_module(&file, c"", ModuleInitFlags::empty())
+        finit_module(&file, parameters, ModuleInitFlags::empty())
             .with_context(|| format!("insmod {}", path.display()))?;
         Ok(Self(name))
     }

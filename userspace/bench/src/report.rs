@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::chart;
 use crate::figures::{Figures, Summary};
+use crate::guest::PROFILE;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -224,8 +225,13 @@ fn goals(figures: &BTreeMap<String, Figure>) -> Vec<Goal> {
         .filter(|(name, _)| is_exact(name))
         .filter_map(|(name, figure)| Some((name, figure.between_boots?)))
         .max_by(|a, b| a.1.total_cmp(&b.1));
+    let repeated: Vec<_> = figures.values().filter_map(|f| f.between_boots).collect();
+    let good = repeated.iter().filter(|share| **share <= 0.005).count();
     let what = match worst {
-        Some((name, _)) => format!("medians of boots apart, %: the worst figure, `{name}`"),
+        Some((name, _)) => format!(
+            "medians of 3 boots apart, %: the worst figure, `{name}` ({good} of {} are within 0.5)",
+            repeated.len()
+        ),
         None => "medians of boots apart, %: the worst figure".to_owned(),
     };
     let percent = worst.map(|(_, share)| share * 100.0);
@@ -317,11 +323,43 @@ fn breakdown(figures: &BTreeMap<String, Figure>) -> Option<String> {
     Some(out)
 }
 
+/// The functions in which the kernel is most while filters are added.
+fn profile(figures: &BTreeMap<String, Figure>) -> String {
+    const MOST: usize = 15;
+    let mut out = String::new();
+    for firmware in ["noop", "stats"] {
+        let prefix = format!("{PROFILE}{firmware}/");
+        let mut functions: Vec<_> = figures
+            .iter()
+            .filter_map(|(name, figure)| Some((name.strip_prefix(&prefix)?, figure.summary.median)))
+            .collect();
+        functions.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let own = |name: &str| name.contains("ekho::") || name.starts_with("ekho_");
+        let module: f64 = functions.iter().filter(|f| own(f.0)).map(|f| f.1).sum();
+        if functions.is_empty() {
+            continue;
+        }
+        let _ = writeln!(
+            out,
+            "\n| `{firmware}`: the kernel's time, by function | % |\n|---|--:|\n\
+             | the module's among the first {} | {module:.1} |",
+            functions.len()
+        );
+        for (name, share) in functions.iter().take(MOST) {
+            let _ = writeln!(out, "| `{name}` | {share:.1} |");
+        }
+    }
+    out
+}
+
 /// Figures that differ from those of an earlier report by more than either spreads.
 fn changes(base: &Report, figures: &BTreeMap<String, Figure>) -> String {
     let mut out = String::from("| figure | then | now | change |\n|---|--:|--:|--:|\n");
     let mut any = false;
-    for (name, now) in figures {
+    for (name, now) in figures
+        .iter()
+        .filter(|(name, _)| !name.starts_with(PROFILE))
+    {
         let Some(then) = base.figures.get(name) else {
             continue;
         };
@@ -360,6 +398,8 @@ fn figures_table(figures: &BTreeMap<String, Figure>) -> String {
             between_boots,
         },
     ) in figures
+        .iter()
+        .filter(|(name, _)| !name.starts_with(PROFILE))
     {
         let between = between_boots.map_or_else(String::new, |b| format!("{:.3} %", b * 100.0));
         let _ = writeln!(
@@ -400,6 +440,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     text += &goals_table(&goals);
     if let Some(parts) = breakdown(&figures) {
         let _ = write!(text, "\n## Where an add goes\n\n{parts}");
+        text += &profile(&figures);
     }
     text += "\n![cost against number of flows](flows.svg)\n";
     if let Some(base) = &base {
