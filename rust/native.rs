@@ -101,7 +101,9 @@ unsafe extern "C" fn delete(ctx: *mut ekho_destroy_ctx) -> c_int {
     // SAFETY: The context is valid for the call.
     let cookie = unsafe { (*ctx).flow.cookie } as usize;
     from_result(|| {
-        counters()?.remove(cookie, &rcu::read_lock()).ok_or(ENOENT)?;
+        counters()?
+            .remove(cookie, &rcu::read_lock())
+            .ok_or(ENOENT)?;
         Ok(0)
     })
 }

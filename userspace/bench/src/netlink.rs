@@ -82,7 +82,7 @@ fn tcmsg(ifindex: u32, handle: u32, parent: u32, info: u32) -> [u8; 20] {
 
 /// The preference and the EtherType of a filter for IPv4.
 fn info(prio: u16) -> u32 {
-    u32::from(prio) << 16 | u32::from(0x0800_u16.to_be())
+    (u32::from(prio) << 16) | u32::from(0x0800_u16.to_be())
 }
 
 /// A request that sets a device up.
@@ -127,7 +127,7 @@ pub fn add_filter(ifindex: u32, prio: u16, handle: u32, place: Place) -> Vec<u8>
                 });
             });
         });
-        let address = 0x0a00_0000 | u32::from(prio & 0x3f) << 18 | handle;
+        let address = 0x0a00_0000 | (u32::from(prio & 0x3f) << 18) | handle;
         options.put(8, &0x0800_u16.to_be_bytes());
         options.put(9, &[6]);
         options.put(12, &address.to_be_bytes());

@@ -103,7 +103,7 @@ pub fn shares(run: impl FnOnce() -> Result<()>) -> Result<HashMap<String, f64>> 
     fs::write("/proc/sys/kernel/perf_cpu_time_max_percent", "0")?;
     let attributes: [u64; 8] = [
         // The type, and the size of this.
-        PERF_TYPE_SOFTWARE | 64 << 32,
+        PERF_TYPE_SOFTWARE | (64 << 32),
         // PERF_COUNT_SW_CPU_CLOCK
         0,
         PERIOD,
