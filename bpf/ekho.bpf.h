@@ -86,6 +86,8 @@ extern int bpf_flow_offload_add_stats(struct ekho_stats_ctx *ctx, u64 packets,
 				      u64 last_used_ns) __weak __ksym;
 extern int bpf_flow_offload_choose_hw_stats(struct ekho_replace_ctx *ctx,
 					    u32 hw_stats) __weak __ksym;
+extern int
+bpf_flow_offload_count_actions(struct ekho_replace_ctx *ctx) __weak __ksym;
 extern u8 *bpf_flow_offload_flow_data(struct ekho_flow *flow,
 				      const size_t rdwr_buf_size) __weak __ksym;
 extern int bpf_flow_offload_set_reason(struct ekho_replace_ctx *ctx,

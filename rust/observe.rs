@@ -102,12 +102,13 @@ fn devices(f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ident = port.ident();
         write!(
             f,
-            "{ident} kind={} hw_tc_offload={} bindings={} flows={} occupied={} firmware=",
+            "{ident} kind={} hw_tc_offload={} bindings={} flows={} occupied={} parts={} firmware=",
             if port.own { "ekho" } else { "indirect" },
             u8::from(ident.hw_tc_offload),
             port.n_bindings(),
             port.flows.len(),
             port.occupied(),
+            port.parts.len(),
         )?;
         match port.firmware.get(&rcu::read_lock()) {
             Some(firmware) => writeln!(f, "{}", firmware.ops.name())?,
@@ -239,7 +240,7 @@ fn flows(f: &mut fmt::Formatter<'_>) -> fmt::Result {
 }
 
 fn flow_line(f: &mut fmt::Formatter<'_>, ident: &Ident, flow: &Flow) -> fmt::Result {
-    let totals = flow.reported();
+    let totals = flow.counters.reported();
     write!(
         f,
         "{ident} cookie={:#x} source={} chain={} prio={} protocol={:#06x} skip_sw={} packets={} bytes={} drops={} polls={} last_used_ms=",

@@ -135,8 +135,22 @@ impl<T: Send + Sync> CookieTable<T> {
     ///
     /// Of several that remove the same object in parallel, one gets it.
     pub(crate) fn remove<'a>(&'a self, cookie: usize, guard: &'a Guard) -> Option<&'a T> {
+        self.remove_if(cookie, |_| true, guard)
+    }
+
+    /// The same, if `which` says yes to it.
+    pub(crate) fn remove_if<'a>(
+        &'a self,
+        cookie: usize,
+        which: impl FnOnce(&T) -> bool,
+        guard: &'a Guard,
+    ) -> Option<&'a T> {
         let node = self.find(cookie, guard);
         if node.is_null() {
+            return None;
+        }
+        // SAFETY: The node was found in this table, and isn't freed before the guard is dropped.
+        if !which(unsafe { &(*Self::entry(node)).value }) {
             return None;
         }
         // SAFETY: The node was found in this table under the guard.

@@ -252,6 +252,7 @@ struct ekho_detach_ctx {
  * @hw_stats: enum ekho_hw_stats: the ways of counting that suit all actions
  * @chosen_hw_stats: what bpf_flow_offload_choose_hw_stats() chose
  * @reason: what bpf_flow_offload_set_reason() gave, empty before it
+ * @counts_actions: 1 once bpf_flow_offload_count_actions() was called
  *
  * Also the argument of template_create(), which has no actions.
  */
@@ -266,12 +267,14 @@ struct ekho_replace_ctx {
 	u32 hw_stats;
 	u32 chosen_hw_stats;
 	char reason[EKHO_REASON_MAX];
+	u8 counts_actions;
 };
 
 /**
  * struct ekho_destroy_ctx - argument of destroy(): process context
  * @flow: the flow that ends
- * @packets: total that was handed to the kernel
+ * @packets: total that was handed to the kernel; 0 if the flow's actions were
+ *	counted one by one
  * @bytes: likewise
  * @drops: likewise
  *
@@ -300,6 +303,9 @@ enum ekho_stats_kind {
  * @drops: likewise
  * @last_used_ns: likewise
  * @valid: enum ekho_stats_kind
+ * @action: of a flow whose actions are counted one by one, the cookie of the
+ *	action that is meant; 0 for the flow as a whole. See
+ *	bpf_flow_offload_count_actions()
  */
 struct ekho_stats_ctx {
 	struct ekho_flow flow;
@@ -308,6 +314,7 @@ struct ekho_stats_ctx {
 	u64 drops;
 	u64 last_used_ns;
 	u8 valid;
+	u64 action;
 };
 
 /* What happens to a hash table of u32. */

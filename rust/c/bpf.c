@@ -146,6 +146,9 @@ __bpf_kfunc_start_defs();
  * All are monotonic totals; the module hands the kernel what is new since the
  * last call. The last call of an op counts. Any context.
  *
+ * If ctx->action isn't 0, it is this action of the flow that is asked for: see
+ * bpf_flow_offload_count_actions().
+ *
  * Return: 0.
  */
 __bpf_kfunc int bpf_flow_offload_set_stats(struct ekho_stats_ctx *ctx,
@@ -196,6 +199,33 @@ __bpf_kfunc int bpf_flow_offload_choose_hw_stats(struct ekho_replace_ctx *ctx,
 	if (!(ctx->hw_stats & hw_stats))
 		return -EOPNOTSUPP;
 	ctx->chosen_hw_stats = hw_stats;
+	return 0;
+}
+
+/**
+ * bpf_flow_offload_count_actions - count each action of a flow by itself
+ * @ctx: the argument of the replace op
+ *
+ * Without it a flow has one set of counters, which tc shows for each of its
+ * actions. With it, stats is called for each action instead, with the action's
+ * cookie (struct ekho_action) as ctx->action, and ctx->flow as ever; never for
+ * the flow as a whole.
+ *
+ * An action that filters share by its index is counted with the one that came
+ * last on the device, as long as that lives; if it was accepted by itself, as
+ * EKHO_CLS_ACTION, it is that flow which is asked for. Of a pedit action that
+ * both sets and adds the kernel doesn't ask for statistics. In a block that
+ * devices share, count a filter in the same way on all of them: once one wants
+ * its actions asked for, the kernel ignores what others say of the whole.
+ *
+ * Return: 0; -EOPNOTSUPP if the flow isn't of flower or matchall.
+ */
+__bpf_kfunc int bpf_flow_offload_count_actions(struct ekho_replace_ctx *ctx)
+{
+	if (ctx->flow.classifier != EKHO_CLS_FLOWER &&
+	    ctx->flow.classifier != EKHO_CLS_MATCHALL)
+		return -EOPNOTSUPP;
+	ctx->counts_actions = 1;
 	return 0;
 }
 
@@ -355,6 +385,7 @@ BTF_KFUNCS_START(ekho_kfunc_ids)
 BTF_ID_FLAGS(func, bpf_flow_offload_set_stats)
 BTF_ID_FLAGS(func, bpf_flow_offload_add_stats)
 BTF_ID_FLAGS(func, bpf_flow_offload_choose_hw_stats)
+BTF_ID_FLAGS(func, bpf_flow_offload_count_actions)
 BTF_ID_FLAGS(func, bpf_flow_offload_flow_data, KF_RET_NULL)
 BTF_ID_FLAGS(func, bpf_flow_offload_set_reason)
 BTF_ID_FLAGS(func, bpf_flow_offload_get_match)

@@ -5,6 +5,9 @@
 //!
 //! A flow is born before the firmware is asked, so that nothing can fail after the firmware has
 //! said yes, and dies with the first DESTROY, or with a refusal. Readers find flows under RCU.
+//!
+//! If the firmware wants a flow's actions counted one by one, each of them has a [`Part`], by the
+//! action's cookie, which dies with the flow.
 
 #![deny(unsafe_code)]
 
@@ -17,14 +20,20 @@ use crate::abstractions::{
 use counter::Counter;
 use kernel::{
     prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        SetOnce, //
     },
 };
 
 /// The flows of one device.
 pub(crate) type FlowTable = CookieTable<Flow>;
+
+/// The actions of one device that are counted one by one.
+pub(crate) type PartTable = CookieTable<Part>;
 
 /// What a flow has counted since it was accepted.
 #[derive(Clone, Copy, Default)]
@@ -100,88 +109,26 @@ pub(crate) struct Position {
     pub(crate) hooks: u8,
 }
 
-/// One flow.
-pub(crate) struct Flow {
-    pub(crate) cookie: u64,
-    pub(crate) position: Position,
-    /// What it goes with: the binding of its block, if the kernel doesn't say when flows of the
-    /// block end.
-    pub(crate) owner: usize,
-    /// How it is counted: one bit of `enum ekho_hw_stats`; 0 until the firmware has accepted it.
-    hw_stats: Atomic<u32>,
+/// What something has counted, as far as the kernel has been told.
+pub(crate) struct Counters {
     /// The firmware generation that last reported.
     generation: Atomic<u32>,
-    /// How often the kernel has asked for statistics.
-    polls: Atomic<u64>,
     packets: Counter,
     bytes: Counter,
     drops: Counter,
     last_used_ns: Atomic<u64>,
-    /// Match and actions, as `flow_rule::text` encodes them.
-    rule: KVec<u8>,
-    data: KVec<Atomic<u64>>,
 }
 
-impl Flow {
-    /// A flow that has counted nothing yet, with `data_size` bytes for the firmware. May sleep.
-    pub(crate) fn new(
-        cookie: u64,
-        position: Position,
-        owner: usize,
-        rule: &[u8],
-        data_size: usize,
-    ) -> Result<Self> {
-        let mut copy = KVec::with_capacity(rule.len(), GFP_KERNEL)?;
-        copy.extend_from_slice(rule, GFP_KERNEL)?;
-        let words = data_size.div_ceil(size_of::<u64>());
-        let mut data = KVec::with_capacity(words, GFP_KERNEL)?;
-        for _ in 0..words {
-            data.push(Atomic::new(0), GFP_KERNEL)?;
-        }
-        Ok(Self {
-            cookie,
-            position,
-            owner,
-            hw_stats: Atomic::new(0),
+impl Counters {
+    /// Nothing yet.
+    const fn new() -> Self {
+        Self {
             generation: Atomic::new(0),
-            polls: Atomic::new(0),
             packets: Counter::new(),
             bytes: Counter::new(),
             drops: Counter::new(),
             last_used_ns: Atomic::new(0),
-            rule: copy,
-            data,
-        })
-    }
-
-    /// The firmware's private memory.
-    pub(crate) fn data(&self) -> &[Atomic<u64>] {
-        &self.data
-    }
-
-    /// How it is counted.
-    pub(crate) fn hw_stats(&self) -> u32 {
-        self.hw_stats.load(Relaxed)
-    }
-
-    /// The firmware has accepted it, and counts in this way.
-    pub(crate) fn accept(&self, hw_stats: u32) {
-        self.hw_stats.store(hw_stats, Relaxed);
-    }
-
-    /// The kernel asks for statistics. Any context.
-    pub(crate) fn poll(&self) {
-        self.polls.add(1, Relaxed);
-    }
-
-    /// How often it did.
-    pub(crate) fn polls(&self) -> u64 {
-        self.polls.load(Relaxed)
-    }
-
-    /// Match and actions, as `flow_rule::text` encodes them.
-    pub(crate) fn rule(&self) -> &[u8] {
-        &self.rule
+        }
     }
 
     /// Takes note of the totals that a firmware generation reports, and returns what is new. Each
@@ -227,5 +174,116 @@ impl Flow {
             drops: self.drops.reported(),
             last_used_ns: self.last_used_ns.load(Relaxed),
         }
+    }
+}
+
+/// An action of a flow, counted by itself.
+pub(crate) struct Part {
+    /// The cookie of its flow.
+    pub(crate) flow: usize,
+    pub(crate) counters: Counters,
+}
+
+impl Part {
+    /// A part that has counted nothing yet.
+    pub(crate) const fn new(flow: usize) -> Self {
+        Self {
+            flow,
+            counters: Counters::new(),
+        }
+    }
+}
+
+/// One flow.
+pub(crate) struct Flow {
+    pub(crate) cookie: u64,
+    pub(crate) position: Position,
+    /// What it goes with: the binding of its block, if the kernel doesn't say when flows of the
+    /// block end.
+    pub(crate) owner: usize,
+    /// How it is counted: one bit of `enum ekho_hw_stats`; 0 until the firmware has accepted it.
+    hw_stats: Atomic<u32>,
+    /// The cookies of its actions, if they are counted one by one.
+    actions: SetOnce<KVec<u64>>,
+    /// How often the kernel has asked for statistics.
+    polls: Atomic<u64>,
+    pub(crate) counters: Counters,
+    /// Match and actions, as `flow_rule::text` encodes them.
+    rule: KVec<u8>,
+    data: KVec<Atomic<u64>>,
+}
+
+impl Flow {
+    /// A flow that has counted nothing yet, with `data_size` bytes for the firmware. May sleep.
+    pub(crate) fn new(
+        cookie: u64,
+        position: Position,
+        owner: usize,
+        rule: &[u8],
+        data_size: usize,
+    ) -> Result<Self> {
+        let mut copy = KVec::with_capacity(rule.len(), GFP_KERNEL)?;
+        copy.extend_from_slice(rule, GFP_KERNEL)?;
+        let words = data_size.div_ceil(size_of::<u64>());
+        let mut data = KVec::with_capacity(words, GFP_KERNEL)?;
+        for _ in 0..words {
+            data.push(Atomic::new(0), GFP_KERNEL)?;
+        }
+        Ok(Self {
+            cookie,
+            position,
+            owner,
+            hw_stats: Atomic::new(0),
+            actions: SetOnce::new(),
+            polls: Atomic::new(0),
+            counters: Counters::new(),
+            rule: copy,
+            data,
+        })
+    }
+
+    /// The firmware's private memory.
+    pub(crate) fn data(&self) -> &[Atomic<u64>] {
+        &self.data
+    }
+
+    /// How it is counted.
+    pub(crate) fn hw_stats(&self) -> u32 {
+        self.hw_stats.load(Relaxed)
+    }
+
+    /// The firmware has accepted it, and counts in this way.
+    pub(crate) fn accept(&self, hw_stats: u32) {
+        self.hw_stats.store(hw_stats, Relaxed);
+    }
+
+    /// Whether its actions are counted one by one.
+    pub(crate) fn has_parts(&self) -> bool {
+        self.actions.as_ref().is_some()
+    }
+
+    /// The cookies of those actions.
+    pub(crate) fn actions(&self) -> &[u64] {
+        self.actions.as_ref().map_or(&[], |actions| actions)
+    }
+
+    /// Its actions, with these cookies, are counted one by one; to be called once.
+    pub(crate) fn set_actions(&self, actions: KVec<u64>) {
+        self.actions.populate(actions);
+    }
+
+    /// The kernel asks for statistics. Any context.
+    pub(crate) fn poll(&self) {
+        self.polls.add(1, Relaxed);
+    }
+
+    /// How often it did.
+    pub(crate) fn polls(&self) -> u64 {
+        self.polls.load(Relaxed)
+    }
+
+    /// Match and actions, as `flow_rule::text` encodes them.
+    pub(crate) fn rule(&self) -> &[u8] {
+        &self.rule
     }
 }

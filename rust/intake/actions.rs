@@ -63,7 +63,7 @@ impl ActionCallback for Actions {
                 flows::replace(&site, cookie, request)
             }
             Command::Destroy => flows::destroy(&site, cookie),
-            _ => flows::stats(&site, cookie, request),
+            _ => flows::action_stats(&site, cookie, request),
         }
     }
 }

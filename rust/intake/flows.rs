@@ -13,6 +13,7 @@ use crate::{
         net_device::NetDevice, //
     },
     flows::{
+        Counters,
         Flow,
         Position,
         Source, //
@@ -139,21 +140,42 @@ pub(super) fn replace(site: &Site<'_>, cookie: usize, request: &FlowRequest<'_>)
             _ => error,
         })?;
 
-    let guard = rcu::read_lock();
-    let result = match (port.firmware.get(&guard), port.flows.get(cookie, &guard)) {
-        (Some(firmware), Some(flow)) => firmware
-            .replace(dev, flow, &wanted, &guard)
-            .map(|hw_stats| flow.accept(hw_stats)),
-        // The firmware was just withdrawn, or the flow along with it.
-        _ => Err(Refusal {
-            error: eopnotsupp(),
-            reason: Reason::NONE,
-        }),
+    let ask = || {
+        let guard = rcu::read_lock();
+        let result =
+            match (port.firmware.get(&guard), port.flows.get(cookie, &guard)) {
+                (Some(firmware), Some(flow)) => firmware
+                    .replace(dev, flow, &wanted, &guard)
+                    .inspect(|terms| {
+                        if !terms.by_action() {
+                            flow.accept(terms.hw_stats);
+                        }
+                    }),
+                // The firmware was just withdrawn, or the flow along with it.
+                _ => Err(Refusal {
+                    error: eopnotsupp(),
+                    reason: Reason::NONE,
+                }),
+            };
+        result.map_err(|refusal| {
+            port.remove_flow(cookie, &guard);
+            tell(refusal)
+        })
     };
-    result.map_err(|refusal| {
-        port.remove_flow(cookie, &guard);
-        tell(refusal)
-    })
+    let terms = ask()?;
+    if !terms.by_action() {
+        return Ok(());
+    }
+    // Of what was just accepted it isn't known before how it is counted, and memory isn't to be had
+    // under RCU: the one case in which the firmware's yes is taken back.
+    port.add_parts(cookie, wanted.rule.action_cookies())
+        .inspect_err(|_| {
+            let _ = destroy(site, cookie);
+        })?;
+    if let Some(flow) = port.flows.get(cookie, &rcu::read_lock()) {
+        flow.accept(terms.hw_stats);
+    }
+    Ok(())
 }
 
 /// A flow is gone. Process context.
@@ -222,6 +244,41 @@ pub(super) fn stats(site: &Site<'_>, cookie: usize, request: &mut FlowRequest<'_
     let guard = rcu::read_lock();
     let flow = site.port.flows.get(cookie, &guard).ok_or(ENOENT)?;
     flow.poll();
+    if flow.has_parts() && request.ask_for_actions() {
+        // The kernel shows this for an action that it can't ask for.
+        request.update_stats(StatsDelta::default(), flow.hw_stats());
+        return Ok(());
+    }
+    count(site, flow, 0, &flow.counters, request, &guard)
+}
+
+/// What has an action counted, which filters share or which is counted as part of a flow? Any
+/// context, no lock.
+pub(super) fn action_stats(
+    site: &Site<'_>,
+    cookie: usize,
+    request: &mut FlowRequest<'_>,
+) -> Result {
+    let guard = rcu::read_lock();
+    // What is offloaded by itself is counted by itself.
+    if site.port.flows.get(cookie, &guard).is_some() {
+        return stats(site, cookie, request);
+    }
+    let part = site.port.parts.get(cookie, &guard).ok_or(ENOENT)?;
+    let flow = site.port.flows.get(part.flow, &guard).ok_or(ENOENT)?;
+    count(site, flow, cookie as u64, &part.counters, request, &guard)
+}
+
+/// Has the firmware count a flow, or one of its actions: that with the cookie `action` if it isn't
+/// 0.
+fn count(
+    site: &Site<'_>,
+    flow: &Flow,
+    action: u64,
+    counters: &Counters,
+    request: &mut FlowRequest<'_>,
+    guard: &rcu::Guard,
+) -> Result {
     let hw_stats = flow.hw_stats();
     if hw_stats == 0 {
         return Ok(());
@@ -230,11 +287,11 @@ pub(super) fn stats(site: &Site<'_>, cookie: usize, request: &mut FlowRequest<'_
         request.update_stats(StatsDelta::default(), hw_stats);
         return Ok(());
     }
-    let firmware = site.port.firmware.get(&guard).ok_or(ENOENT)?;
-    let delta: StatsDelta = match firmware.stats(site.dev, flow, &guard)? {
+    let firmware = site.port.firmware.get(guard).ok_or(ENOENT)?;
+    let delta: StatsDelta = match firmware.stats(site.dev, flow, action, guard)? {
         None => return Ok(()),
-        Some(Counted::Totals(totals)) => flow.advance(firmware.generation, totals),
-        Some(Counted::Deltas(delta)) => flow.add(delta),
+        Some(Counted::Totals(totals)) => counters.advance(firmware.generation, totals),
+        Some(Counted::Deltas(delta)) => counters.add(delta),
     };
     request.update_stats(delta, hw_stats);
     Ok(())

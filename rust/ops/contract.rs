@@ -470,8 +470,23 @@ pub(crate) struct Wanted<'a> {
 pub(crate) struct Answer {
     pub(crate) result: OpResult,
     pub(crate) reason: Reason,
-    /// One bit of `enum ekho_hw_stats`.
+    pub(crate) terms: Terms,
+}
+
+/// On which terms firmware takes a flow.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Terms {
+    /// How it is counted: one bit of `enum ekho_hw_stats`.
     pub(crate) hw_stats: u32,
+    /// Whether its actions are counted one by one, if it is.
+    counts_actions: bool,
+}
+
+impl Terms {
+    /// Whether its actions are to be asked for one by one.
+    pub(crate) fn by_action(&self) -> bool {
+        self.counts_actions && !hw_stats_disabled(self.hw_stats)
+    }
 }
 
 /// What a flow has counted, as firmware tells it.
@@ -588,6 +603,7 @@ impl Ops {
             hw_stats,
             chosen_hw_stats: self.capabilities().default_hw_stats(hw_stats),
             reason: *Reason::NONE.bytes(),
+            counts_actions: 0,
         }
     }
 
@@ -610,7 +626,10 @@ impl Ops {
         Answer {
             result,
             reason: Reason(ctx.reason),
-            hw_stats: ctx.chosen_hw_stats,
+            terms: Terms {
+                hw_stats: ctx.chosen_hw_stats,
+                counts_actions: ctx.counts_actions != 0,
+            },
         }
     }
 
@@ -632,15 +651,18 @@ impl Ops {
         check(unsafe { op(&mut ctx) })
     }
 
-    /// What the firmware told, if anything.
+    /// What the firmware told, if anything, of the action with a cookie, or of the whole flow if
+    /// that is 0.
     pub(super) fn stats(
         &self,
         dev: &NetDevice,
         flow_: &Flow,
+        action: u64,
         _guard: &Guard,
     ) -> (OpResult, Option<Counted>) {
         let mut ctx = bindings::ekho_stats_ctx {
             flow: flow(dev, flow_.cookie, &flow_.position, flow_.data()),
+            action,
             ..pin_init::zeroed()
         };
         let Some(op) = self.0.stats else {

@@ -28,6 +28,7 @@ use crate::{
             OpResult,
             Ops,
             Reason,
+            Terms,
             Violation,
             Wanted, //
         },
@@ -305,23 +306,23 @@ impl Firmware {
         refusal
     }
 
-    /// A flow is wanted: how it will be counted (one bit of `enum ekho_hw_stats`). Process context.
+    /// A flow is wanted: on which terms it is taken. Process context.
     pub(crate) fn replace(
         &self,
         dev: &NetDevice,
         flow: &Flow,
         wanted: &Wanted<'_>,
         guard: &Guard,
-    ) -> Result<u32, Refusal> {
+    ) -> Result<Terms, Refusal> {
         self.figures.replace.add(1, Relaxed);
-        let mut said = (Reason::NONE, 0);
+        let mut said = (Reason::NONE, Terms::default());
         self.run(Op::Replace, dev, flow.cookie, || {
             let Answer {
                 result,
                 reason,
-                hw_stats,
+                terms,
             } = self.ops.replace(dev, flow, wanted, guard);
-            said = (reason, hw_stats);
+            said = (reason, terms);
             result
         })
         .map(|()| said.1)
@@ -336,15 +337,18 @@ impl Firmware {
         self.figures.destroy.add(1, Relaxed);
         // The flow is gone whatever the firmware says.
         let _ = self.run(Op::Destroy, dev, flow.cookie, || {
-            self.ops.destroy(dev, flow, &flow.reported(), guard)
+            self.ops
+                .destroy(dev, flow, &flow.counters.reported(), guard)
         });
     }
 
-    /// What has the flow counted? Any context.
+    /// What has the flow counted, or the one of its actions with this cookie if it isn't 0? Any
+    /// context.
     pub(crate) fn stats(
         &self,
         dev: &NetDevice,
         flow: &Flow,
+        action: u64,
         guard: &Guard,
     ) -> Result<Option<Counted>> {
         if self.faults.freezes_stats() {
@@ -354,7 +358,7 @@ impl Firmware {
         let mut counted = None;
         self.run(Op::Stats, dev, flow.cookie, || {
             let result;
-            (result, counted) = self.ops.stats(dev, flow, guard);
+            (result, counted) = self.ops.stats(dev, flow, action, guard);
             result
         })
         .map(|()| counted.filter(|_| !self.faults.drops_stats()))

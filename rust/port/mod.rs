@@ -45,6 +45,8 @@ use crate::{
     flows::{
         Flow,
         FlowTable,
+        Part,
+        PartTable,
         Source, //
     },
     ops::{
@@ -65,6 +67,7 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
+        barrier::smp_mb,
         new_mutex,
         rcu,
         Arc,
@@ -100,6 +103,8 @@ pub(crate) struct Port {
     /// Whether it is a device of kind `ekho`, as opposed to one that indirect blocks serve.
     pub(crate) own: bool,
     pub(crate) flows: Pin<KBox<FlowTable>>,
+    /// Of those flows whose actions are counted one by one.
+    pub(crate) parts: Pin<KBox<PartTable>>,
     pub(crate) firmware: RcuSlot<Firmware>,
     /// What fails on purpose.
     pub(crate) faults: Arc<FaultSlot>,
@@ -123,11 +128,13 @@ static LAST_BINDING: Atomic<u64> = Atomic::new(0);
 impl Port {
     fn new(dev: &NetDevice, own: bool) -> Result<Arc<Self>> {
         let flows = KBox::pin_init(FlowTable::new(), GFP_KERNEL)?;
+        let parts = KBox::pin_init(PartTable::new(), GFP_KERNEL)?;
         Arc::pin_init(
             try_pin_init!(Self {
                 key: dev.key(),
                 own,
                 flows,
+                parts,
                 firmware: RcuSlot::new(),
                 faults: Arc::new(FaultSlot::new(), GFP_KERNEL)?,
                 occupied: Atomic::new(0),
@@ -181,13 +188,65 @@ impl Port {
         })
     }
 
-    /// Takes a flow out of the table.
+    /// Counts the actions of a flow one by one, from their cookies. May sleep.
+    ///
+    /// An action that several flows share counts with the last: when a filter is changed, the new
+    /// one comes before the old one goes.
+    pub(crate) fn add_parts(&self, flow: usize, actions: impl Iterator<Item = u64>) -> Result {
+        let mut cookies = KVec::new();
+        let result = actions
+            .filter(|&action| action != 0)
+            .try_for_each(|action| {
+                // An action of several entries has them in a row.
+                if cookies.last() == Some(&action) {
+                    return Ok(());
+                }
+                cookies.push(action, GFP_KERNEL)?;
+                let entry = Entry::new(action as usize, Part::new(flow))?;
+                self.parts.remove(action as usize, &rcu::read_lock());
+                match self.parts.insert(entry) {
+                    // Another flow has come in between.
+                    Err(error) if error == EEXIST => Ok(()),
+                    result => result,
+                }
+            });
+        let guard = rcu::read_lock();
+        if result.is_err() {
+            self.remove_parts(flow, &cookies, &guard);
+            return result;
+        }
+        let Some(found) = self.flows.get(flow, &guard) else {
+            self.remove_parts(flow, &cookies, &guard);
+            return Err(ENOENT);
+        };
+        found.set_actions(cookies);
+        // Who takes the flow out before this sees the actions, or else is seen here.
+        smp_mb();
+        if self.flows.get(flow, &guard).is_none() {
+            self.remove_parts(flow, found.actions(), &guard);
+            return Err(ENOENT);
+        }
+        Ok(())
+    }
+
+    /// Takes those parts out of their table that belong to a flow, of actions with these cookies.
+    fn remove_parts(&self, flow: usize, actions: &[u64], guard: &rcu::Guard) {
+        for &action in actions {
+            self.parts
+                .remove_if(action as usize, |part| part.flow == flow, guard);
+        }
+    }
+
+    /// Takes a flow out of the table, and its parts with it.
     pub(crate) fn remove_flow<'a>(
         &'a self,
         cookie: usize,
         guard: &'a rcu::Guard,
     ) -> Option<&'a Flow> {
         let flow = self.flows.remove(cookie, guard)?;
+        // See `add_parts`.
+        smp_mb();
+        self.remove_parts(cookie, flow.actions(), guard);
         if flow.position.source != Source::Action {
             self.vacate();
         }

@@ -302,6 +302,17 @@ impl<'a> FlowRequest<'a> {
         unsafe { ExtAck::from_raw(extack) }
     }
 
+    /// Makes the kernel ask for the statistics of each of the flow's actions, in requests of their
+    /// own; false if it can't. Requests for statistics only.
+    pub(crate) fn ask_for_actions(&mut self) -> bool {
+        match &mut self.0 {
+            Raw::Flower(request) => request.use_act_stats = true,
+            Raw::Matchall(request) => request.use_act_stats = true,
+            Raw::U32(..) | Raw::Action(_) => return false,
+        }
+        true
+    }
+
     fn stats(&mut self) -> Option<&mut bindings::flow_stats> {
         match &mut self.0 {
             Raw::Flower(request) => Some(&mut request.stats),

@@ -403,6 +403,11 @@ impl<'a> FlowRule<'a> {
         })
     }
 
+    /// The kernel's keys of the actions; an action of several entries comes as often.
+    pub(crate) fn action_cookies(&self) -> impl Iterator<Item = u64> + 'a {
+        self.actions().iter().map(|action| action.cookie as u64)
+    }
+
     /// The ways of counting that suit all actions: bits of `enum flow_action_hw_stats`. Actions
     /// that don't care suit all.
     pub(crate) fn hw_stats(&self) -> u32 {
