@@ -64,7 +64,11 @@ module! {
 
 /// Microseconds that an op may take if the firmware doesn't say.
 fn default_budget_us() -> u32 {
-    *module_parameters::budget_us.value()
+    match *module_parameters::budget_us.value() {
+        // No op takes no time.
+        0 => 10_000,
+        budget_us => budget_us,
+    }
 }
 
 /// The module.

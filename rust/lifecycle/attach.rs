@@ -97,7 +97,7 @@ pub(crate) fn init() -> Result {
     Ok(())
 }
 
-/// Undoes [`init`]; no firmware can be there.
+/// Undoes [`init()`]; no firmware can be there.
 pub(crate) fn clear() {
     drop(REAPER.replace(None));
     news::clear();

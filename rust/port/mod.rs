@@ -202,7 +202,7 @@ impl Port {
                     return Ok(());
                 }
                 cookies.push(action, GFP_KERNEL)?;
-                let entry = Entry::new(action as usize, Part::new(flow))?;
+                let entry = Entry::new(action as usize, Part::new(flow), GFP_KERNEL)?;
                 self.parts.remove(action as usize, &rcu::read_lock());
                 match self.parts.insert(entry) {
                     // Another flow has come in between.
