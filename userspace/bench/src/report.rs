@@ -366,7 +366,8 @@ fn changes(base: &Report, figures: &BTreeMap<String, Figure>) -> String {
         let noise = [now, then]
             .iter()
             .flat_map(|f| [f.summary.spread(), f.between_boots.unwrap_or(0.0)])
-            .fold(0.0, f64::max);
+            // What boots are allowed to be apart; some figures are only in one.
+            .fold(0.005, f64::max);
         let change = now.summary.median / then.summary.median - 1.0;
         if change.abs() > noise {
             any = true;
