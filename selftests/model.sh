@@ -24,7 +24,7 @@ agree() {
 	[[ $refs == 0 && ! -s $debugfs/devices ]] || skip 'the module is in use'
 	# In the end it takes the module away.
 	defer eval '[[ -d /sys/module/ekho ]] || load_module'
-	accepted "$EKHO_MODEL" --seed "$seed" --steps "${EKHO_MODEL_STEPS:-2500}" \
+	accepted "$EKHO_MODEL" --nft --seed "$seed" --steps "${EKHO_MODEL_STEPS:-2500}" \
 		--module "$EKHO_MODULE" --firmware "$EKHO_FIRMWARE" --test-firmware "$here/bpf/build"
 	says 'model and kernel agree'
 }

@@ -154,6 +154,22 @@ test_listing_a_chain_whose_device_has_gone_changes_nothing() {
 	eventually grep -qx 0 "$refs"
 }
 
+test_a_device_that_moves_leaves_its_rules_behind() {
+	local ns=ekho-selftest-$$
+	ip netns add "$ns"
+	defer ip netns del "$ns"
+	ip link add ek0 up type ekho
+	load stats ek0
+	chain ek0
+	rule tcp dport 1 drop
+	ip link set ek0 netns "$ns"
+	expect 'flows' 0 "$(netns=$(netns_id "/run/netns/$ns") n_flows)"
+	expect 'bindings' 0 "$(netns=$(netns_id "/run/netns/$ns") get devices ek0 bindings)"
+	# What holds the module is gone with the rule: see what is left behind.
+	nft delete table netdev t
+	fw --netns "$ns" unload --dev ek0 >/dev/null
+}
+
 test_a_namespace_ends_with_a_chain_in_it() {
 	# What it leaves behind is looked at after the case.
 	ip link add ek0 up type ekho

@@ -165,6 +165,16 @@ pub(crate) fn device_gone(port: &Port, dev: &NetDevice, rtnl: &Rtnl) {
     }
 }
 
+/// A device leaves for another namespace: the kernel should have unbound all of its blocks, and
+/// forgets chains as it does when a device goes for good. Process context.
+pub(crate) fn device_leaves(port: &Port, dev: &NetDevice, rtnl: &Rtnl) {
+    for binding in port.bindings(rtnl).filter(|binding| binding.is_chain()) {
+        binding.lose_device();
+        flows::destroy_where(port, dev, |flow| flow.owner == binding.id());
+        port.remove(&binding);
+    }
+}
+
 /// Lets go of a binding whose device has gone, at a request from the chain that forgot it: any but
 /// for statistics. Process context.
 #[expect(unsafe_code)]

@@ -37,15 +37,19 @@ impl Watcher for Devices {
                     port.refresh(dev);
                 }
             }
-            // On a move to another namespace the device stays registered, and its firmware with
-            // it.
             Event::Unregister if !dev.is_registered(rtnl) => {
                 if let Some(port) = port::remove(dev) {
                     attach::device_gone(&port, rtnl);
                     intake::blocks::device_gone(&port, dev, rtnl);
                 }
             }
-            Event::Unregister => {}
+            // On a move to another namespace the device stays registered, and its firmware with
+            // it.
+            Event::Unregister => {
+                if let Some(port) = port::get(dev) {
+                    intake::blocks::device_leaves(&port, dev, rtnl);
+                }
+            }
         }
     }
 }

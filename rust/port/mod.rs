@@ -461,9 +461,14 @@ impl Binding {
         self.dev.revoke();
     }
 
+    /// Whether it is of a chain of nftables.
+    pub(crate) fn is_chain(&self) -> bool {
+        matches!(self.block, Block::Chain(_))
+    }
+
     /// What the kernel has of a binding that it forgot: for the first who asks.
     pub(crate) fn take_forgotten(&self) -> Option<BoundCallback> {
-        if !matches!(self.block, Block::Chain(_)) || self.unbound.xchg(true, Relaxed) {
+        if !self.is_chain() || self.unbound.xchg(true, Relaxed) {
             return None;
         }
         self.bound.copy()

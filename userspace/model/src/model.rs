@@ -1050,7 +1050,8 @@ impl Model {
         let uid = self.number();
         let dev = self.device_mut(slot).ok_or(Errno::ENODEV)?;
         if !flowtable {
-            let Some(firmware) = dev.firmware.filter(|_| slot >= OWN || dev.offload) else {
+            // On devices of others the module leaves chains alone.
+            let Some(firmware) = dev.firmware.filter(|_| slot < OWN && dev.offload) else {
                 return no;
             };
             // Those that declare for whom they are.
@@ -1352,7 +1353,8 @@ impl Model {
             }
             Op::Offload { slot, on } => self.set_offload(slot, on),
             Op::Rmmod => {
-                if self.any_firmware() {
+                // A chain holds the module.
+                if self.any_firmware() || (0..OWN).any(|slot| self.has_nft(slot, false)) {
                     return Err(Errno::EAGAIN);
                 }
                 for slot in (0..OWN)
