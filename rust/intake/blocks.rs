@@ -151,7 +151,10 @@ pub(crate) fn device_gone(port: &Port, dev: &NetDevice, rtnl: &Rtnl) {
     for (_, binding) in port.take_bindings() {
         binding.lose_device();
         if !dev.netns_ends(rtnl) {
-            pr_info!("{}: nftables has not let go of its chain yet\n", dev.name());
+            pr_info!(
+                "{}: nftables still has a chain of it: delete the chain's rules, or this module can't be removed\n",
+                dev.name()
+            );
             continue;
         }
         if let Some(callback) = binding.take_forgotten() {
