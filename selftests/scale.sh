@@ -90,6 +90,30 @@ test_filters_are_added_and_deleted_in_parallel() {
 	expect 'their tables' '0 0' "$(get devices ek0 occupied) $(get devices ek1 occupied)"
 }
 
+# Devices that take their time don't wait for each other, as they would if RTNL were
+# held: two of them need half as long as one that does it all.
+test_requests_of_two_devices_run_at_the_same_time() {
+	local dev jobs=() job start one two
+	port ek0 ek1
+	for dev in ek0 ek1; do
+		load noop "$dev"
+		echo "dev=$dev op=replace delay_us=90000" >"$debugfs/faults"
+	done
+	start=${EPOCHREALTIME/./}
+	batch ek0 1 1 20 | tc -b -
+	one=$((${EPOCHREALTIME/./} - start))
+	start=${EPOCHREALTIME/./}
+	for dev in ek0 ek1; do
+		batch "$dev" 2 1 10 | tc -b - &
+		jobs+=($!)
+	done
+	for job in "${jobs[@]}"; do
+		wait "$job"
+	done
+	two=$((${EPOCHREALTIME/./} - start))
+	((two * 5 < one * 4)) || fail 'one waits for the other' "one after the other: $one us" "both at once: $two us"
+}
+
 # The last reference to a preference that is deleted may be that of the walk which
 # offers its filters, and giving it back takes the block's lock.
 test_a_preference_can_be_deleted_while_it_is_replayed() {
