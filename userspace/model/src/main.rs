@@ -17,7 +17,6 @@
 
 mod generate;
 mod model;
-mod netlink;
 mod op;
 mod run;
 mod system;

@@ -18,12 +18,15 @@ use anyhow::{bail, Context as _, Result};
 use ekho::bpf;
 use ekho::firmware::{Firmware, Loaded};
 use ekho::module::Module;
+use ekho_rtnl::{
+    flag, ifinfomsg, kind, tcmsg, u32_at, Attributes, Connection, Request, BLOCK, CLSACT, INGRESS,
+    TCA_CHAIN, TCA_KIND, TCA_OPTIONS,
+};
 use nix::errno::Errno;
 use nix::kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags};
 use nix::libc;
 use nix::sched::{setns, unshare, CloneFlags};
 
-use crate::netlink::{self, u32_at, Attributes, Connection, Request};
 use crate::op::{
     ifindex, name, slot_of, Action, At, Fw, Keys, Kind, Mode, Op, Outcome, Place, Protocol, Spec,
     GOTO_CHAIN, NAMESPACES, OWN, SLOTS,
@@ -73,8 +76,8 @@ impl Namespace {
             let mut connection = Connection::new()?;
             // The kernel learns how much fits into an answer: were it too little, it would begin
             // again with a filter that doesn't fit, and read its counters twice.
-            let links = Request::new(netlink::RTM_GETLINK, netlink::DUMP, &[0; 16]);
-            let _ = connection.request(links, |_, _| ())?;
+            let links = Request::new(kind::RTM_GETLINK, flag::DUMP, &[0; 16]);
+            let _ = connection.exchange(&links.finish(), |_, _| ())?;
             Ok(Self {
                 inode: file.metadata()?.ino(),
                 file,
@@ -117,30 +120,6 @@ pub struct System {
     said: String,
 }
 
-/// `struct tcmsg`
-fn tcmsg(index: u32, handle: u32, parent: u32, info: u32) -> [u8; 20] {
-    let mut header = [0; 20];
-    header[4..8].copy_from_slice(&index.to_ne_bytes());
-    header[8..12].copy_from_slice(&handle.to_ne_bytes());
-    header[12..16].copy_from_slice(&parent.to_ne_bytes());
-    header[16..20].copy_from_slice(&info.to_ne_bytes());
-    header
-}
-
-/// `struct ifinfomsg`
-fn ifinfomsg(index: u32, flags: u32, change: u32) -> [u8; 16] {
-    let mut header = [0; 16];
-    header[4..8].copy_from_slice(&index.to_ne_bytes());
-    header[8..12].copy_from_slice(&flags.to_ne_bytes());
-    header[12..16].copy_from_slice(&change.to_ne_bytes());
-    header
-}
-
-const CLSACT: u32 = 0xffff_fff1;
-const BLOCK: u32 = u32::MAX;
-const TCA_KIND: u16 = 1;
-const TCA_OPTIONS: u16 = 2;
-const TCA_CHAIN: u16 = 11;
 const TCA_INGRESS_BLOCK: u16 = 13;
 const TCA_EGRESS_BLOCK: u16 = 14;
 const TCA_FLOWER_FLAGS: u16 = 22;
@@ -154,13 +133,13 @@ const IN_HW: u32 = 1 << 2;
 /// Interface index and parent of a list of filters.
 fn list(at: At) -> (u32, u32) {
     match at {
-        At::Dev { slot, egress } => (ifindex(slot), 0xffff_fff2 + u32::from(egress)),
+        At::Dev { slot, egress } => (ifindex(slot), INGRESS + u32::from(egress)),
         At::Block { index, .. } => (BLOCK, index),
     }
 }
 
 fn info(prio: u16, protocol: Protocol) -> u32 {
-    (u32::from(prio) << 16) | u32::from(protocol.number().to_be())
+    ekho_rtnl::info(prio, protocol.number())
 }
 
 fn put_keys(request: &mut Request, protocol: Protocol, keys: &Keys) {
@@ -419,7 +398,8 @@ impl System {
         request: Request,
         answer: impl FnMut(u16, &[u8]),
     ) -> Result<Outcome> {
-        let result = self.namespace(ns).connection.request(request, answer)?;
+        let connection = &mut self.namespace(ns).connection;
+        let result = connection.exchange(&request.finish(), answer)?;
         Ok(result
             .map_err(|refusal| {
                 self.said = refusal.message;
@@ -432,8 +412,8 @@ impl System {
 
     fn add_device(&mut self, slot: u8, ns: u8, number: u8, queues: u8) -> Result<Outcome> {
         let header = ifinfomsg(ifindex(slot), 0, 0);
-        let flags = netlink::CREATE | netlink::EXCL;
-        let mut request = Request::new(netlink::RTM_NEWLINK, flags, &header);
+        let flags = flag::CREATE | flag::EXCL;
+        let mut request = Request::new(kind::RTM_NEWLINK, flags, &header);
         request.put_text(3, &name(number));
         request.put_u32(31, u32::from(queues));
         request.nest(18, |info| {
@@ -448,7 +428,7 @@ impl System {
 
     fn del_device(&mut self, slot: u8) -> Result<Outcome> {
         let header = ifinfomsg(ifindex(slot), 0, 0);
-        let request = Request::new(netlink::RTM_DELLINK, 0, &header);
+        let request = Request::new(kind::RTM_DELLINK, 0, &header);
         let ns = self.ns_of(slot);
         let outcome = self.ask(ns, request)?;
         if outcome == Outcome::Done {
@@ -494,7 +474,7 @@ impl System {
 
     fn move_device(&mut self, slot: u8, ns: u8) -> Result<Outcome> {
         let header = ifinfomsg(ifindex(slot), 0, 0);
-        let mut request = Request::new(netlink::RTM_NEWLINK, 0, &header);
+        let mut request = Request::new(kind::RTM_NEWLINK, 0, &header);
         let fd = self.namespace(ns).file.as_raw_fd();
         request.put_u32(28, fd as u32);
         let was = self.ns_of(slot);
@@ -591,8 +571,8 @@ impl System {
 
     fn add_clsact(&mut self, slot: u8, blocks: [Option<u32>; 2]) -> Result<Outcome> {
         let header = tcmsg(ifindex(slot), 0xffff_0000, CLSACT, 0);
-        let flags = netlink::CREATE | netlink::EXCL;
-        let mut request = Request::new(netlink::RTM_NEWQDISC, flags, &header);
+        let flags = flag::CREATE | flag::EXCL;
+        let mut request = Request::new(kind::RTM_NEWQDISC, flags, &header);
         request.put_text(TCA_KIND, "clsact");
         for (kind, block) in [TCA_INGRESS_BLOCK, TCA_EGRESS_BLOCK]
             .into_iter()
@@ -618,19 +598,19 @@ impl System {
             handle
         };
         let mut flags = match mode {
-            Mode::Add => netlink::CREATE | netlink::EXCL,
-            Mode::Replace => netlink::CREATE,
+            Mode::Add => flag::CREATE | flag::EXCL,
+            Mode::Replace => flag::CREATE,
             Mode::Change => 0,
         };
         if spec.kind == Kind::U32 {
-            flags |= netlink::ECHO;
+            flags |= flag::ECHO;
         }
         let header = tcmsg(index, handle, parent, info(spec.prio, spec.protocol));
-        let mut request = Request::new(netlink::RTM_NEWTFILTER, flags, &header);
+        let mut request = Request::new(kind::RTM_NEWTFILTER, flags, &header);
         put_filter(&mut request, spec, handle != 0);
         let mut chosen = None;
         let outcome = self.ask_and_read(self.ns_at(at), request, |kind, payload| {
-            if kind == netlink::RTM_NEWTFILTER {
+            if kind == kind::RTM_NEWTFILTER {
                 chosen = u32_at(payload, 8);
             }
         })?;
@@ -651,7 +631,7 @@ impl System {
     fn filters(&mut self, at: At) -> Result<Vec<String>> {
         let (index, parent) = list(at);
         let header = tcmsg(index, 0, parent, 0);
-        let request = Request::new(netlink::RTM_GETTFILTER, netlink::DUMP, &header);
+        let request = Request::new(kind::RTM_GETTFILTER, flag::DUMP, &header);
         let mut lines = Vec::new();
         let outcome = self.ask_and_read(self.ns_at(at), request, |_, payload| {
             lines.extend(filter_line(at, payload));
@@ -849,7 +829,7 @@ impl System {
     /// Links and qdiscs of a namespace; the lists of filters there.
     fn see_namespace(&mut self, ns: u8, lines: &mut Vec<String>) -> Result<Vec<At>> {
         const NO_STATISTICS: u32 = 1 << 3;
-        let mut request = Request::new(netlink::RTM_GETLINK, netlink::DUMP, &[0; 16]);
+        let mut request = Request::new(kind::RTM_GETLINK, flag::DUMP, &[0; 16]);
         request.put_u32(29, NO_STATISTICS);
         self.ask_and_read(ns, request, |_, payload| {
             let index = u32_at(payload, 4).unwrap_or(0);
@@ -862,7 +842,7 @@ impl System {
         })?;
         let mut lists = Vec::new();
         let header = tcmsg(0, 0, 0, 0);
-        let request = Request::new(netlink::RTM_GETQDISC, netlink::DUMP, &header);
+        let request = Request::new(kind::RTM_GETQDISC, flag::DUMP, &header);
         self.ask_and_read(ns, request, |_, payload| {
             let index = u32_at(payload, 4).unwrap_or(0);
             let attributes = Attributes(payload.get(20..).unwrap_or(&[]));
@@ -946,11 +926,11 @@ impl Target for System {
             Op::DelDevice { slot } => self.del_device(slot),
             Op::SetUp { slot, up } => {
                 let header = ifinfomsg(ifindex(slot), u32::from(up), 1);
-                self.change_device(slot, Request::new(netlink::RTM_NEWLINK, 0, &header))
+                self.change_device(slot, Request::new(kind::RTM_NEWLINK, 0, &header))
             }
             Op::Rename { slot, name: number } => {
                 let header = ifinfomsg(ifindex(slot), 0, 0);
-                let mut request = Request::new(netlink::RTM_NEWLINK, 0, &header);
+                let mut request = Request::new(kind::RTM_NEWLINK, 0, &header);
                 request.put_text(3, &name(number));
                 let outcome = self.change_device(slot, request)?;
                 if let (Outcome::Done, Some(device)) =
@@ -973,7 +953,7 @@ impl Target for System {
             } => self.add_clsact(slot, [ingress, egress]),
             Op::DelClsact { slot } => {
                 let header = tcmsg(ifindex(slot), 0, CLSACT, 0);
-                self.change_device(slot, Request::new(netlink::RTM_DELQDISC, 0, &header))
+                self.change_device(slot, Request::new(kind::RTM_DELQDISC, 0, &header))
             }
             Op::SetFilter { at, mode, ref spec } => self.set_filter(at, mode, spec),
             Op::DelFilter {
@@ -986,13 +966,13 @@ impl Target for System {
             } => {
                 let (index, parent) = list(at);
                 let header = tcmsg(index, handle, parent, info(prio, protocol));
-                let mut request = Request::new(netlink::RTM_DELTFILTER, 0, &header);
+                let mut request = Request::new(kind::RTM_DELTFILTER, 0, &header);
                 request.put_text(TCA_KIND, kind.name());
                 request.put_u32(TCA_CHAIN, chain);
                 self.ask(self.ns_at(at), request)
             }
             Op::Flush { at, chain } => {
-                let (ns, request) = self.chain(netlink::RTM_DELTFILTER, 0, at, chain);
+                let (ns, request) = self.chain(kind::RTM_DELTFILTER, 0, at, chain);
                 self.ask(ns, request)
             }
             Op::AddChain {
@@ -1000,8 +980,8 @@ impl Target for System {
                 chain,
                 template,
             } => {
-                let flags = netlink::CREATE | netlink::EXCL;
-                let (ns, mut request) = self.chain(netlink::RTM_NEWCHAIN, flags, at, chain);
+                let flags = flag::CREATE | flag::EXCL;
+                let (ns, mut request) = self.chain(kind::RTM_NEWCHAIN, flags, at, chain);
                 if let Some((protocol, keys)) = &template {
                     request.put_text(TCA_KIND, "flower");
                     request.nest(TCA_OPTIONS, |request| put_keys(request, *protocol, keys));
@@ -1009,7 +989,7 @@ impl Target for System {
                 self.ask(ns, request)
             }
             Op::DelChain { at, chain } => {
-                let (ns, request) = self.chain(netlink::RTM_DELCHAIN, 0, at, chain);
+                let (ns, request) = self.chain(kind::RTM_DELCHAIN, 0, at, chain);
                 self.ask(ns, request)
             }
             // Whoever calls this compares the list.
