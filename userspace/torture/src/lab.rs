@@ -1,0 +1,545 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The module, devices, filters and firmware, as small things to do; and what of them is there.
+
+use std::collections::BTreeSet;
+use std::ffi::CStr;
+use std::fmt::Write as _;
+use std::fs::{self, File};
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, Context as _, Result};
+use ekho::bpf::{self, Map};
+use ekho::firmware::{Firmware, Loaded};
+use ekho::module::Module;
+use ekho_rtnl::{flag, ifinfomsg, info, kind, tcmsg, u32_at, Attributes, Connection, Request};
+use ekho_rtnl::{CLSACT, INGRESS, TCA_CHAIN, TCA_KIND, TCA_OPTIONS};
+use nix::errno::Errno;
+use nix::kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags};
+
+use crate::Paths;
+
+const DEBUGFS: &str = "/sys/kernel/debug/ekho";
+/// How long the kernel may take for what it does later.
+const PATIENCE: Duration = Duration::from_secs(20);
+/// Debug kernels are slow, and what else the host does counts: firmware gets a second.
+const PARAMETERS: &CStr = c"budget_us=1000000";
+
+const ROOT: u32 = u32::MAX;
+const IPV4: u16 = 0x0800;
+const DUMP_LINKS: [u8; 16] = [0; 16];
+const SKIP_SW: u32 = 1 << 1;
+
+/// Devices, by their interface index: two of EKHO's own, and one that it serves indirectly.
+pub const DEVICES: [(u32, &str, &str); 3] = [
+    (4001, "ek0", "ekho"),
+    (4002, "ek1", "ekho"),
+    (4003, "du0", "dummy"),
+];
+
+/// What a filter is, and where it is to be.
+#[derive(Clone, Copy)]
+pub struct Filter {
+    pub device: usize,
+    pub kind: Kind,
+    pub prio: u16,
+    pub handle: u32,
+    pub skip_sw: bool,
+    /// Changed by `change`.
+    pub port: u16,
+}
+
+/// A classifier.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    Flower,
+    Matchall,
+    U32,
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Flower => "flower",
+            Self::Matchall => "matchall",
+            Self::U32 => "u32",
+        }
+    }
+}
+
+impl Filter {
+    /// One of flower, on the first device, in hardware only.
+    pub const fn flower(prio: u16, handle: u32) -> Self {
+        Self {
+            device: 0,
+            kind: Kind::Flower,
+            prio,
+            handle,
+            skip_sw: true,
+            port: 80,
+        }
+    }
+
+    fn header(self) -> [u8; 20] {
+        let (ifindex, ..) = DEVICES[self.device];
+        tcmsg(ifindex, self.handle, INGRESS, info(self.prio, IPV4))
+    }
+
+    /// The request that adds it, or with `flag::CREATE` alone changes it.
+    pub fn add(self, flags: u16) -> Vec<u8> {
+        let mut request = Request::new(kind::RTM_NEWTFILTER, flags, &self.header());
+        request.put_text(TCA_KIND, self.kind.name());
+        request.nest(TCA_OPTIONS, |options| {
+            let place = if self.skip_sw { SKIP_SW } else { 0 };
+            match self.kind {
+                Kind::Flower => {
+                    options.nest(3, put_actions);
+                    options.put(8, &IPV4.to_be_bytes());
+                    options.put(9, &[6]);
+                    options.put(12, &(0x0a00_0000 | self.handle).to_be_bytes());
+                    options.put(13, &[0xff; 4]);
+                    options.put(19, &self.port.to_be_bytes());
+                    options.put(36, &[0xff; 2]);
+                    options.put_u32(22, place);
+                }
+                Kind::Matchall => {
+                    options.nest(2, put_actions);
+                    options.put_u32(3, place);
+                }
+                Kind::U32 => {
+                    // `struct tc_u32_sel` with one `struct tc_u32_key`: an address at offset 16.
+                    let mut selector = [0; 32];
+                    (selector[0], selector[2]) = (1, 1);
+                    selector[16..20].copy_from_slice(&[0xff; 4]);
+                    selector[20..24].copy_from_slice(&[10, 0, 0, 1]);
+                    selector[24] = 16;
+                    options.put(5, &selector);
+                    options.nest(7, put_actions);
+                    options.put_u32(11, place);
+                }
+            }
+        });
+        request.finish()
+    }
+
+    /// The request that deletes it; for u32 and matchall its whole preference.
+    pub fn delete(self) -> Vec<u8> {
+        let mut header = self.header();
+        if self.kind != Kind::Flower {
+            header[8..12].fill(0);
+        }
+        let mut request = Request::new(kind::RTM_DELTFILTER, 0, &header);
+        request.put_text(TCA_KIND, self.kind.name());
+        request.finish()
+    }
+}
+
+/// A mark, and a drop.
+fn put_actions(actions: &mut Request) {
+    // Index, capabilities, control, and two counts: 3 is to go on, 2 is to drop.
+    let parameters = |control: u32| [0, 0, control, 0, 0].map(u32::to_ne_bytes).concat();
+    actions.nest(1, |action| {
+        action.put_text(1, "skbedit").nest(2, |skbedit| {
+            skbedit.put(2, &parameters(3)).put_u32(5, 7);
+        });
+    });
+    actions.nest(2, |action| {
+        action.put_text(1, "gact").nest(2, |gact| {
+            gact.put(2, &parameters(2));
+        });
+    });
+}
+
+/// A request for what isn't a filter.
+fn request(what: u16, flags: u16, header: &[u8], fill: impl FnOnce(&mut Request)) -> Vec<u8> {
+    let mut request = Request::new(what, flags, header);
+    fill(&mut request);
+    request.finish()
+}
+
+const NEW: u16 = flag::CREATE | flag::EXCL;
+
+pub fn add_device(n: usize) -> Vec<u8> {
+    let (ifindex, name, sort) = DEVICES[n];
+    let header = ifinfomsg(ifindex, 1, 1);
+    request(kind::RTM_NEWLINK, NEW, &header, |request| {
+        request.put_text(3, name);
+        request.nest(18, |info| {
+            info.put_text(1, sort);
+        });
+    })
+}
+
+pub fn delete_device(n: usize) -> Vec<u8> {
+    request(kind::RTM_DELLINK, 0, &ifinfomsg(DEVICES[n].0, 0, 0), |_| ())
+}
+
+/// clsact, with a block that others may share.
+pub fn add_clsact(n: usize, block: Option<u32>) -> Vec<u8> {
+    let header = tcmsg(DEVICES[n].0, 0xffff_0000, CLSACT, 0);
+    request(kind::RTM_NEWQDISC, NEW, &header, |request| {
+        request.put_text(TCA_KIND, "clsact");
+        if let Some(block) = block {
+            request.put_u32(13, block);
+        }
+    })
+}
+
+pub fn delete_clsact(n: usize) -> Vec<u8> {
+    let header = tcmsg(DEVICES[n].0, 0xffff_0000, CLSACT, 0);
+    request(kind::RTM_DELQDISC, 0, &header, |_| ())
+}
+
+/// prio at the root: a qdisc that is offloaded.
+pub fn add_prio(n: usize) -> Vec<u8> {
+    let header = tcmsg(DEVICES[n].0, 0x0001_0000, ROOT, 0);
+    request(kind::RTM_NEWQDISC, NEW, &header, |request| {
+        // `struct tc_prio_qopt`: three bands, and which of them each priority takes.
+        let mut options = [0; 20];
+        options[..4].copy_from_slice(&3u32.to_ne_bytes());
+        options[4..].copy_from_slice(&[1, 2, 2, 2, 1, 2, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1]);
+        request
+            .put_text(TCA_KIND, "prio")
+            .put(TCA_OPTIONS, &options);
+    })
+}
+
+pub fn delete_prio(n: usize) -> Vec<u8> {
+    let header = tcmsg(DEVICES[n].0, 0x0001_0000, ROOT, 0);
+    request(kind::RTM_DELQDISC, 0, &header, |_| ())
+}
+
+/// A chain with a template: filters in it match addresses.
+pub fn add_template(n: usize) -> Vec<u8> {
+    let header = tcmsg(DEVICES[n].0, 0, INGRESS, info(0, IPV4));
+    request(kind::RTM_NEWCHAIN, NEW, &header, |request| {
+        request
+            .put_u32(TCA_CHAIN, 9)
+            .put_text(TCA_KIND, "flower")
+            .nest(TCA_OPTIONS, |options| {
+                options
+                    .put(8, &IPV4.to_be_bytes())
+                    .put(12, &[0; 4])
+                    .put(13, &[0xff; 4]);
+            });
+    })
+}
+
+pub fn delete_template(n: usize) -> Vec<u8> {
+    let header = tcmsg(DEVICES[n].0, 0, INGRESS, 0);
+    request(kind::RTM_DELCHAIN, 0, &header, |request| {
+        request.put_u32(TCA_CHAIN, 9);
+    })
+}
+
+/// Index of the shared action.
+const SHARED: u32 = 77;
+
+/// An action that filters may share, in hardware only.
+pub fn add_shared_action() -> Vec<u8> {
+    request(kind::RTM_NEWACTION, NEW, &[0; 4], |request| {
+        request.nest(1, |actions| {
+            actions.nest(1, |action| {
+                let parameters = [SHARED, 0, 2, 0, 0].map(u32::to_ne_bytes).concat();
+                action.put_text(1, "gact").nest(2, |gact| {
+                    gact.put(2, &parameters);
+                });
+                // TCA_ACT_FLAGS_SKIP_SW
+                action.put(7, [1u32 << 2; 2].map(u32::to_ne_bytes).as_flattened());
+            });
+        });
+    })
+}
+
+pub fn delete_shared_action() -> Vec<u8> {
+    request(kind::RTM_DELACTION, 0, &[0; 4], |request| {
+        request.nest(1, |actions| {
+            actions.nest(1, |action| {
+                action.put_text(1, "gact").put_u32(3, SHARED);
+            });
+        });
+    })
+}
+
+/// A dump of a device's filters, counters included.
+pub fn dump_filters(n: usize) -> Vec<u8> {
+    let header = tcmsg(DEVICES[n].0, 0, INGRESS, 0);
+    request(kind::RTM_GETTFILTER, flag::DUMP, &header, |_| ())
+}
+
+/// Asks, and waits for the answer.
+pub fn ask(connection: &mut Connection, request: &[u8]) -> io::Result<()> {
+    Ok(connection.exchange(request, |_, _| ())??)
+}
+
+/// The module and all about it.
+pub struct Lab {
+    paths: Paths,
+    pub connection: Connection,
+    /// What the module says that firmware is, as long as it is loaded.
+    contract: Option<Module>,
+    link: Option<OwnedFd>,
+    loaded: Vec<Loaded>,
+}
+
+impl Lab {
+    /// Begins without the module.
+    pub fn new(paths: &Paths) -> Result<Self> {
+        let mut lab = Self {
+            paths: paths.clone(),
+            connection: Connection::new()?,
+            contract: None,
+            link: None,
+            loaded: Vec::new(),
+        };
+        if Self::has_module() {
+            lab.rmmod().context("the module is in use")?;
+        }
+        Ok(lab)
+    }
+
+    fn has_module() -> bool {
+        fs::exists("/sys/module/ekho").unwrap_or(false)
+    }
+
+    /// A socket that has heard nothing yet.
+    pub fn reconnect(&mut self) -> Result<()> {
+        self.connection = Connection::new()?;
+        Ok(())
+    }
+
+    pub fn ask(&mut self, request: &[u8]) -> Result<()> {
+        Ok(ask(&mut self.connection, request)?)
+    }
+
+    pub fn insmod(&mut self) -> Result<()> {
+        let file = File::open(&self.paths.module)
+            .with_context(|| format!("no module {}", self.paths.module.display()))?;
+        finit_module(&file, PARAMETERS, ModuleInitFlags::empty())?;
+        Ok(())
+    }
+
+    /// Removes the module, once the kernel has let go of what it frees later.
+    pub fn rmmod(&mut self) -> Result<()> {
+        self.contract = None;
+        let start = Instant::now();
+        loop {
+            match delete_module(c"ekho", DeleteModuleFlags::O_NONBLOCK) {
+                Err(Errno::EAGAIN | Errno::EBUSY) if start.elapsed() < PATIENCE => {
+                    thread::sleep(Duration::from_millis(20));
+                }
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    /// Reads what the module says that firmware is.
+    pub fn read_contract(&mut self) -> Result<()> {
+        self.contract = Some(Module::open()?);
+        Ok(())
+    }
+
+    /// Loads firmware for a device; with the maps of its twin, if it has one.
+    pub fn load(&self, n: usize, firmware: &str, twin: Option<&Loaded>) -> Result<Loaded> {
+        let contract = self.contract.as_ref().context("no contract was read")?;
+        let path = self.paths.firmware.join(format!("{firmware}.bpf.o"));
+        let maps = twin.map_or(&[][..], Loaded::maps).iter();
+        let carried = maps
+            .map(|(name, map)| Ok((name.clone(), Map::by_id(map.info().id)?)))
+            .collect::<Result<Vec<_>>>()?;
+        let loaded = Firmware::open(&path)?.load(contract, DEVICES[n].0, &carried)?;
+        loaded.activate(contract)?;
+        Ok(loaded)
+    }
+
+    /// Loads `firmware`.
+    pub fn load_one(&mut self, n: usize, firmware: &str) -> Result<()> {
+        self.loaded = vec![self.load(n, firmware, None)?];
+        Ok(())
+    }
+
+    /// Loads `firmware` twice, so that one can replace the other.
+    pub fn load_twins(&mut self, n: usize, firmware: &str) -> Result<()> {
+        let first = self.load(n, firmware, None)?;
+        let second = self.load(n, firmware, Some(&first))?;
+        self.loaded = vec![first, second];
+        Ok(())
+    }
+
+    /// Forgets firmware that isn't attached.
+    pub fn unload(&mut self) -> Result<()> {
+        self.loaded.clear();
+        Ok(())
+    }
+
+    pub fn attach(&mut self) -> Result<()> {
+        self.link = Some(bpf::link_create(self.loaded[0].ops_map())?);
+        Ok(())
+    }
+
+    pub fn replace_firmware(&mut self) -> Result<()> {
+        let link = self.link.as_ref().context("nothing is attached")?;
+        let [old, new] = &self.loaded[..] else {
+            bail!("no twins are loaded");
+        };
+        bpf::link_update(link.as_fd(), new.ops_map(), old.ops_map())?;
+        self.loaded.swap(0, 1);
+        Ok(())
+    }
+
+    pub fn detach(&mut self) -> Result<()> {
+        let link = self.link.as_ref().context("nothing is attached")?;
+        bpf::link_detach(link.as_fd())?;
+        self.link = None;
+        Ok(())
+    }
+
+    /// Forgets what was attached to a device that is gone.
+    pub fn forget_link(&mut self) {
+        self.link = None;
+    }
+
+    /// Everything goes, as far as it is there.
+    pub fn clear(&mut self) -> Result<()> {
+        self.reconnect()?;
+        self.link = None;
+        self.loaded.clear();
+        for n in 0..DEVICES.len() {
+            let _ = self.ask(&delete_device(n));
+        }
+        let _ = self.ask(&delete_shared_action());
+        if Self::has_module() {
+            self.rmmod()?;
+        }
+        Ok(())
+    }
+
+    /// What is there, one thing a line; nothing that is counted or chosen by chance.
+    pub fn snapshot(&self) -> Result<BTreeSet<String>> {
+        let mut lines = BTreeSet::new();
+        if Self::has_module() {
+            lines.insert("module".to_owned());
+        }
+        for file in ["devices", "firmware", "flows"] {
+            let records = match fs::read_to_string(format!("{DEBUGFS}/{file}")) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                result => result.with_context(|| format!("can't read {DEBUGFS}/{file}"))?,
+            };
+            lines.extend(records.lines().map(|record| lasting(file, record)));
+        }
+        let mut connection = Connection::new()?;
+        let mut list = |request: &[u8], line: &dyn Fn(&[u8]) -> Option<String>| {
+            let mut add = |_, payload: &[u8]| lines.extend(line(payload));
+            match connection.exchange(request, &mut add)? {
+                // No such device, or no clsact on it.
+                Err(refusal) if !matches!(refusal.errno, Errno::ENODEV | Errno::EINVAL) => {
+                    Err(io::Error::from(refusal))
+                }
+                _ => Ok(()),
+            }
+        };
+        list(
+            &request(kind::RTM_GETLINK, flag::DUMP, &DUMP_LINKS, |_| ()),
+            &|payload| {
+                let name = Attributes(payload.get(16..)?).text(3)?;
+                DEVICES.iter().find(|(_, ours, _)| *ours == name)?;
+                let is_up = u32_at(payload, 8)? & 1;
+                Some(format!("link {name} up={is_up}"))
+            },
+        )?;
+        for (n, (ifindex, name, _)) in DEVICES.into_iter().enumerate() {
+            list(
+                &request(
+                    kind::RTM_GETQDISC,
+                    flag::DUMP,
+                    &tcmsg(ifindex, 0, 0, 0),
+                    |_| (),
+                ),
+                &|payload| {
+                    let attributes = Attributes(payload.get(20..)?);
+                    (u32_at(payload, 4)? == ifindex).then_some(())?;
+                    Some(format!(
+                        "qdisc {name} {} offloaded={:?}",
+                        attributes.text(TCA_KIND)?,
+                        attributes.get(12)
+                    ))
+                },
+            )?;
+            let chains = tcmsg(ifindex, 0, INGRESS, 0);
+            list(
+                &request(kind::RTM_GETCHAIN, flag::DUMP, &chains, |_| ()),
+                &|payload| {
+                    let attributes = Attributes(payload.get(20..)?);
+                    Some(format!("chain {name} {:?}", attributes.u32(TCA_CHAIN)))
+                },
+            )?;
+            list(&dump_filters(n), &|payload| filter_line(name, payload))?;
+        }
+        Ok(lines)
+    }
+
+    /// What is there once it is `wanted`, or after a while.
+    pub fn settled(&self, wanted: &[&BTreeSet<String>]) -> Result<BTreeSet<String>> {
+        let start = Instant::now();
+        loop {
+            let now = self.snapshot()?;
+            if wanted.contains(&&now) || start.elapsed() > PATIENCE / 10 {
+                return Ok(now);
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// A record of debugfs without what is counted or chosen by chance.
+fn lasting(file: &str, record: &str) -> String {
+    const PASSING: &[&str] = &[
+        "netns",
+        "link",
+        "map",
+        "generation",
+        "replace",
+        "replace_refused",
+        "destroy",
+        "stats",
+        "longest_us",
+        "cookie",
+        "packets",
+        "bytes",
+        "drops",
+        "polls",
+        "last_used_ms",
+    ];
+    let mut line = file.to_owned();
+    for field in record.split(' ') {
+        let key = field.split('=').next().unwrap_or(field);
+        if !PASSING.contains(&key) {
+            let _ = write!(line, " {field}");
+        }
+    }
+    line
+}
+
+/// A filter in a dump, and whether it is in hardware.
+fn filter_line(device: &str, payload: &[u8]) -> Option<String> {
+    let attributes = Attributes(payload.get(20..)?);
+    let kind = attributes.text(TCA_KIND)?;
+    let options = attributes.nested(TCA_OPTIONS);
+    let (flags, actions) = match kind {
+        "flower" => (22, 3),
+        "matchall" => (3, 2),
+        _ => (11, 7),
+    };
+    let port = options.get(19).map(|port| port.to_vec());
+    let actions = options.get(actions).map_or(0, <[u8]>::len);
+    let handle = u32_at(payload, 8).filter(|_| kind != "u32");
+    Some(format!(
+        "filter {device} {kind} handle={handle:?} prio={} flags={:?} in_hw_count={:?} port={port:?} actions={actions}",
+        u32_at(payload, 16)? >> 16,
+        options.u32(flags),
+        options.u32(86).filter(|_| kind == "flower"),
+    ))
+}
