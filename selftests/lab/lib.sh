@@ -6,7 +6,8 @@
 #
 #   $EKHO_CACHE/            outlives the clone, shared by all clones
 #     root/                 Debian root with the toolchain, read-only in use
-#     kernel/<series>/      packages/ (image, modules), tree/ (source + metadata)
+#     kernel/<series>/      packages/ (image, modules), tree/ (source + metadata),
+#                           debug/ (the debug kernel of `make torture`)
 #     cargo/                registry cache of cargo in the root
 #     log/                  what the set-up printed
 #   $EKHO_SRC/build/        this clone's logs and documentation
@@ -18,9 +19,27 @@ EKHO_KERNEL=${EKHO_KERNEL:-7.2}
 EKHO_ROOT=$EKHO_CACHE/root
 EKHO_KDIR=$EKHO_CACHE/kernel/$EKHO_KERNEL
 
+# Which kernel is meant: Debian's own, or with EKHO_FLAVOUR=debug that of `make
+# torture`. EKHO_IMAGE has its release and files (a layer over the root, with image
+# and modules), EKHO_TREE builds modules for it, and EKHO_KO is ours that was.
+case ${EKHO_FLAVOUR:=stock} in
+stock)
+	EKHO_IMAGE=$EKHO_KDIR/packages EKHO_TREE=$EKHO_KDIR/tree
+	EKHO_KO=$EKHO_SRC/rust/ekho.ko
+	;;
+debug)
+	EKHO_IMAGE=$EKHO_KDIR/debug EKHO_TREE=$EKHO_KDIR/debug/tree
+	EKHO_KO=$EKHO_SRC/build/torture/module/rust/ekho.ko
+	;;
+*)
+	printf 'error: EKHO_FLAVOUR is stock or debug, and not %s\n' "$EKHO_FLAVOUR" >&2
+	exit 1
+	;;
+esac
+
 # The kernel release, such as 7.2.12+deb13-amd64; empty before the set-up.
 kernel_release() {
-	cat "$EKHO_KDIR/packages/release" 2>/dev/null || true
+	cat "$EKHO_IMAGE/release" 2>/dev/null || true
 }
 
 # Colour is for people: only on a terminal, never when NO_COLOR asks otherwise.

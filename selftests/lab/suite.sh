@@ -1,0 +1,51 @@
+# shellcheck shell=bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Running commands that speak TAP in the test kernel. Sourced, after tap.sh.
+
+# Each test file's name also goes into the kernel's log, so that a complaint
+# there has a test to its name.
+tell_kernel='while IFS= read -r line; do
+	printf "%s\n" "$line"
+	case $line in "# selftests: "*) echo "ekho-lab: test ${line##*: }" >/dev/kmsg ;; esac
+done
+exit "${PIPESTATUS[0]}"'
+
+# guest_tests LOGS TIMEOUT COMMAND: count what COMMAND says in the guest, and have
+# a kernel that complained count as a failed test.
+guest_tests() {
+	local logs=$1 timeout=$2 command=$3
+	local status=0 guest pid had=$((passed + failed + skipped)) fails=$failed
+	rm -f "$logs/kernel.log"
+	: >"$logs/guest.log"
+	tap_log=$logs/guest.log
+	# Results are counted in this shell, so it is the guest that is substituted.
+	exec {guest}< <(exec "$EKHO_LAB/vm" --timeout "$timeout" --log "$logs/kernel.log" \
+		"$command 2>&1 | $tell_kernel" 2>"$logs/vm.log" </dev/null)
+	pid=$!
+	tap_read <&"$guest"
+	wait "$pid" || status=$?
+	tap_log=''
+	if ((status == 255 || status == 124 || passed + failed + skipped == had)); then
+		begin 'the test kernel'
+		if ((status == 255 || status == 124)); then
+			count failed "the test kernel died or hung"
+			sed 's/^/         /' "$logs/vm.log" >&"$step_fd"
+		else
+			count failed "the test kernel ran no test"
+			tail -n 15 "$logs/guest.log" | sed 's/^/         /' >&"$step_fd"
+		fi
+		end
+	elif ((status != 0 && failed == fails)); then
+		count failed "the tests in the guest ended with status $status, though none failed"
+	fi
+
+	begin "the kernel's log"
+	if "$EKHO_LAB/check-kernel-log" "$logs/kernel.log" >"$logs/kernel-complaints.log" 2>&1; then
+		count passed 'kernel log'
+	else
+		count failed "the kernel complained, see $logs/kernel.log"
+		cat "$logs/kernel-complaints.log" >&"$step_fd"
+	fi
+	end
+}
