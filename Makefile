@@ -8,6 +8,7 @@
 # Variables:
 #   KDIR=DIR           build the module for your own kernel, on this host
 #   CMD='...'          what `make vm` runs, instead of a shell
+#   LANE='race ...'    what `make torture` does, if not all (selftests/lab/torture)
 #   BASE=FILE          an earlier bench/figures.json that `make bench` compares with
 #   EKHO_KERNEL=7.3    kernel series of the lab (default 7.2)
 #   V=1                show what the builds print
@@ -55,6 +56,13 @@ check: setup module firmware userspace test-firmware ## set up, build, and run e
 bench: setup module firmware userspace ## measure what EKHO costs, into bench/; BASE=figures.json compares
 	@$(step) build 'what EKHO is compared with' bench-modules $(in) $(lab)/bench-modules
 	@$(lab)/bench $(BASE)
+
+.PHONY: torture
+torture: setup module firmware userspace test-firmware ## hunt bugs for hours, in a debug kernel; LANE='race fail' does so in part
+	@$(lab)/setup --debug
+	@EKHO_FLAVOUR=debug $(step) build 'module for the debug kernel' torture-module \
+		$(in) $(lab)/module-copy $(CURDIR)/build/torture/module
+	@$(lab)/torture $(LANE)
 
 .PHONY: vm
 vm: export EKHO_STEP_FD := 2
