@@ -244,7 +244,8 @@ fn op<'a>(
     Ok(Change::Site(site, knob))
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(not(test), kernel::macros::kunit_tests(ekho_faults))]
 mod tests {
     use super::*;
 
@@ -283,7 +284,7 @@ mod tests {
                 Change::Site(1, knob(0, 0, 0, true)),
             ),
         ] {
-            assert_eq!(line(text), Ok((EK0, change)), "{text}");
+            assert_eq!((text, line(text)), (text, Ok((EK0, change))));
         }
     }
 
@@ -328,7 +329,10 @@ mod tests {
             ("dev=ek0 op=stats delay_us=0", "delay_us=0"),
             ("dev=ek0 op=stats delay=1", "delay=1"),
         ] {
-            assert_eq!(line(text).unwrap_err().0, word, "{text}");
+            assert_eq!(
+                (text, line(text).err().map(|mistake| mistake.0)),
+                (text, Some(word))
+            );
         }
     }
     #[test]
@@ -336,9 +340,12 @@ mod tests {
         for (name, errno) in ERRNOS {
             assert_eq!(errno_name(errno), name);
         }
-        for stats in [Stats::Drop, Stats::Freeze] {
-            let text = [&"dev=ek0 stats=", stats.name()].concat();
-            assert_eq!(line(&text), Ok((EK0, Change::Stats(stats))));
+        for (text, stats) in [
+            ("dev=ek0 stats=drop", Stats::Drop),
+            ("dev=ek0 stats=freeze", Stats::Freeze),
+        ] {
+            assert!(text.ends_with(stats.name()));
+            assert_eq!(line(text), Ok((EK0, Change::Stats(stats))));
         }
     }
 }

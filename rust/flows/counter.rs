@@ -79,7 +79,8 @@ mod kernel_side {
     }
 }
 
-#[cfg(test)]
+#[cfg(any(test, CONFIG_KUNIT = "y"))]
+#[cfg_attr(not(test), kernel::macros::kunit_tests(ekho_counter))]
 mod tests {
     use super::step;
 
