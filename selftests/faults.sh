@@ -132,6 +132,36 @@ test_statistics_fail() {
 	expect_figures ek0 violations=0
 }
 
+test_filters_are_taken_back_at_the_second_try() {
+	port ek0
+	load stats ek0
+	drop ek0 10
+	drop ek0 20
+	expect_in_hw 'dev ek0 ingress' '1 1'
+	# The kernel has no memory for it.
+	fault 'dev=ek0 op=withdraw nth=1 errno=ENOMEM'
+	unload ek0
+	expect_in_hw 'dev ek0 ingress' '0 0'
+	expect 'flows' 0 "$(n_flows)"
+}
+
+test_filters_that_are_not_taken_back_are_told() {
+	port ek0
+	load stats ek0
+	drop ek0 10
+	fault 'dev=ek0 op=withdraw errno=ENOMEM'
+	dmesg -C
+	unload ek0
+	said=$(dmesg)
+	says 'ek0: filters of block'
+	# They don't get in the way of anything.
+	fault 'dev=ek0 clear'
+	expect 'flows' 0 "$(n_flows)"
+	load stats ek0
+	tc filter del dev ek0 ingress
+	expect 'flows' 0 "$(n_flows)"
+}
+
 test_a_bind_is_refused() {
 	ip link add ek0 up type ekho
 	fault 'dev=ek0 op=bind nth=2 errno=EBUSY'

@@ -255,7 +255,9 @@ pub(crate) enum Event {
 /// Someone who wants to know of [`Event`]s.
 pub(crate) trait Watcher: 'static {
     /// Called under RTNL for devices of all network namespaces.
-    fn event(event: Event, dev: &NetDevice, rtnl: &Rtnl);
+    ///
+    /// An error keeps a new device from being registered, and means nothing otherwise.
+    fn event(event: Event, dev: &NetDevice, rtnl: &Rtnl) -> Result;
 }
 
 /// Keeps a [`Watcher`] on the notifier chain until dropped.
@@ -318,9 +320,12 @@ impl<T: Watcher> Watch<T> {
         let dev = unsafe { NetDevice::from_raw(bindings::ekho_helper_notifier_dev(info)) };
         // SAFETY: These events are sent under RTNL.
         let rtnl = unsafe { Rtnl::assume_held() };
-        T::event(event, dev, &rtnl);
-        // NOTIFY_DONE.
-        0
+        let errno = match T::event(event, dev, &rtnl) {
+            Ok(()) => 0,
+            Err(error) => error.to_errno(),
+        };
+        // SAFETY: Takes any error code.
+        unsafe { bindings::ekho_helper_notifier_from_errno(errno) }
     }
 }
 

@@ -71,6 +71,7 @@ void ekho_helper_dev_dstats_tx(struct net_device *dev, unsigned int len);
 void ekho_helper_consume_skb(struct sk_buff *skb);
 void ekho_helper_skb_tx_timestamp(struct sk_buff *skb);
 struct net_device *ekho_helper_notifier_dev(const void *info);
+int ekho_helper_notifier_from_errno(int err);
 
 struct workqueue_struct *ekho_helper_alloc_workqueue(const char *name);
 

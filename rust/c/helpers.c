@@ -151,6 +151,11 @@ struct net_device *ekho_helper_notifier_dev(const void *info)
 	return netdev_notifier_info_to_dev(info);
 }
 
+int ekho_helper_notifier_from_errno(int err)
+{
+	return notifier_from_errno(err);
+}
+
 struct workqueue_struct *ekho_helper_alloc_workqueue(const char *name)
 {
 	return alloc_workqueue("%s", WQ_UNBOUND, 1, name);

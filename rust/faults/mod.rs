@@ -34,11 +34,15 @@ use parse::{
     Change,
     Knob,
     Stats,
+    OPS,
     SITES, //
 };
 
-/// The place among [`SITES`] of what isn't an op: a block is bound to the device.
-pub(crate) const BIND: usize = SITES.len() - 1;
+// The places among [`SITES`] of what isn't an op.
+/// A block is bound to the device.
+pub(crate) const BIND: usize = OPS;
+/// The kernel takes filters back from firmware that leaves.
+pub(crate) const WITHDRAW: usize = OPS + 1;
 
 /// A knob, and how many calls it has seen.
 struct Site {

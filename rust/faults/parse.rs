@@ -16,8 +16,8 @@
 
 use core::str::SplitAsciiWhitespace;
 
-/// What can fail: the ops in the order of `ops::Op`, and what comes before all of them.
-pub(crate) const SITES: [&str; 10] = [
+/// What can fail: the ops in the order of `ops::Op`, and then what the kernel does itself.
+pub(crate) const SITES: [&str; OPS + 2] = [
     "attach",
     "detach",
     "replace",
@@ -28,7 +28,11 @@ pub(crate) const SITES: [&str; 10] = [
     "hnode",
     "qdisc",
     "bind",
+    "withdraw",
 ];
+
+/// How many of [`SITES`] are ops.
+pub(crate) const OPS: usize = 9;
 
 /// The one among [`SITES`] that has no result.
 const DETACH: usize = 1;
@@ -229,7 +233,7 @@ fn op<'a>(
                 }
                 delay => knob.delay_us = delay,
             },
-            None if word == "recurse" && site < SITES.len() - 1 => knob.recurse = true,
+            None if word == "recurse" && site < OPS => knob.recurse = true,
             _ => {
                 return Err(Mistake(
                     word,

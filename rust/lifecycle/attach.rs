@@ -270,10 +270,14 @@ fn go_live(port: &Arc<Port>, dev: &NetDevice, rtnl: &Rtnl) -> Result {
         let mut ack = OwnExtAck::new();
         binding.replay(&mut ack, rtnl).inspect_err(|error| {
             pr_err!(
-                "{}: firmware not attached: it refused a skip_sw filter that is there (errno {}): {}\n",
+                "{}: firmware not attached: a skip_sw filter that is there isn't offloaded (errno {}): {}\n",
                 dev.name(),
                 -error.to_errno(),
-                ack.reason().unwrap_or(c"no reason given"),
+                match ack.reason() {
+                    Some(reason) => reason,
+                    None if *error == ENOMEM => c"no memory",
+                    None => c"no reason given",
+                },
             );
         })?;
     }

@@ -19,18 +19,17 @@ use crate::{
     intake,
     port, //
 };
+use kernel::prelude::*;
 
 /// Keeps ports in step with their devices.
 pub(crate) struct Devices;
 
 impl Watcher for Devices {
-    fn event(event: Event, dev: &NetDevice, rtnl: &Rtnl) {
+    fn event(event: Event, dev: &NetDevice, rtnl: &Rtnl) -> Result {
         match event {
+            // A device of ours without a port would be in no list.
             Event::Register if device::owner(dev) == Owner::Ekho => {
-                // A device whose port can't be made now gets it when it is first needed.
-                if let Ok(port) = port::get_or_create(dev, true) {
-                    port.refresh(dev);
-                }
+                port::get_or_create(dev, true)?.refresh(dev);
             }
             Event::Register | Event::Change => {
                 if let Some(port) = port::get(dev) {
@@ -51,5 +50,6 @@ impl Watcher for Devices {
                 }
             }
         }
+        Ok(())
     }
 }

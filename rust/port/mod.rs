@@ -41,7 +41,10 @@ use crate::{
         netlink::OwnExtAck,
         rcu::RcuSlot, //
     },
-    faults::FaultSlot,
+    faults::{
+        self,
+        FaultSlot, //
+    },
     flows::{
         Flow,
         FlowTable,
@@ -74,7 +77,14 @@ use kernel::{
         Mutex,
         SetOnce, //
     },
+    time::{
+        delay::fsleep,
+        Delta, //
+    },
 };
+
+/// How often the kernel is asked to take filters back, a millisecond apart.
+const PERSISTENCE: usize = 100;
 
 /// Who a device is, for people: kept up by the netdevice notifier.
 #[derive(Clone, Copy)]
@@ -549,8 +559,9 @@ impl Binding {
         let result = unsafe {
             block.reoffload(rtnl, self, true, ack, |offer| {
                 self.gate.store(Gate::Open as u32, Relaxed);
-                offer();
+                let result = offer();
                 self.gate.store(Gate::Attaching as u32, Relaxed);
+                result
             })
         };
         let gate = result.map_or(Gate::Closed, |()| Gate::Open);
@@ -565,8 +576,31 @@ impl Binding {
         self.set_gate(Gate::Closed, rtnl);
         let Block::Tc(block) = self.block else { return };
         let mut ack = OwnExtAck::new();
-        // SAFETY: As for `set_gate`. Taking back can't fail.
-        let _ = unsafe { block.reoffload(rtnl, self, false, &mut ack, |take_back| take_back()) };
+        // The kernel needs memory even for this, and stops when it finds none. What it doesn't come
+        // to would count as in hardware from then on.
+        let persist = |take_back: &mut dyn FnMut() -> Result| {
+            let mut result = Ok(());
+            for _ in 0..PERSISTENCE {
+                result = match self.port.faults.strike(faults::WITHDRAW).error {
+                    Some(error) => Err(error),
+                    None => take_back(),
+                };
+                if result.is_ok() {
+                    break;
+                }
+                fsleep(Delta::from_millis(1));
+            }
+            result
+        };
+        // SAFETY: As for `set_gate`.
+        if let Err(error) = unsafe { block.reoffload(rtnl, self, false, &mut ack, persist) } {
+            pr_err!(
+                "{}: filters of block {} still count as in hardware, without firmware (errno {}): delete them\n",
+                self.port.ident().name,
+                block.index(),
+                -error.to_errno()
+            );
+        }
     }
 
     /// Which requests go to the firmware.

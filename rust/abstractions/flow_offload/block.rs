@@ -402,8 +402,9 @@ impl TcBlock {
     /// destroy, and the filter no longer counts as in hardware.
     ///
     /// `around` is called for each group of filters, with what offers them; no other request runs
-    /// for as long as it does, but others may run in between. Fails if a filter that has to be in
-    /// hardware is refused; what was accepted before stays so then.
+    /// for as long as it does, but others may run in between. It may sleep, and try again: what was
+    /// taken back already is asked for once more then. The walk ends with its first failure, as
+    /// when a filter that has to be in hardware is refused; what was accepted before stays so then.
     ///
     /// Mirrors `tcf_block_playback_offloads()`, which isn't exported. Other than that, it doesn't
     /// hold the block's `cb_lock` over the iterators: the last reference to a group that was
@@ -418,7 +419,7 @@ impl TcBlock {
         callback: &Arc<T>,
         add: bool,
         ack: &mut OwnExtAck,
-        around: impl Fn(&mut dyn FnMut()),
+        around: impl Fn(&mut dyn FnMut() -> Result) -> Result,
     ) -> Result {
         let block = self.0.as_ptr();
         let cb_priv: *mut c_void = Arc::as_ptr(callback).cast_mut().cast();
@@ -431,9 +432,13 @@ impl TcBlock {
             if chain.is_null() {
                 break;
             }
+            let mut tell = || {
+                template(chain, add, callback);
+                Ok(())
+            };
             if result.is_ok() && add {
                 // SAFETY: `chain` is referenced, and RTNL and the lock are held in there.
-                unsafe { self.locked(rtnl, || around(&mut || template(chain, add, callback))) };
+                result = unsafe { self.locked(rtnl, || around(&mut tell)) };
             }
             let mut tp = ptr::null_mut();
             loop {
@@ -455,17 +460,14 @@ impl TcBlock {
                     // SAFETY: RTNL and `cb_lock` are held; `setup_cb` fits `cb_priv`, which the
                     // caller keeps alive.
                     let ret = unsafe { reoffload(tp, add, Some(setup_cb::<T>), cb_priv, ack) };
-                    // Taking back can't fail.
-                    if add {
-                        result = kernel::error::to_result(ret);
-                    }
+                    kernel::error::to_result(ret)
                 };
                 // SAFETY: By the requirements of this function.
-                unsafe { self.locked(rtnl, || around(&mut offer)) };
+                result = unsafe { self.locked(rtnl, || around(&mut offer)) };
             }
-            if !add {
+            if result.is_ok() && !add {
                 // SAFETY: As for the other one.
-                unsafe { self.locked(rtnl, || around(&mut || template(chain, add, callback))) };
+                result = unsafe { self.locked(rtnl, || around(&mut tell)) };
             }
         }
         result
