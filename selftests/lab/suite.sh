@@ -11,10 +11,11 @@ tell_kernel='while IFS= read -r line; do
 done
 exit "${PIPESTATUS[0]}"'
 
-# guest_tests LOGS TIMEOUT COMMAND: count what COMMAND says in the guest, and have
-# a kernel that complained count as a failed test.
+# guest_tests LOGS TIMEOUT COMMAND [NAME]: count what COMMAND says in the guest, under
+# the name of its files or NAME, and have a kernel that complained count as a failed
+# test.
 guest_tests() {
-	local logs=$1 timeout=$2 command=$3
+	local logs=$1 timeout=$2 command=$3 name=${4:-}
 	local status=0 guest pid had=$((passed + failed + skipped)) fails=$failed
 	rm -f "$logs/kernel.log"
 	: >"$logs/guest.log"
@@ -23,7 +24,7 @@ guest_tests() {
 	exec {guest}< <(exec "$EKHO_LAB/vm" --timeout "$timeout" --log "$logs/kernel.log" \
 		"$command 2>&1 | $tell_kernel" 2>"$logs/vm.log" </dev/null)
 	pid=$!
-	tap_read <&"$guest"
+	tap_read "$name" <&"$guest"
 	wait "$pid" || status=$?
 	tap_log=''
 	if ((status == 255 || status == 124 || passed + failed + skipped == had)); then

@@ -90,6 +90,7 @@ test_every_complaint_is_found() { #: each kind of kernel complaint fails the log
 		unregister_netdevice: waiting for ek0 to become free. Usage count = 2
 		ref_tracker: netdev@ffff8880 has 1/1 users at
 		sysfs: cannot create duplicate filename '/class/net/ek0'
+		# Totals: pass:3 fail:1 skip:0 total:4
 		rust_kernel: panicked at rust/flows/table.rs:10:5:
 		Kernel panic - not syncing: Fatal exception
 	LINES
