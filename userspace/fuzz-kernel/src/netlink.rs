@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Requests against devices with firmware.
+//!
+//! A run is made of rounds. Each begins with new devices, is a sequence of steps that its seed
+//! and number determine, and ends with everything being taken away again: no flow, action or
+//! device may be left, and an ordinary filter must work and count as if nothing had been.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, ensure, Context as _, Result};
+use ekho::bpf;
+use ekho::debugfs::{Debugfs, Filter};
+use ekho::firmware::{Firmware, Loaded};
+use ekho::module::Module;
+use ekho::netlink::{FilterSpec, Hook};
+use ekho::stats::{Change, Sink as _, Stats, Target};
+use ekho_rtnl::{
+    flag, info, kind, tcmsg, u32_at, Attributes, Request, CLSACT, INGRESS, TCA_KIND, TCA_OPTIONS,
+};
+
+use crate::generate::{Generator, Step, ACTIONS, DEVICES};
+use crate::kernel::{eventually, remove_module, set_fault, Kernel, Paths};
+
+/// Steps of a round.
+const ROUND: u32 = 5000;
+/// Steps between two notes in the kernel's log.
+const NOTE: u32 = 500;
+
+/// What there is to do.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub seed: u64,
+    /// The first round.
+    pub round: u32,
+    /// Steps after which it ends, if it is to be only one.
+    pub steps: Option<u32>,
+    pub time: Duration,
+    /// Write each step to the kernel's log before it is done.
+    pub trace: bool,
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    pub rounds: u32,
+    pub messages: u64,
+    pub accepted: u64,
+    pub refused: u64,
+    pub firmware: u64,
+    pub faults: u64,
+}
+
+type Name = (&'static str, bool);
+
+struct Session<'a> {
+    kernel: Kernel,
+    paths: &'a Paths,
+    module: Module,
+    /// Firmware in the kernel, by device: to load it takes long.
+    loaded: HashMap<(Name, usize), Loaded>,
+    attached: [Option<(OwnedFd, Name)>; DEVICES.len()],
+    tally: Tally,
+}
+
+/// Does it. What was done until then is in `tally` if there is a bug.
+pub fn run(plan: &Plan, paths: &Paths, tally: &mut Tally) -> Result<()> {
+    let start = Instant::now();
+    let kernel = Kernel::enter(&paths.module)?;
+    let mut session = Session {
+        kernel,
+        paths,
+        module: Module::open()?,
+        loaded: HashMap::new(),
+        attached: Default::default(),
+        tally: Tally::default(),
+    };
+    let result = (plan.round..)
+        .take_while(|round| {
+            *round == plan.round || plan.steps.is_none() && start.elapsed() < plan.time
+        })
+        .try_for_each(|round| {
+            session
+                .round(plan, round, start)
+                .with_context(|| format!("seed {} round {round}", plan.seed))
+        });
+    *tally = session.tally;
+    result?;
+    drop(session);
+    remove_module()
+}
+
+impl Session<'_> {
+    fn round(&mut self, plan: &Plan, round: u32, start: Instant) -> Result<()> {
+        for (name, ifindex) in DEVICES {
+            let kind = if name.starts_with("ek") {
+                "ekho"
+            } else {
+                "dummy"
+            };
+            self.kernel.add_device(kind, name, ifindex)?;
+            // Most of what is tried wants filters.
+            self.kernel.ask(clsact(ifindex))?;
+        }
+        self.load(0, ("stats", false))?;
+        let mut generator = Generator::new(plan.seed, round);
+        for step in 0..plan.steps.unwrap_or(ROUND) {
+            if plan.steps.is_none() && start.elapsed() > plan.time {
+                break;
+            }
+            if step % NOTE == 0 {
+                let seed = plan.seed;
+                let note = format!("netlink seed={seed} round={round} step={step}");
+                self.kernel.note(&note);
+            }
+            let next = generator.next();
+            if plan.trace {
+                self.kernel.note(&format!("{step} {}", describe(&next)));
+            }
+            self.step(next).with_context(|| format!("step {step}"))?;
+        }
+        self.tally.rounds += 1;
+        self.tear_down()
+    }
+
+    fn step(&mut self, step: Step) -> Result<()> {
+        match step {
+            Step::Send(data) => {
+                self.tally.messages += 1;
+                let answer = self.kernel.connection.exchange(&data, |_, _| ());
+                match answer.context("the kernel doesn't answer")? {
+                    Ok(()) => self.tally.accepted += 1,
+                    Err(_) => self.tally.refused += 1,
+                }
+            }
+            Step::Load(device, firmware) => {
+                self.tally.firmware += 1;
+                self.load(device, firmware)?;
+            }
+            Step::Unload(device) => self.unload(device)?,
+            Step::Fault(line) => {
+                self.tally.faults += 1;
+                set_fault(&line);
+            }
+        }
+        Ok(())
+    }
+
+    /// Attaches firmware, or puts it in the place of what is there; it may be refused.
+    fn load(&mut self, device: usize, name: Name) -> Result<bool> {
+        let key = (name, device);
+        if !self.loaded.contains_key(&key) {
+            let directory = if name.1 {
+                &self.paths.test_firmware
+            } else {
+                &self.paths.firmware
+            };
+            let path = directory.join(format!("{}.bpf.o", name.0));
+            let loaded = Firmware::open(&path)?.load(&self.module, DEVICES[device].1, &[])?;
+            loaded.activate(&self.module)?;
+            self.loaded.insert(key, loaded);
+        }
+        let new = &self.loaded[&key];
+        // What broke the contract lost its link.
+        if let Some((link, _)) = &self.attached[device] {
+            if bpf::link_info(link.as_fd())?.map_id == Some(0) {
+                self.attached[device] = None;
+            }
+        }
+        let result = match &mut self.attached[device] {
+            Some((_, old)) if *old == name => return Ok(true),
+            Some((link, old)) => {
+                let before = &self.loaded[&(*old, device)];
+                bpf::link_update(link.as_fd(), new.ops_map(), before.ops_map())
+                    .map(|()| *old = name)
+            }
+            none => bpf::link_create(new.ops_map()).map(|link| *none = Some((link, name))),
+        };
+        Ok(result.is_ok())
+    }
+
+    fn unload(&mut self, device: usize) -> Result<()> {
+        let Some((link, _)) = self.attached[device].take() else {
+            return Ok(());
+        };
+        match bpf::link_detach(link.as_fd()) {
+            // Of firmware that was stopped.
+            Err(error) if error.raw_os_error() != Some(nix::libc::EINVAL) => {
+                Err(error).context("can't detach firmware")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Takes away what hangs on devices; refusals don't matter, what is left does.
+    fn clear(&mut self) -> Result<()> {
+        for (name, ifindex) in DEVICES {
+            set_fault(&format!("dev={name} clear"));
+            for parent in [CLSACT, u32::MAX] {
+                let header = tcmsg(ifindex, 0, parent, 0);
+                let request = Request::new(kind::RTM_DELQDISC, 0, &header).finish();
+                let _ = self.kernel.connection.exchange(&request, |_, _| ())?;
+            }
+        }
+        let mut refused = String::new();
+        let flushed = eventually(|| {
+            refused.clear();
+            for name in ACTIONS {
+                let mut request = Request::new(kind::RTM_DELACTION, flag::REPLACE, &[0; 4]);
+                request.nest(1, |table| {
+                    table.nest(1, |action| {
+                        action.put_text(1, name);
+                    });
+                });
+                let request = request.finish();
+                if let Err(why) = self.kernel.connection.exchange(&request, |_, _| ())? {
+                    refused = format!("{name}: {} {}", why.errno, why.message);
+                }
+            }
+            Ok(refused.is_empty())
+        })?;
+        ensure!(flushed, "actions are still in use: {refused}");
+        self.kernel.none_left("flows")
+    }
+
+    /// The end of a round.
+    fn tear_down(&mut self) -> Result<()> {
+        self.clear().context("after all filters were deleted")?;
+        self.probe().context("an ordinary filter")?;
+        self.clear().context("after that filter was deleted")?;
+        for device in 0..DEVICES.len() {
+            self.unload(device)?;
+        }
+        self.kernel.none_left("firmware")?;
+        for (_, ifindex) in DEVICES {
+            self.kernel.delete_device(ifindex)?;
+        }
+        self.kernel.none_left("devices")
+    }
+
+    /// A filter is added, is in hardware, counts, and goes.
+    fn probe(&mut self) -> Result<()> {
+        let (name, ifindex) = DEVICES[0];
+        ensure!(
+            self.load(0, ("stats", false))?,
+            "firmware `stats` can't be attached"
+        );
+        self.kernel.ask(clsact(ifindex))?;
+        let header = tcmsg(ifindex, 1, INGRESS, info(1, 0x0800));
+        let flags = flag::CREATE | flag::EXCL;
+        let mut request = Request::new(kind::RTM_NEWTFILTER, flags, &header);
+        request.put_text(TCA_KIND, "flower");
+        request.nest(TCA_OPTIONS, |options| {
+            options.nest(3, |actions| {
+                actions.nest(1, |action| {
+                    action.put_text(1, "gact").nest(2, |gact| {
+                        let words = [0u32, 0, 2, 0, 0].map(u32::to_ne_bytes);
+                        gact.put(2, words.as_flattened());
+                    });
+                });
+            });
+            options.put(8, &0x0800_u16.to_be_bytes());
+            options.put_u32(22, 2);
+        });
+        self.kernel.ask(request)?;
+        let flows = self.kernel.records("flows")?;
+        ensure!(flows.len() == 1, "flows are {flows:?}");
+
+        let filter = FilterSpec {
+            dev: name.to_owned(),
+            hook: Hook::Ingress,
+            chain: 0,
+            prio: 1,
+            protocol: 0x0800,
+            handle: 1,
+        };
+        let change = Change {
+            packets: Some(12345),
+            bytes: Some(1_234_500),
+            ..Change::default()
+        };
+        Stats::open(&Debugfs::default(), Filter::device(name)?)?
+            .change(&Target::Filter(filter), &change)?;
+        let request = Request::new(
+            kind::RTM_GETTFILTER,
+            flag::DUMP,
+            &tcmsg(ifindex, 0, INGRESS, 0),
+        );
+        let mut packets = None;
+        let request = request.finish();
+        let result = self.kernel.connection.exchange(&request, |_, payload| {
+            let options = Attributes(payload.get(20..).unwrap_or(&[])).nested(TCA_OPTIONS);
+            let statistics = options.nested(3).nested(1).nested(4);
+            packets = packets.or(statistics.get(7).and_then(|basic| u32_at(basic, 8)));
+        })?;
+        result.map_err(io::Error::from)?;
+        if packets != Some(12345) {
+            bail!("it has counted {packets:?} packets in hardware, and firmware said 12345");
+        }
+        Ok(())
+    }
+}
+
+fn clsact(ifindex: u32) -> Request {
+    let header = tcmsg(ifindex, 0xffff_0000, CLSACT, 0);
+    let mut request = Request::new(kind::RTM_NEWQDISC, flag::CREATE | flag::EXCL, &header);
+    request.put_text(TCA_KIND, "clsact");
+    request
+}
+
+/// A step in one line.
+fn describe(step: &Step) -> String {
+    match step {
+        Step::Send(data) => data.iter().map(|byte| format!("{byte:02x}")).collect(),
+        other => format!("{other:?}"),
+    }
+}
