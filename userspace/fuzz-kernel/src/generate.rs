@@ -3,8 +3,8 @@
 //! Random requests that the kernel should mostly take.
 
 use ekho_rtnl::{
-    flag, ifinfomsg, info, kind, tcmsg, BLOCK, CLSACT, EGRESS, INGRESS, TCA_CHAIN, TCA_KIND,
-    TCA_OPTIONS,
+    flag, ifinfomsg, info, kind, tcmsg, u32_at, Attributes, BLOCK, CLSACT, EGRESS, INGRESS,
+    TCA_CHAIN, TCA_KIND, TCA_OPTIONS,
 };
 use fastrand::Rng;
 
@@ -159,6 +159,36 @@ const PROTOCOLS: [(u16, Layer); 8] = [
     (0x0003, Layer::Any),
 ];
 
+/// Whether Linux 7.2 would try a request for a filter again without end, deaf to signals, on any
+/// device: two of its actions are of the same kind, and one has the index that the other was
+/// given (`tcf_idr_check_alloc()` takes its own reservation for somebody else's).
+fn never_ends(request: &[u8]) -> bool {
+    let attributes = Attributes(request.get(36..).unwrap_or(&[]));
+    let options = attributes.iter().filter(|(kind, _)| *kind == TCA_OPTIONS);
+    let mut tables = options.flat_map(|(_, options)| Attributes(options).iter());
+    tables.any(|(_, table)| {
+        let mut kinds = Vec::new();
+        let mut is_twice = false;
+        let mut has_index = false;
+        for (_, action) in Attributes(table).iter() {
+            for (kind, value) in Attributes(action).iter() {
+                match kind {
+                    1 if kinds.contains(&value) => is_twice = true,
+                    1 => kinds.push(value),
+                    // The index is the first member of the parameters of each kind.
+                    2 => {
+                        has_index |= Attributes(value).iter().any(|(kind, value)| {
+                            matches!(kind, 1 | 2 | 4) && u32_at(value, 0).unwrap_or(0) != 0
+                        });
+                    }
+                    _ => {}
+                }
+            }
+        }
+        is_twice && has_index
+    })
+}
+
 /// Where steps come from.
 pub struct Generator {
     rng: Rng,
@@ -226,6 +256,15 @@ impl Generator {
     }
 
     fn request(&mut self) -> Vec<u8> {
+        loop {
+            let data = self.any_request();
+            if !never_ends(&data) {
+                return data;
+            }
+        }
+    }
+
+    fn any_request(&mut self) -> Vec<u8> {
         let mut message = match self.rng.u8(..100) {
             0..=54 => self.filter(),
             55..=69 => self.delete_filter(),
@@ -238,7 +277,7 @@ impl Generator {
         };
         // One that is refused at once finds less than one that goes a long way. Devices are left
         // alone: random attributes move them elsewhere.
-        if message.kind != kind::RTM_NEWLINK && self.once_in(3) {
+        if message.kind != kind::RTM_NEWLINK && self.once_in(4) {
             for _ in 0..self.rng.u8(1..4) {
                 message.mutate(&mut self.rng);
             }
@@ -252,10 +291,10 @@ impl Generator {
 
     /// Device and parent of a list of filters.
     fn list(&mut self) -> (u32, u32) {
-        match self.rng.u8(..10) {
-            0..=5 => (self.ifindex(), INGRESS),
-            6..=7 => (self.ifindex(), EGRESS),
-            8 => (BLOCK, self.choose(&BLOCKS)),
+        match self.rng.u8(..20) {
+            0..=12 => (self.ifindex(), INGRESS),
+            13..=16 => (self.ifindex(), EGRESS),
+            17..=18 => (BLOCK, self.choose(&BLOCKS)),
             _ => (self.ifindex(), self.choose(&[0, 0x1_0000, CLSACT])),
         }
     }
@@ -283,8 +322,9 @@ impl Generator {
             flag::CREATE | flag::EXCL,
             flag::CREATE,
             flag::CREATE | flag::ECHO,
-            0,
         ]);
+        // To change what is there.
+        let flags = if self.once_in(16) { 0 } else { flags };
         let what = prio % 3;
         let (name, options) = match what {
             0 | 1 => ("flower", self.flower(protocol, layer)),
@@ -715,7 +755,8 @@ impl Generator {
             (handle, self.choose(&[u32::MAX, u32::MAX, 0x1_0001]))
         };
         let header = tcmsg(ifindex, handle, parent, 0).to_vec();
-        if self.once_in(3) {
+        // Without it most of what follows is refused.
+        if self.once_in(if holds { 15 } else { 3 }) {
             return Message {
                 kind: kind::RTM_DELQDISC,
                 flags: 0,
@@ -725,9 +766,10 @@ impl Generator {
         }
         let mut attributes = Vec::new();
         if holds {
-            attributes.push(Node::text(TCA_KIND, self.choose(&["clsact", "ingress"])));
+            let name = if self.once_in(8) { "ingress" } else { "clsact" };
+            attributes.push(Node::text(TCA_KIND, name));
             for attribute in [TCA_INGRESS_BLOCK, TCA_EGRESS_BLOCK] {
-                if self.once_in(3) {
+                if self.once_in(8) {
                     attributes.push(Node::u32(attribute, self.choose(&BLOCKS)));
                 }
             }
@@ -994,6 +1036,33 @@ mod tests {
         ] {
             assert!(kinds.contains(&kind), "{kind}");
         }
+    }
+
+    #[test]
+    fn what_never_ends_is_known() {
+        let gact = |number, index| {
+            let parameters = Node::words(2, &[index, 0, 0, 0, 0]);
+            Node::Nest(
+                number,
+                vec![Node::text(1, "gact"), Node::Nest(2, vec![parameters])],
+            )
+        };
+        let filter = |actions| {
+            let message = Message {
+                kind: kind::RTM_NEWTFILTER,
+                flags: 0,
+                header: vec![0; 20],
+                attributes: vec![Node::Nest(TCA_OPTIONS, vec![Node::Nest(3, actions)])],
+            };
+            never_ends(&message.encode())
+        };
+        assert!(filter(vec![gact(1, 5), gact(2, 5)]));
+        assert!(
+            filter(vec![gact(1, 0), gact(2, 1)]),
+            "which may be the first's"
+        );
+        assert!(!filter(vec![gact(1, 0), gact(2, 0)]));
+        assert!(!filter(vec![gact(1, 5)]));
     }
 
     #[test]

@@ -58,6 +58,9 @@ enum What {
         /// Write each step to the kernel's log first.
         #[arg(long)]
         trace: bool,
+        /// Print how often the kernel answered what, and how long it took.
+        #[arg(long)]
+        answers: bool,
     },
 }
 
@@ -70,6 +73,7 @@ fn main() -> ExitCode {
             round,
             steps,
             trace,
+            answers,
         } => {
             let plan = netlink::Plan {
                 seed,
@@ -80,6 +84,13 @@ fn main() -> ExitCode {
             };
             let mut tally = netlink::Tally::default();
             let result = netlink::run(&plan, &arguments.paths, &mut tally);
+            if answers {
+                let mut answers: Vec<_> = tally.answers.iter().collect();
+                answers.sort_by_key(|(_, (n, _))| std::cmp::Reverse(*n));
+                for (answer, (n, time)) in answers {
+                    println!("{n:7} {:6} ms {answer}", time.as_millis());
+                }
+            }
             let summary = format!(
                 "netlink seed={seed} rounds={} messages={} accepted={} refused={} firmware={} faults={}",
                 tally.rounds, tally.messages, tally.accepted, tally.refused, tally.firmware, tally.faults,

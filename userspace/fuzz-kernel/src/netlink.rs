@@ -44,7 +44,7 @@ pub struct Plan {
 }
 
 /// What was done.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Tally {
     pub rounds: u32,
     pub messages: u64,
@@ -52,6 +52,9 @@ pub struct Tally {
     pub refused: u64,
     pub firmware: u64,
     pub faults: u64,
+    /// Answers, by request and in the kernel's words, and how long they took: of use when
+    /// requests are made up.
+    pub answers: HashMap<String, (u64, Duration)>,
 }
 
 type Name = (&'static str, bool);
@@ -87,7 +90,7 @@ pub fn run(plan: &Plan, paths: &Paths, tally: &mut Tally) -> Result<()> {
                 .round(plan, round, start)
                 .with_context(|| format!("seed {} round {round}", plan.seed))
         });
-    *tally = session.tally;
+    *tally = std::mem::take(&mut session.tally);
     result?;
     drop(session);
     remove_module()
@@ -130,11 +133,22 @@ impl Session<'_> {
         match step {
             Step::Send(data) => {
                 self.tally.messages += 1;
+                let begin = Instant::now();
                 let answer = self.kernel.connection.exchange(&data, |_, _| ());
-                match answer.context("the kernel doesn't answer")? {
-                    Ok(()) => self.tally.accepted += 1,
-                    Err(_) => self.tally.refused += 1,
-                }
+                let kind = u16::from_ne_bytes([data[4], data[5]]);
+                let answer = match answer.context("the kernel doesn't answer")? {
+                    Ok(()) => {
+                        self.tally.accepted += 1;
+                        format!("{kind} accepted")
+                    }
+                    Err(why) => {
+                        self.tally.refused += 1;
+                        format!("{kind} {:?} {}", why.errno, why.message)
+                    }
+                };
+                let tally = self.tally.answers.entry(answer).or_default();
+                tally.0 += 1;
+                tally.1 += begin.elapsed();
             }
             Step::Load(device, firmware) => {
                 self.tally.firmware += 1;

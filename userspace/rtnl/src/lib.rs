@@ -159,14 +159,21 @@ pub fn info(prio: u16, protocol: u16) -> u32 {
 pub struct Attributes<'a>(pub &'a [u8]);
 
 impl<'a> Attributes<'a> {
+    /// All of them: kind and value.
+    pub fn iter(self) -> impl Iterator<Item = (u16, &'a [u8])> {
+        NlasIterator::new(self.0).map_while(|attribute| {
+            let attribute = attribute.ok()?;
+            // Its value() lives no longer than itself.
+            let (kind, length) = (attribute.kind(), usize::from(attribute.length()));
+            Some((kind, attribute.into_inner().get(4..length)?))
+        })
+    }
+
     /// The value of an attribute.
     pub fn get(self, kind: u16) -> Option<&'a [u8]> {
-        let found = NlasIterator::new(self.0)
-            .map_while(Result::ok)
-            .find(|attribute| attribute.kind() == kind)?;
-        // Its value() lives no longer than itself.
-        let length = usize::from(found.length());
-        found.into_inner().get(4..length)
+        self.iter()
+            .find(|(is, _)| *is == kind)
+            .map(|(_, value)| value)
     }
 
     /// The attributes in an attribute; none if it isn't there.
