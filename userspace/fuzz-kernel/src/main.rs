@@ -9,11 +9,14 @@
 
 #![deny(unsafe_code)]
 
+mod firmware;
 mod generate;
 mod kernel;
 mod message;
 mod netlink;
+mod object;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -29,7 +32,7 @@ use kernel::Paths;
 ///
 /// When the kernel died, its log has the last seed and round (`ekho-fuzz: netlink seed=… round=…
 /// step=…`): `netlink --seed S --round R --steps N --trace` does that round again, and has each
-/// step in the log before it is done.
+/// step in the log before it is done. `firmware --seed S --first N --cases 1` does a case again.
 #[derive(Parser)]
 #[command(version)]
 struct Arguments {
@@ -62,11 +65,42 @@ enum What {
         #[arg(long)]
         answers: bool,
     },
+    /// Objects whose ELF structures, types, ops and programs were changed.
+    Firmware {
+        /// Where objects come from; the same seed makes the same ones.
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// For how long.
+        #[arg(long, value_name = "N", default_value_t = 60)]
+        seconds: u64,
+        /// The case to begin with.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        first: u64,
+        /// How many cases at most.
+        #[arg(long, value_name = "N", default_value_t = u64::MAX)]
+        cases: u64,
+        /// Keep objects that show a bug in DIR.
+        #[arg(long, value_name = "DIR", default_value = "/tmp")]
+        keep: PathBuf,
+        /// The tool that some objects go through.
+        #[arg(long, value_name = "FILE", env = "EKHO_FW", default_value = "ekho-fw")]
+        tool: PathBuf,
+    },
+    /// Some cases of `firmware`, in this process.
+    #[command(hide = true)]
+    Cases {
+        #[arg(long)]
+        seed: u64,
+        #[arg(long)]
+        first: u64,
+        #[arg(long)]
+        end: u64,
+    },
 }
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    let result = match arguments.what {
+    let outcome = match arguments.what {
         What::Netlink {
             seed,
             seconds,
@@ -95,13 +129,47 @@ fn main() -> ExitCode {
                 "netlink seed={seed} rounds={} messages={} accepted={} refused={} firmware={} faults={}",
                 tally.rounds, tally.messages, tally.accepted, tally.refused, tally.firmware, tally.faults,
             );
-            (summary, result)
+            (summary, 0, result)
+        }
+        What::Firmware {
+            seed,
+            seconds,
+            first,
+            cases,
+            keep,
+            tool,
+        } => {
+            let plan = firmware::Plan {
+                seed,
+                first,
+                cases,
+                time: Duration::from_secs(seconds),
+                keep,
+                tool,
+            };
+            let mut tally = firmware::Tally::default();
+            let result = firmware::run(&plan, &arguments.paths, &mut tally);
+            let summary = format!(
+                "firmware seed={seed} cases={} malformed={} refused={} loaded={} attached={} tool={}",
+                tally.cases, tally.malformed, tally.refused, tally.loaded, tally.attached, tally.tool,
+            );
+            (summary, tally.bugs, result)
+        }
+        What::Cases { seed, first, end } => {
+            return match firmware::cases(seed, first..end, &arguments.paths) {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    eprintln!("ekho-fuzz: {error:#}");
+                    ExitCode::from(2)
+                }
+            };
         }
     };
-    let (summary, result) = result;
+    let (summary, bugs, result) = outcome;
     if let Err(error) = &result {
         println!("bug: {error:#}");
     }
-    println!("ekho-fuzz: {summary} bugs={}", u8::from(result.is_err()));
-    ExitCode::from(u8::from(result.is_err()))
+    let bugs = bugs + u64::from(result.is_err());
+    println!("ekho-fuzz: {summary} bugs={bugs}");
+    ExitCode::from(u8::from(bugs > 0))
 }
