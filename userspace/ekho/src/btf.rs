@@ -98,6 +98,9 @@ pub enum BtfError {
     /// Names or source lines that aren't UTF-8, on which libbpf-rs would abort.
     #[error("BTF has text in it that isn't UTF-8")]
     NotUtf8,
+    /// Names or source lines that would do something to the terminal that shows them.
+    #[error("BTF has control characters in its text")]
+    Control,
     /// A type kind that this reader doesn't know: from here on ids can't be told.
     #[error("unknown BTF kind {0}")]
     UnknownKind(u8),
@@ -148,6 +151,16 @@ pub struct Btf {
     first_string: u32,
 }
 
+/// Whether text can be shown as it is. Source lines have tabs.
+pub(crate) fn is_printable(text: &str) -> bool {
+    text.chars().all(|c| !c.is_control() || c == '\t')
+}
+
+/// What an object says of itself, fit to be shown.
+pub(crate) fn shown(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace(char::is_control, "?")
+}
+
 fn word(data: &[u8], offset: usize) -> Result<u32, BtfError> {
     data.get(offset..offset + 4)
         .and_then(|bytes| bytes.try_into().ok())
@@ -185,7 +198,10 @@ impl Btf {
         };
         let types = section(8)?.to_vec();
         let strings = section(16)?.to_vec();
-        std::str::from_utf8(&strings).map_err(|_| BtfError::NotUtf8)?;
+        let text = std::str::from_utf8(&strings).map_err(|_| BtfError::NotUtf8)?;
+        if !text.split('\0').all(is_printable) {
+            return Err(BtfError::Control);
+        }
 
         let mut offsets = Vec::with_capacity(types.len() / 24);
         let mut at = 0;

@@ -10,6 +10,8 @@ use object::elf::EM_BPF;
 use object::read::elf::{ElfFile64, FileHeader as _};
 use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _};
 
+use crate::btf::{is_printable, shown};
+
 /// What is wrong with a file, in words that continue "FILE …".
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ElfError {
@@ -39,6 +41,9 @@ pub enum ElfError {
     /// Names that aren't text.
     #[error("has names or source lines in it that aren't UTF-8")]
     NotUtf8,
+    /// Names that would do something to the terminal that shows them.
+    #[error("has names with control characters in it")]
+    Control,
     /// There is no type information.
     #[error("has no BTF (type information)")]
     NoBtf,
@@ -65,6 +70,16 @@ fn machine_name(machine: object::elf::Machine) -> String {
         object::elf::EM_S390 => "s390".into(),
         object::elf::EM_PPC64 => "powerpc64".into(),
         other => format!("ELF machine {}", other.0),
+    }
+}
+
+/// A name that errors may quote.
+fn printable(name: &[u8]) -> Result<&str, ElfError> {
+    let name = std::str::from_utf8(name).map_err(|_| ElfError::NotUtf8)?;
+    if is_printable(name) {
+        Ok(name)
+    } else {
+        Err(ElfError::Control)
     }
 }
 
@@ -108,13 +123,13 @@ pub fn check(data: &[u8]) -> Result<Sections<'_>, ElfError> {
     };
     for section in file.sections() {
         let name = section.name_bytes().map_err(damaged)?;
-        let name = std::str::from_utf8(name).map_err(|_| ElfError::NotUtf8)?;
+        let name = printable(name)?;
         match name {
             ".BTF" => sections.btf = section.data().map_err(damaged)?,
             "license" => {
                 let text = section.data().map_err(damaged)?;
                 let text = text.split(|byte| *byte == 0).next().unwrap_or(&[]);
-                sections.license = String::from_utf8_lossy(text).into_owned();
+                sections.license = shown(text);
             }
             _ => {}
         }
@@ -124,7 +139,7 @@ pub fn check(data: &[u8]) -> Result<Sections<'_>, ElfError> {
     // such a message isn't UTF-8.
     for symbol in file.symbols() {
         let name = symbol.name_bytes().map_err(damaged)?;
-        std::str::from_utf8(name).map_err(|_| ElfError::NotUtf8)?;
+        printable(name)?;
     }
     if sections.btf.is_empty() {
         return Err(ElfError::NoBtf);
@@ -189,6 +204,19 @@ mod tests {
             check(&patched(16, &3u16.to_ne_bytes())).unwrap_err(),
             ElfError::Type(3)
         );
+    }
+
+    #[test]
+    fn what_an_object_says_does_nothing_to_a_terminal() {
+        let firmware = ekho_fixtures::FIRMWARE;
+        let find = |text: &[u8]| {
+            let at = firmware.windows(text.len()).position(|found| found == text);
+            at.unwrap()
+        };
+        let data = patched(find(b"GPL\0"), b"\x1b[m");
+        assert_eq!(check(&data).unwrap().license, "?[m");
+        let data = patched(find(b".struct_ops.link\0"), b"\x1b[2J");
+        assert_eq!(check(&data).unwrap_err(), ElfError::Control);
     }
 
     #[test]

@@ -10,7 +10,7 @@
 //! (`bpf_map__init_kern_struct_ops()`): order doesn't matter, a member unknown to
 //! the kernel must be zero, a member unknown to the firmware stays zero.
 
-use crate::btf::{Btf, Kind, TypeId};
+use crate::btf::{shown, Btf, Kind, TypeId};
 
 /// Name of the struct_ops type.
 pub const OPS: &str = "bpf_flow_offload_ops";
@@ -133,7 +133,7 @@ impl Layout {
     pub fn text(&self, data: &[u8], name: &str) -> Option<String> {
         let bytes = self.bytes(data, name)?;
         let end = bytes.iter().position(|byte| *byte == 0)?;
-        Some(String::from_utf8_lossy(&bytes[..end]).into_owned())
+        Some(shown(&bytes[..end]))
     }
 
     /// Overwrites a member in `data`; the rest of it becomes zero.

@@ -322,12 +322,15 @@ fn with_tool(tool: &Path, data: &[u8]) -> Result<()> {
             .args(arguments)
             .output()
             .with_context(|| format!("can't run {}", tool.display()))?;
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        // What is wrong with a file that can be read is said by `inspect` where it describes it.
+        let said = [output.stdout, output.stderr].concat();
+        let said = String::from_utf8_lossy(&said).into_owned();
+        let is_shown = said.chars().all(|c| !c.is_control() || c == '\n');
         // What clap has to say has status 2.
         match output.status.code() {
-            Some(0) => Ok(true),
-            Some(1 | 3..=7) if said.contains("error: ") && !said.contains("panicked") => Ok(false),
-            _ => bail!("ekho-fw {arguments:?}: {} {said}", output.status),
+            Some(0) if is_shown => Ok(true),
+            Some(3..=7) if is_shown && !said.trim().is_empty() => Ok(false),
+            _ => bail!("ekho-fw {arguments:?}: {} {said:?}", output.status),
         }
     };
     let path = file.as_os_str();

@@ -209,6 +209,36 @@ impl Session<'_> {
         }
     }
 
+    /// Deletes all actions of a kind that no filter has: what is in the way of that.
+    fn flush(&mut self, name: &str) -> Result<String> {
+        let table = |kind, flags| {
+            let mut request = Request::new(kind, flags, &[0; 4]);
+            request.nest(1, |table| {
+                table.nest(1, |action| {
+                    action.put_text(1, name);
+                });
+            });
+            request.finish()
+        };
+        let connection = &mut self.kernel.connection;
+        // NLM_F_ROOT
+        let flush = table(kind::RTM_DELACTION, flag::REPLACE);
+        if let Err(why) = connection.exchange(&flush, |_, _| ())? {
+            return Ok(format!("{name}: {} {}; ", why.errno, why.message));
+        }
+        // Those with references that nobody holds lose one with each attempt.
+        let mut count = 0;
+        let list = table(kind::RTM_GETACTION, flag::DUMP);
+        let _ = connection.exchange(&list, |_, payload| {
+            let actions = Attributes(payload.get(4..).unwrap_or(&[])).nested(1);
+            count += actions.iter().count();
+        })?;
+        Ok(match count {
+            0 => String::new(),
+            count => format!("{count} of {name}; "),
+        })
+    }
+
     /// Takes away what hangs on devices; refusals don't matter, what is left does.
     fn clear(&mut self) -> Result<()> {
         for (name, ifindex) in DEVICES {
@@ -219,24 +249,15 @@ impl Session<'_> {
                 let _ = self.kernel.connection.exchange(&request, |_, _| ())?;
             }
         }
-        let mut refused = String::new();
+        let mut left = String::new();
         let flushed = eventually(|| {
-            refused.clear();
+            left.clear();
             for name in ACTIONS {
-                let mut request = Request::new(kind::RTM_DELACTION, flag::REPLACE, &[0; 4]);
-                request.nest(1, |table| {
-                    table.nest(1, |action| {
-                        action.put_text(1, name);
-                    });
-                });
-                let request = request.finish();
-                if let Err(why) = self.kernel.connection.exchange(&request, |_, _| ())? {
-                    refused = format!("{name}: {} {}", why.errno, why.message);
-                }
+                left += &self.flush(name)?;
             }
-            Ok(refused.is_empty())
+            Ok(left.is_empty())
         })?;
-        ensure!(flushed, "actions are still in use: {refused}");
+        ensure!(flushed, "actions are left: {left}");
         self.kernel.none_left("flows")
     }
 
