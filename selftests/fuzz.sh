@@ -1,0 +1,38 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# A little of what `selftests/lab/fuzz` does at length: requests and firmware that are
+# almost right, from seeds that don't change. See `ekho-fuzz --help` for how to do
+# what fails again.
+
+# shellcheck source=selftests/libtest.sh disable=SC2119
+. "${BASH_SOURCE[0]%/*}/libtest.sh"
+
+EKHO_FUZZ=${EKHO_FUZZ:-$top/userspace/target/release/ekho-fuzz}
+
+# fuzz ARGUMENTS...: finds no bug.
+fuzz() {
+	local refs
+	[[ -x $EKHO_FUZZ ]] || skip 'needs ekho-fuzz: in EKHO_FUZZ, or built by `make userspace`'
+	read -r refs </sys/module/ekho/refcnt
+	[[ $refs == 0 && ! -s $debugfs/devices ]] || skip 'the module is in use'
+	# In the end it takes the module away.
+	defer eval '[[ -d /sys/module/ekho ]] || load_module'
+	accepted "$EKHO_FUZZ" --module "$EKHO_MODULE" --firmware "$EKHO_FIRMWARE" \
+		--test-firmware "$here/bpf/build" "$@"
+	says 'bugs=0'
+}
+
+test_requests_that_are_almost_right_leave_nothing() {
+	fuzz netlink --seed 1 --steps 1500
+	# Not all for one and the same reason.
+	[[ $said =~ accepted=([0-9]+) && ${BASH_REMATCH[1]} -gt 100 ]] ||
+		fail 'the kernel took hardly any' "$said"
+}
+
+test_firmware_that_is_almost_right_is_refused_or_works() {
+	EKHO_FW=$EKHO_FW fuzz firmware --seed 1 --cases 12
+	says 'cases=12'
+}
+
+main "$@"
