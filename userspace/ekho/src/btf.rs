@@ -137,6 +137,8 @@ pub struct SectionVar {
     pub kind: Kind,
     /// The variable's type, or the function's prototype.
     pub type_id: TypeId,
+    /// Offset in the section, 0 for all where the compiler left that to the linker.
+    pub offset: u32,
 }
 
 /// A parsed set of types.
@@ -384,11 +386,13 @@ impl Btf {
         };
         (0..self.vlen(id))
             .filter_map(|index| {
-                let var = self.field(id, 12 + index * 12)?;
+                let at = 12 + index * 12;
+                let var = self.field(id, at)?;
                 Some(SectionVar {
                     name: self.name(var).to_owned(),
                     kind: self.kind(var)?,
                     type_id: self.payload(var),
+                    offset: self.field(id, at + 4)?,
                 })
             })
             .collect()

@@ -83,6 +83,9 @@ fn printable(name: &[u8]) -> Result<&str, ElfError> {
     }
 }
 
+/// Bytes that nothing in an object may exceed: libbpf adds offsets and sizes of 32 bits.
+pub(crate) const SIZE_MAX: u64 = i32::MAX as u64;
+
 /// Checks that `data` is a BPF object that this machine's kernel can take.
 pub fn check(data: &[u8]) -> Result<Sections<'_>, ElfError> {
     const HOST: (u8, &str) = if cfg!(target_endian = "big") {
@@ -133,13 +136,27 @@ pub fn check(data: &[u8]) -> Result<Sections<'_>, ElfError> {
             }
             _ => {}
         }
+        if section.size() > SIZE_MAX {
+            return Err(ElfError::Damaged(format!("section {name} is too large")));
+        }
         sections.names.push(name.to_owned());
     }
     // libbpf prints names in its messages, and libbpf-rs aborts the process when
     // such a message isn't UTF-8.
     for symbol in file.symbols() {
         let name = symbol.name_bytes().map_err(damaged)?;
-        printable(name)?;
+        let name = printable(name)?;
+        // libbpf copies from where a symbol points to.
+        let section = symbol.section_index().map(|at| file.section_by_index(at));
+        let room = match section.transpose().map_err(damaged)? {
+            Some(section) => section.size(),
+            None => SIZE_MAX,
+        };
+        let end = symbol.address().checked_add(symbol.size());
+        if end.is_none_or(|end| end > room) {
+            let why = format!("symbol {name} goes beyond its section");
+            return Err(ElfError::Damaged(why));
+        }
     }
     if sections.btf.is_empty() {
         return Err(ElfError::NoBtf);

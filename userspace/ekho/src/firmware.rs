@@ -184,6 +184,12 @@ impl Firmware {
         for section in [LINK_SECTION, PLAIN_SECTION] {
             for variable in btf.section(section) {
                 let id = btf.resolve(variable.type_id);
+                // libbpf adds the two up in 32 bits before it copies the value.
+                let size = u64::from(btf.size_of(id).unwrap_or(0));
+                if size > elf::SIZE_MAX || u64::from(variable.offset) > elf::SIZE_MAX {
+                    let what = variable.name;
+                    return Err(malformed(format!("`{what}` goes beyond section {section}")));
+                }
                 if essential_name(btf.name(id)) == OPS {
                     let layout = Layout::of(&btf, id)
                         .ok_or_else(|| malformed(format!("struct {OPS} can't be read")))?;
@@ -721,6 +727,61 @@ mod tests {
 
     fn problems(data: &[u8]) -> Vec<String> {
         open(data).unwrap().inspection().problems.clone()
+    }
+
+    /// The fixture with other bytes, at an offset from where some are found.
+    fn patched(find: &[u8], at: usize, bytes: &[u8]) -> Vec<u8> {
+        let mut data = ekho_fixtures::FIRMWARE.to_vec();
+        let found = data.windows(find.len()).position(|window| window == find);
+        let start = found.unwrap() + at;
+        data[start..start + bytes.len()].copy_from_slice(bytes);
+        data
+    }
+
+    /// libbpf would copy from outside of the object, or 4 GB.
+    #[test]
+    fn ops_beyond_their_section_are_malformed() {
+        let data = ekho_fixtures::FIRMWARE;
+        let btf = Btf::parse(elf::check(data).unwrap().btf).unwrap();
+        let id = btf.find(Kind::Struct, OPS).unwrap();
+        let size = btf.composite(id).unwrap().size;
+        let members = btf.composite(id).unwrap().members.len() as u32;
+        // Of `struct btf_type`, what comes after the name.
+        let info = (4 << 24) | members;
+        let head = [info, size].map(u32::to_ne_bytes).concat();
+        let data = patched(&head, 4, &0xffff_fff0_u32.to_ne_bytes());
+        let error = open(&data).unwrap_err().to_string();
+        assert!(
+            error.contains("goes beyond section .struct_ops.link"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn symbols_beyond_their_section_are_damage() {
+        use object::read::elf::ElfFile64;
+        use object::{Object as _, ObjectSection as _, ObjectSymbol as _};
+
+        let data = ekho_fixtures::FIRMWARE;
+        let file = ElfFile64::<object::Endianness>::parse(data).unwrap();
+        let table = file
+            .section_by_name(".symtab")
+            .unwrap()
+            .file_range()
+            .unwrap();
+        let section = file.section_by_name(LINK_SECTION).unwrap().index();
+        let symbol = file
+            .symbols()
+            .find(|symbol| symbol.section_index() == Some(section) && symbol.size() > 0)
+            .unwrap();
+        // st_value of an Elf64_Sym.
+        let at = table.0 as usize + symbol.index().0 * 24 + 8;
+        for value in [u64::MAX, symbol.address() + 1, 1 << 32] {
+            let mut data = data.to_vec();
+            data[at..at + 8].copy_from_slice(&value.to_ne_bytes());
+            let error = open(&data).unwrap_err().to_string();
+            assert!(error.contains("goes beyond its section"), "{error}");
+        }
     }
 
     #[test]
