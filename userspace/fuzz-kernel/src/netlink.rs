@@ -279,6 +279,10 @@ impl Session<'_> {
     /// A filter is added, is in hardware, counts, and goes.
     fn probe(&mut self) -> Result<()> {
         let (name, ifindex) = DEVICES[0];
+        // New, as one that was here before wasn't told of the flows that ended without it, and
+        // has their cookies in its map.
+        self.unload(0)?;
+        self.loaded.remove(&(("stats", false), 0));
         ensure!(
             self.load(0, ("stats", false))?,
             "firmware `stats` can't be attached"

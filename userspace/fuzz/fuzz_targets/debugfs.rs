@@ -21,7 +21,15 @@ static DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| {
 fuzz_target!(|data: &[u8]| {
     let file = DIRECTORY.join("all");
     fs::write(&file, data).expect("/dev/shm can be written");
-    for name in ["version", "devices", "firmware", "flows", "capabilities", "refusals", "exits"] {
+    for name in [
+        "version",
+        "devices",
+        "firmware",
+        "flows",
+        "capabilities",
+        "refusals",
+        "exits",
+    ] {
         let link = DIRECTORY.join(name);
         if !link.exists() {
             std::os::unix::fs::symlink(&file, link).expect("/dev/shm can be written");
@@ -30,8 +38,12 @@ fuzz_target!(|data: &[u8]| {
     let debugfs = Debugfs::new(DIRECTORY.as_path());
     let all = Filter::default();
     let _ = debugfs.version().map(|read| serde_json::to_string(&read));
-    let _ = debugfs.devices(&all).map(|read| serde_json::to_string(&read));
-    let _ = debugfs.firmware(&all).map(|read| serde_json::to_string(&read));
+    let _ = debugfs
+        .devices(&all)
+        .map(|read| serde_json::to_string(&read));
+    let _ = debugfs
+        .firmware(&all)
+        .map(|read| serde_json::to_string(&read));
     let _ = debugfs.flows(&all).map(|read| serde_json::to_string(&read));
     let _ = debugfs.capabilities();
     let _ = debugfs.refusals().map(|read| serde_json::to_string(&read));

@@ -13,7 +13,11 @@ fn walk(data: &[u8], depth: u32) -> usize {
     for (kind, value) in attributes.iter() {
         size += 4 + value.len();
         assert!(attributes.get(kind).is_some());
-        let _ = (attributes.u32(kind), attributes.text(kind), u32_at(value, 1));
+        let _ = (
+            attributes.u32(kind),
+            attributes.text(kind),
+            u32_at(value, 1),
+        );
         if depth > 0 {
             assert!(walk(value, depth - 1) <= value.len());
         }

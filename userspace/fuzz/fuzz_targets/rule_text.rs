@@ -16,6 +16,9 @@ fuzz_target!(|data: &[u8]| {
         text::ActionsText(data).to_string(),
     ] {
         assert!(!shown.is_empty());
-        assert!(!shown.contains(|c: char| c.is_control() || c == ' '), "{shown:?}");
+        assert!(
+            !shown.contains(|c: char| c.is_control() || c == ' '),
+            "{shown:?}"
+        );
     }
 });

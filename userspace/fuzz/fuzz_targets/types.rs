@@ -27,10 +27,16 @@ fuzz_target!(|data: &[u8]| {
         let _ = (btf.composite(id), btf.is_func_ptr(id));
     }
     let _ = btf.enumerator("bpf_flow_offload_abi", "BPF_FLOW_OFFLOAD_ABI");
-    if let Some(layout) = btf.find(Kind::Struct, OPS).and_then(|id| Layout::of(&btf, id)) {
+    if let Some(layout) = btf
+        .find(Kind::Struct, OPS)
+        .and_then(|id| Layout::of(&btf, id))
+    {
         let mut value = data.to_vec();
         value.resize(layout.size.min(1 << 16), 0);
-        let _ = (layout.text(&value, "name"), layout.u32(&value, "abi_version"));
+        let _ = (
+            layout.text(&value, "name"),
+            layout.u32(&value, "abi_version"),
+        );
         let _ = layout.set(&mut value, "name", b"other");
     }
 });

@@ -8,8 +8,16 @@ use ekho::uevent::Uevent;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
-    let Some(message) = Uevent::parse(data) else { return };
-    for key in ["ACTION", "EKHO_EVENT", "EKHO_DEV", "EKHO_FIRMWARE", "EKHO_REASON"] {
+    let Some(message) = Uevent::parse(data) else {
+        return;
+    };
+    for key in [
+        "ACTION",
+        "EKHO_EVENT",
+        "EKHO_DEV",
+        "EKHO_FIRMWARE",
+        "EKHO_REASON",
+    ] {
         if let Some(value) = message.get(key) {
             assert!(!value.contains(char::is_control), "{value:?}");
         }
