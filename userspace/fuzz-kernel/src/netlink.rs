@@ -6,7 +6,9 @@
 //! and number determine, and ends with everything being taken away again: no flow, action or
 //! device may be left, and an ordinary filter must work and count as if nothing had been.
 
+use std::collections::hash_map::Entry;
 use std::collections::HashMap;
+use std::fmt::Write as _;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
@@ -166,7 +168,7 @@ impl Session<'_> {
     /// Attaches firmware, or puts it in the place of what is there; it may be refused.
     fn load(&mut self, device: usize, name: Name) -> Result<bool> {
         let key = (name, device);
-        if !self.loaded.contains_key(&key) {
+        if let Entry::Vacant(entry) = self.loaded.entry(key) {
             let directory = if name.1 {
                 &self.paths.test_firmware
             } else {
@@ -175,7 +177,7 @@ impl Session<'_> {
             let path = directory.join(format!("{}.bpf.o", name.0));
             let loaded = Firmware::open(&path)?.load(&self.module, DEVICES[device].1, &[])?;
             loaded.activate(&self.module)?;
-            self.loaded.insert(key, loaded);
+            entry.insert(loaded);
         }
         let new = &self.loaded[&key];
         // What broke the contract lost its link.
@@ -353,7 +355,10 @@ fn clsact(ifindex: u32) -> Request {
 /// A step in one line.
 fn describe(step: &Step) -> String {
     match step {
-        Step::Send(data) => data.iter().map(|byte| format!("{byte:02x}")).collect(),
+        Step::Send(data) => data.iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        }),
         other => format!("{other:?}"),
     }
 }
