@@ -461,11 +461,11 @@ impl Lab {
                 &|payload| {
                     let attributes = Attributes(payload.get(20..)?);
                     (u32_at(payload, 4)? == ifindex).then_some(())?;
-                    Some(format!(
-                        "qdisc {name} {} offloaded={:?}",
-                        attributes.text(TCA_KIND)?,
-                        attributes.get(12)
-                    ))
+                    let kind = attributes.text(TCA_KIND)?;
+                    // Without memory for the one the kernel makes do with the other.
+                    let is_default = matches!(kind, "pfifo_fast" | "noqueue");
+                    let offloaded = attributes.get(12);
+                    (!is_default).then(|| format!("qdisc {name} {kind} offloaded={offloaded:?}"))
                 },
             )?;
             let chains = tcmsg(ifindex, 0, INGRESS, 0);
