@@ -113,6 +113,9 @@ extern int bpf_flow_offload_set_qdisc_queue(struct ekho_qdisc_ctx *ctx,
  * entries, user space only updates them. EKHO_FLOW_STATS(max) at the top of a
  * firmware defines the map, and the three functions that use it: one for
  * each op. See stats.bpf.c.
+ *
+ * All entries are there once the firmware is loaded, about 100 bytes each: ops
+ * can't sleep, and would at times find no memory for a new one.
  */
 struct ekho_flow_counters {
 	__u64 packets;
@@ -124,7 +127,6 @@ struct ekho_flow_counters {
 #define EKHO_FLOW_STATS(max)                                               \
 	struct {                                                           \
 		__uint(type, BPF_MAP_TYPE_HASH);                           \
-		__uint(map_flags, BPF_F_NO_PREALLOC);                      \
 		__uint(max_entries, max);                                  \
 		__type(key, __u64);                                        \
 		__type(value, struct ekho_flow_counters);                  \
