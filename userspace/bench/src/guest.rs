@@ -170,11 +170,11 @@ impl Bench {
     }
 
     /// `profile` of adds: the functions that the kernel is in most, in per cent of its time.
-    fn profile(&mut self, ifindex: u32, with: &str) -> Result<()> {
+    fn profile(&mut self, ifindex: u32, place: Place, with: &str) -> Result<()> {
         const N: u32 = 10_000;
         const MOST: usize = 40;
         let adds: Vec<_> = (1..=N)
-            .map(|handle| netlink::add_filter(ifindex, PRIO, handle, Place::Hardware))
+            .map(|handle| netlink::add_filter(ifindex, PRIO, handle, place))
             .collect();
         let shares = profile::shares(|| adds.iter().try_for_each(|add| self.connection.send(add)))?;
         self.empty(ifindex)?;
@@ -199,6 +199,23 @@ impl Bench {
             if round > 0 {
                 let each = (after - before) / f64::from(N);
                 self.figures.push(&format!("memory/{with}"), each);
+            }
+        }
+        Ok(())
+    }
+
+    /// `memory` of one entry of the map that `stats` has, all of which come when it is loaded.
+    fn memory_of_map(&mut self, source: &Path, ifindex: u32) -> Result<()> {
+        /// `FLOWS` in bpf/stats.bpf.c.
+        const ENTRIES: f64 = 65536.0;
+        for round in 0..4 {
+            let before = kernel::allocated()?;
+            let attached = Attached::new(source, "stats", ifindex)?;
+            let after = kernel::allocated()?;
+            drop(attached);
+            if round > 0 {
+                let each = (after - before) / ENTRIES / f64::from(Attached::LOADED);
+                self.figures.push("memory/stats-map", each);
             }
         }
         Ok(())
@@ -248,6 +265,9 @@ impl Bench {
         self.fill(software, Place::Software, 1..=FLOWS)?;
         self.add_and_delete(software, Place::Software, "software")?;
         self.dump(software, FLOWS, "software")?;
+        // The kernel numbers all actions of a namespace in one tree, which is searched for a free
+        // number with each add: the more there are, the longer.
+        self.empty(software)?;
         {
             let _stats = Attached::new(source, "stats", port)?;
             self.fill(port, Place::Hardware, 1..=FLOWS)?;
@@ -291,10 +311,12 @@ impl Bench {
         self.empty(software)?;
         drop(noop);
         self.memory(software, Place::Software, "software")?;
+        self.profile(software, Place::Software, "software")?;
+        self.memory_of_map(source, port)?;
         for firmware in ["noop", "stats"] {
             let _attached = Attached::new(source, firmware, port)?;
             self.memory(port, Place::Hardware, firmware)?;
-            self.profile(port, firmware)?;
+            self.profile(port, Place::Hardware, firmware)?;
         }
         ekho::netlink::delete_device("ek1")?;
         ekho::netlink::delete_device("ek0")?;

@@ -93,6 +93,9 @@ pub struct Attached {
 }
 
 impl Attached {
+    /// How often the firmware is loaded.
+    pub const LOADED: u8 = 2;
+
     pub fn new(source: &Path, firmware: &str, ifindex: u32) -> Result<Self> {
         let path: PathBuf = source.join(format!("bpf/build/{firmware}.bpf.o"));
         let module = Module::open()?;

@@ -61,6 +61,8 @@ struct Goal {
     result: Option<f64>,
     goal: String,
     met: Option<bool>,
+    /// What was measured of the reason, if it isn't met.
+    why: Option<String>,
 }
 
 /// What a result must be.
@@ -126,7 +128,94 @@ impl Goals<'_> {
             result,
             goal,
             met,
+            why: None,
         });
+    }
+
+    /// Says why the last one isn't met, if it isn't and what it takes was measured.
+    fn why(&mut self, why: impl FnOnce(&Self) -> Option<String>) {
+        if self
+            .goals
+            .last()
+            .is_some_and(|goal| goal.met == Some(false))
+        {
+            let why = why(self);
+            if let Some(goal) = self.goals.last_mut() {
+                goal.why = why;
+            }
+        }
+    }
+
+    /// By how much one figure is larger than another.
+    fn more(&self, name: &str, than: &str) -> Option<f64> {
+        Some(self.median(name)? - self.median(than)?)
+    }
+
+    /// Why an op of EKHO's is more than one of a driver which keeps nothing.
+    fn why_record(&self, op: &str) -> Option<String> {
+        let whole = self.more(&format!("{op}/noop-ekho"), &format!("{op}/netdevsim"))?;
+        let call = self.more(&format!("{op}/noop-ekho"), &format!("{op}/noop-native"))?;
+        let callback = if op == "add" { "replace" } else { "destroy" };
+        let native = self.median(&format!("op-{callback}/noop-native"))?;
+        Some(format!(
+            "netdevsim keeps nothing of a flow and asks nobody. Of {} more, {} are the call into \
+             BPF and {} its timing and its guard against misuse; {} are the flow's record and \
+             the op's argument",
+            number(Some(whole)),
+            number(Some(call)),
+            number(Some(native)),
+            number(Some(whole - call - native)),
+        ))
+    }
+
+    fn why_add(&self) -> Option<String> {
+        let whole = self.more("add/stats", "add/software")?;
+        let kernel = self.more("add/netdevsim", "add/software")?;
+        let map = self.more("add/stats", "add/noop-ekho")?;
+        let call = self.more("add/noop-ekho", "add/noop-native")?;
+        Some(format!(
+            "Of {} more, {} are the kernel's own for any driver (netdevsim's), {} BPF's hash map, \
+             {} the call into BPF, and {} EKHO's",
+            number(Some(whole)),
+            number(Some(kernel)),
+            number(Some(map)),
+            number(Some(call)),
+            number(Some(whole - kernel - map - call)),
+        ))
+    }
+
+    /// Why an op costs more where there are many flows.
+    fn why_scale(&self, op: &str) -> Option<String> {
+        let at = |with: &str, flows: &str| self.median(&format!("{op}/{with}@{flows}"));
+        let own = |flows: &str| Some(at("noop", flows)? - at("software", flows)?);
+        Some(format!(
+            "Without EKHO (`skip_hw`) it is {}; what EKHO adds is {} at 100 000 and {} at 1 000",
+            number(Some(at("software", "100000")? / at("software", "1000")?)),
+            number(own("100000")),
+            number(own("1000")),
+        ))
+    }
+
+    fn why_callback(&self, op: &str, firmware: &str) -> Option<String> {
+        let name = |firmware: &str, with: &str| format!("op-{op}/{firmware}-{with}");
+        let more = |firmware: &str| self.more(&name(firmware, "ekho"), &name(firmware, "native"));
+        let (whole, call) = (more(firmware)?, more("noop")?);
+        let map = more("stats")? - call;
+        let mut why = format!(
+            "Of {} more, {} are the call into BPF, which an op that does nothing pays too, and {} \
+             BPF's hash map in place of one whose keys the compiler knows",
+            number(Some(whole)),
+            number(Some(call)),
+            number(Some(map)),
+        );
+        if firmware != "stats" {
+            let rest = number(Some(whole - call - map));
+            let _ = write!(
+                why,
+                "; {rest} are kfuncs, which copy keys and actions that native code reads in place"
+            );
+        }
+        Some(why)
     }
 
     /// A figure to be at most `most` times another.
@@ -147,13 +236,23 @@ impl Goals<'_> {
         let result = value.zip(compared).map(|(v, c)| v / c);
         let what = format!("callback alone: `{op}` of `{firmware}` in BPF / in native Rust");
         self.add(&what, value, compared, result, &Want::AtMost(1.5));
+        self.why(|goals| goals.why_callback(op, firmware));
     }
 
     fn memory(&mut self, firmware: &str) {
         let software = self.median("memory/software");
         let value = self.median(&format!("memory/{firmware}"));
+        // A map's memory comes with the firmware.
+        let (map, with) = match firmware {
+            "stats" => (
+                self.median("memory/stats-map"),
+                "`stats` and an entry of its map",
+            ),
+            _ => (Some(0.0), "`noop`"),
+        };
+        let value = value.zip(map).map(|(v, m)| v + m);
         let result = value.zip(software).map(|(v, c)| v - c);
-        let what = format!("memory of a flow, bytes: with `{firmware}` − software only");
+        let what = format!("memory of a flow, bytes: with {with} − software only");
         self.add(&what, value, software, result, &Want::AtMost(320.0));
     }
 }
@@ -182,6 +281,7 @@ fn goals(figures: &BTreeMap<String, Figure>) -> Vec<Goal> {
         "add/software",
         1.15,
     );
+    goals.why(Goals::why_add);
     for op in ["add", "delete"] {
         goals.ratio(
             &format!("`skip_sw` {op}: EKHO with `noop` / netdevsim"),
@@ -189,6 +289,7 @@ fn goals(figures: &BTreeMap<String, Figure>) -> Vec<Goal> {
             &format!("{op}/netdevsim"),
             1.05,
         );
+        goals.why(|goals| goals.why_record(op));
     }
     goals.ratio(
         "dump of a flow's statistics: `stats` / software only",
@@ -203,6 +304,7 @@ fn goals(figures: &BTreeMap<String, Figure>) -> Vec<Goal> {
             &format!("{op}/noop@1000"),
             1.10,
         );
+        goals.why(|goals| goals.why_scale(op));
     }
     for (op, firmware) in [
         ("replace", "stats"),
@@ -236,6 +338,14 @@ fn goals(figures: &BTreeMap<String, Figure>) -> Vec<Goal> {
     };
     let percent = worst.map(|(_, share)| share * 100.0);
     goals.add(&what, None, None, percent, &Want::AtMost(0.5));
+    goals.why(|goals| {
+        let figure = goals.figures.get(worst?.0)?;
+        let spread = figure.summary.spread() * 100.0;
+        Some(format!(
+            "Within one boot its samples are {} % apart",
+            number(Some(spread))
+        ))
+    });
     let (two, one) = (goals.median("parallel/2"), goals.median("parallel/1"));
     let ratio = goals.median("parallel/ratio");
     goals.add(
@@ -299,20 +409,33 @@ fn goals_table(goals: &[Goal]) -> String {
     out
 }
 
+/// Why goals aren't met.
+fn reasons(goals: &[Goal]) -> String {
+    let mut out = String::new();
+    for goal in goals.iter().filter(|goal| goal.met == Some(false)) {
+        let why = goal.why.as_deref().unwrap_or("See the profile");
+        let _ = writeln!(out, "- {}: {why}.", goal.what);
+    }
+    if !out.is_empty() {
+        out.insert_str(0, "\n## Goals that aren't met\n\n");
+    }
+    out
+}
+
 /// Where the instructions of an add go, from differences of figures.
 fn breakdown(figures: &BTreeMap<String, Figure>) -> Option<String> {
     let median = |name: &str| Some(figures.get(name)?.summary.median);
     let netdevsim = median("add/netdevsim")?;
-    let context = median("op-replace/noop-native")?;
+    let op = median("op-replace/noop-native")?;
     let native = median("add/noop-native")?;
     let noop = median("add/noop-ekho")?;
     let parts = [
         ("the kernel with a driver that does nothing", netdevsim),
         (
-            "the module's record of the flow",
-            native - netdevsim - context,
+            "the module's record of the flow, and the op's argument",
+            native - netdevsim - op,
         ),
-        ("the op's context", context),
+        ("the op's timing and its guard against misuse", op),
         ("BPF instead of a native call", noop - native),
         ("the map of `stats`", median("add/stats")? - noop),
     ];
@@ -327,7 +450,7 @@ fn breakdown(figures: &BTreeMap<String, Figure>) -> Option<String> {
 fn profile(figures: &BTreeMap<String, Figure>) -> String {
     const MOST: usize = 15;
     let mut out = String::new();
-    for firmware in ["noop", "stats"] {
+    for firmware in ["software", "noop", "stats"] {
         let prefix = format!("{PROFILE}{firmware}/");
         let mut functions: Vec<_> = figures
             .iter()
@@ -341,7 +464,7 @@ fn profile(figures: &BTreeMap<String, Figure>) -> String {
         }
         let _ = writeln!(
             out,
-            "\n| `{firmware}`: the kernel's time, by function | % |\n|---|--:|\n\
+            "\n| adds, `{firmware}`: the kernel's time, by function | % |\n|---|--:|\n\
              | the module's among the first {} | {module:.1} |",
             functions.len()
         );
@@ -440,6 +563,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
 
     let mut text = format!("# What EKHO costs\n\n{}\n\n{METHOD}\n", arguments.title);
     text += &goals_table(&goals);
+    text += &reasons(&goals);
     if let Some(parts) = breakdown(&figures) {
         let _ = write!(text, "\n## Where an add goes\n\n{parts}");
         text += &profile(&figures);
@@ -506,6 +630,23 @@ mod tests {
         assert_eq!(report(&[103.0; 3]).goals[0].met, Some(true));
         assert_eq!(report(&[104.0; 3]).goals[0].met, Some(false));
         assert_eq!(report(&[104.0; 3]).goals[1].met, None);
+    }
+
+    #[test]
+    fn a_goal_that_is_not_met_says_why() {
+        let mut figures = Figures::default();
+        for (name, value) in [
+            ("add/noop@1000", 100.0),
+            ("add/noop@100000", 150.0),
+            ("add/software@1000", 90.0),
+            ("add/software@100000", 135.0),
+        ] {
+            figures.push(name, value);
+        }
+        let text = reasons(&goals(&collect(&[figures])));
+        assert!(text.contains("it is 1.500; what EKHO adds is 15.0 at 100 000 and 10.0 at"));
+        assert_eq!(text.lines().filter(|line| line.starts_with('-')).count(), 1);
+        assert_eq!(reasons(&report(&[100.0; 3]).goals), "");
     }
 
     #[test]
