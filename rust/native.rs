@@ -92,7 +92,7 @@ unsafe extern "C" fn create(ctx: *mut ekho_replace_ctx) -> c_int {
             return Err(ENOSPC);
         }
         // Ops run under RCU.
-        counters.insert(Entry::new(cookie, [0; 4], GFP_ATOMIC)?)?;
+        counters.insert(Entry::new(cookie, [0; 4], GFP_ATOMIC)?, &rcu::read_lock())?;
         Ok(0)
     })
 }

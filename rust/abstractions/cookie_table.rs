@@ -31,20 +31,38 @@ pub(crate) struct Entry<T> {
 }
 
 impl<T> Entry<T> {
-    /// Wraps `value` for insertion under `cookie`. May sleep if `flags` do.
-    pub(crate) fn new(cookie: usize, value: T, flags: Flags) -> Result<KBox<Self>> {
+    /// Makes an object for insertion under `cookie`. May sleep if `flags` do.
+    pub(crate) fn new<E>(cookie: usize, value: impl Init<T, E>, flags: Flags) -> Result<KBox<Self>>
+    where
+        Error: From<E>,
+    {
         let node = bindings::ekho_cookie_node {
             cookie,
             ..pin_init::zeroed()
         };
-        Ok(KBox::new(
-            Self {
+        // Where it stays: objects are larger than what one likes to copy.
+        KBox::init(
+            try_init!(Self {
                 node: Opaque::new(node),
                 rcu: Opaque::uninit(),
-                value,
-            },
+                value <- value,
+            }? E),
             flags,
-        )?)
+        )
+    }
+}
+
+impl<T> core::ops::Deref for Entry<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T> core::ops::DerefMut for Entry<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        &mut self.value
     }
 }
 
@@ -91,10 +109,10 @@ impl<T: Send + Sync> CookieTable<T> {
         usize::try_from(n).unwrap_or(0)
     }
 
-    /// Adds `entry`.
+    /// Adds `entry`, and gives its object, which may be taken out again at any time. Doesn't sleep.
     ///
     /// Fails with [`EEXIST`] if its cookie is in use, or with [`ENOMEM`]; the entry is freed then.
-    pub(crate) fn insert(&self, entry: KBox<Entry<T>>) -> Result {
+    pub(crate) fn insert<'a>(&'a self, entry: KBox<Entry<T>>, _guard: &'a Guard) -> Result<&'a T> {
         let entry = KBox::into_raw(entry);
         // SAFETY: The table is initialised, and `entry` is valid and not in any table.
         let ret = unsafe {
@@ -104,7 +122,10 @@ impl<T: Send + Sync> CookieTable<T> {
         to_result(ret).inspect_err(|_| {
             // SAFETY: The table didn't take the entry, so it is still ours.
             drop(unsafe { KBox::from_raw(entry) });
-        })
+        })?;
+        // SAFETY: It was put into this table under the guard, and isn't freed before that is
+        // dropped.
+        Ok(unsafe { &(*entry).value })
     }
 
     fn find(&self, cookie: usize, _guard: &Guard) -> *mut bindings::ekho_cookie_node {

@@ -7,7 +7,7 @@
 use crate::bindings;
 use core::mem::MaybeUninit;
 
-/// A time in `CLOCK_MONOTONIC`, and what the task had run by then.
+/// A time on the scheduler's clock, and what the task had run by then.
 pub(crate) struct Stopwatch(bindings::ekho_task_time);
 
 /// What a [`Stopwatch`] measured, in nanoseconds.
@@ -30,16 +30,18 @@ impl Stopwatch {
         }
     }
 
-    /// When it started, in nanoseconds.
+    /// When it started, in nanoseconds of `CLOCK_MONOTONIC`. By the same task.
     pub(crate) fn started_ns(&self) -> u64 {
-        self.0.now_ns
+        // SAFETY: Reads a clock; any context.
+        let now = unsafe { bindings::ekho_helper_ktime_ns() };
+        now.wrapping_sub(self.elapsed().wall)
     }
 
     /// What has passed since. By the same task.
     pub(crate) fn elapsed(&self) -> Elapsed {
         let Self(now) = Self::start();
-        let wall = now.now_ns.wrapping_sub(self.0.now_ns);
         // The clocks of CPUs differ a little, should the task have moved.
+        let wall = now.now_ns.saturating_sub(self.0.now_ns);
         let ran = now.runtime_ns.wrapping_sub(self.0.runtime_ns).min(wall);
         Elapsed { wall, ran }
     }

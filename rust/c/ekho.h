@@ -99,6 +99,7 @@ bool ekho_helper_htb_queue_ok(struct net_device *dev,
 void ekho_helper_qdisc_add_stats(enum tc_setup_type type, void *data, u64 bytes,
 				 u64 packets, u32 drops, u32 overlimits);
 u64 ekho_helper_ktime_to_jiffies(u64 ktime_ns);
+u64 ekho_helper_ktime_ns(void);
 u64 ekho_helper_ktime_age_ms(u64 ktime_ns);
 
 struct ekho_task_time {

@@ -7,6 +7,7 @@
  */
 #include <linux/capability.h>
 #include <linux/etherdevice.h>
+#include <linux/hash.h>
 #include <linux/jiffies.h>
 #include <linux/kobject.h>
 #include <linux/ktime.h>
@@ -24,8 +25,25 @@
 
 #include "ekho.h"
 
-/* Flow records by cookie: abstractions/cookie_table.rs. */
+/*
+ * Flow records by cookie: abstractions/cookie_table.rs. The compiler knows that
+ * a cookie is one word, which the general functions don't.
+ */
+static u32 ekho_cookie_hash(const void *cookie, u32 len, u32 seed)
+{
+	return hash_64(*(const unsigned long *)cookie ^ (u64)seed << 16, 32);
+}
+
+static int ekho_cookie_cmp(struct rhashtable_compare_arg *arg, const void *obj)
+{
+	const struct ekho_cookie_node *node = obj;
+
+	return node->cookie != *(const unsigned long *)arg->key;
+}
+
 static const struct rhashtable_params ekho_cookie_params = {
+	.hashfn = ekho_cookie_hash,
+	.obj_cmpfn = ekho_cookie_cmp,
 	.head_offset = offsetof(struct ekho_cookie_node, head),
 	.key_offset = offsetof(struct ekho_cookie_node, cookie),
 	.key_len = sizeof_field(struct ekho_cookie_node, cookie),
@@ -227,6 +245,12 @@ u64 ekho_helper_ktime_to_jiffies(u64 ktime_ns)
 	return jiffies - nsecs_to_jiffies(now - ktime_ns);
 }
 
+/* bpf_ktime_get_ns() time. */
+u64 ekho_helper_ktime_ns(void)
+{
+	return ktime_get_mono_fast_ns();
+}
+
 /* Milliseconds since then; the future counts as now. */
 u64 ekho_helper_ktime_age_ms(u64 ktime_ns)
 {
@@ -236,20 +260,21 @@ u64 ekho_helper_ktime_age_ms(u64 ktime_ns)
 }
 
 /*
- * The clock, and the current task's, which stands still while others run. The
- * scheduler brings a task's sum up to date when it switches and with each tick;
- * exec_start says when it did. Interrupts count as the task's time.
+ * The scheduler's clock, and the current task's, which stands still while
+ * others run. The scheduler brings a task's sum up to date when it switches and
+ * with each tick; exec_start says when it did. Interrupts count as the task's
+ * time.
  */
 void ekho_helper_task_time(struct ekho_task_time *time)
 {
 	struct sched_entity *se = &current->se;
 	u64 start;
 
-	time->now_ns = ktime_get_ns();
 	do {
 		start = READ_ONCE(se->exec_start);
+		time->now_ns = local_clock();
 		time->runtime_ns = READ_ONCE(se->sum_exec_runtime) +
-				   local_clock() - start;
+				   time->now_ns - start;
 	} while (start != READ_ONCE(se->exec_start));
 }
 

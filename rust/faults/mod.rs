@@ -57,6 +57,30 @@ struct Faults {
     stats: Option<Stats>,
 }
 
+impl Faults {
+    #[cold]
+    fn strike(&self, site: usize) -> Strike {
+        let Some(site) = self.sites.get(site).and_then(Option::as_ref) else {
+            return Strike::default();
+        };
+        let call = site.calls.fetch_add(1, Relaxed) + 1;
+        let knob = site.knob;
+        if knob.nth != 0 && knob.nth != call {
+            return Strike::default();
+        }
+        // Busy: statistics are asked for in atomic context. Some at a time, as `udelay` wants.
+        let mut left = i64::from(knob.delay_us);
+        while left > 0 {
+            udelay(Delta::from_micros(left.min(1000)));
+            left -= 1000;
+        }
+        Strike {
+            error: (knob.errno != 0).then(|| Error::from_errno(-knob.errno)),
+            recurse: knob.recurse,
+        }
+    }
+}
+
 /// What happens to a call.
 #[derive(Default)]
 pub(crate) struct Strike {
@@ -81,45 +105,31 @@ impl FaultSlot {
     }
 
     /// One of [`SITES`] is called: waits if it has to. Any context.
-    pub(crate) fn strike(&self, site: usize) -> Strike {
-        let guard = rcu::read_lock();
-        let Some(site) = self.0.get(&guard).and_then(|f| f.sites.get(site)?.as_ref()) else {
-            return Strike::default();
-        };
-        let call = site.calls.fetch_add(1, Relaxed) + 1;
-        let knob = site.knob;
-        if knob.nth != 0 && knob.nth != call {
-            return Strike::default();
-        }
-        // Busy: statistics are asked for in atomic context. Some at a time, as `udelay` wants.
-        let mut left = i64::from(knob.delay_us);
-        while left > 0 {
-            udelay(Delta::from_micros(left.min(1000)));
-            left -= 1000;
-        }
-        Strike {
-            error: (knob.errno != 0).then(|| Error::from_errno(-knob.errno)),
-            recurse: knob.recurse,
+    #[inline]
+    pub(crate) fn strike(&self, site: usize, guard: &rcu::Guard) -> Strike {
+        match self.0.get(guard) {
+            Some(faults) => faults.strike(site),
+            None => Strike::default(),
         }
     }
 
     /// Whether firmware isn't asked for statistics.
-    pub(crate) fn freezes_stats(&self) -> bool {
-        self.stats() == Some(Stats::Freeze)
+    pub(crate) fn freezes_stats(&self, guard: &rcu::Guard) -> bool {
+        self.stats(guard) == Some(Stats::Freeze)
     }
 
     /// Whether what firmware says of statistics is lost.
-    pub(crate) fn drops_stats(&self) -> bool {
-        self.stats() == Some(Stats::Drop)
+    pub(crate) fn drops_stats(&self, guard: &rcu::Guard) -> bool {
+        self.stats(guard) == Some(Stats::Drop)
     }
 
-    fn stats(&self) -> Option<Stats> {
-        self.0.get(&rcu::read_lock())?.stats
+    fn stats(&self, guard: &rcu::Guard) -> Option<Stats> {
+        self.0.get(guard)?.stats
     }
 
     /// How many flows the device holds, if not as many as it could.
-    pub(crate) fn nospc_after(&self) -> Option<u32> {
-        self.0.get(&rcu::read_lock())?.nospc_after
+    pub(crate) fn nospc_after(&self, guard: &rcu::Guard) -> Option<u32> {
+        self.0.get(guard)?.nospc_after
     }
 
     /// Sets a knob. What the others have seen is kept. By one at a time, which RTNL sees to;

@@ -6,6 +6,9 @@
 //! A flow is born before the firmware is asked, so that nothing can fail after the firmware has
 //! said yes, and dies with the first DESTROY, or with a refusal. Readers find flows under RCU.
 //!
+//! A flow is one allocation of 192 bytes, with what its rule says encoded at the end, unless the
+//! rule is long or the firmware wants private memory.
+//!
 //! If the firmware wants a flow's actions counted one by one, each of them has a [`Part`], by the
 //! action's cookie, which dies with the flow.
 
@@ -14,8 +17,15 @@
 pub(crate) mod counter;
 
 use crate::abstractions::{
-    cookie_table::CookieTable,
-    flow_offload::StatsDelta, //
+    cookie_table::{
+        CookieTable,
+        Entry, //
+    },
+    flow_offload::StatsDelta,
+    flow_rule::{
+        text::Encoder,
+        FlowRule, //
+    }, //
 };
 use counter::Counter;
 use kernel::{
@@ -194,6 +204,66 @@ impl Part {
     }
 }
 
+/// Bytes that the encoded rule of a flow may take; what is beyond isn't shown.
+const RULE_MAX: usize = 512;
+
+/// Those for which there is room in the flow: enough for TCP over IPv4 by addresses and ports.
+const RULE_ROOM: usize = 23;
+
+const _: () = assert!(size_of::<Entry<Flow>>() == 192);
+
+/// What a rule says, encoded for a flow that keeps it.
+pub(crate) struct Encoded {
+    room: [u8; RULE_ROOM],
+    /// How much of it is used; 0 if there isn't enough.
+    len: u8,
+}
+
+impl Encoded {
+    /// Of a rule; and what [`FlowRule::read`] returns.
+    pub(crate) fn new(rule: &FlowRule<'_>) -> (Self, u64) {
+        let mut new = Self {
+            room: [0; RULE_ROOM],
+            len: 0,
+        };
+        let mut encoder = Encoder::new(&mut new.room);
+        let keys = rule.read(&mut encoder);
+        let (encoded, complete) = encoder.finish();
+        if complete {
+            new.len = encoded.len() as u8;
+        }
+        (new, keys)
+    }
+}
+
+/// What few flows have.
+struct Rest {
+    /// The encoded rule, if there is no room for it in the flow.
+    rule: KVec<u8>,
+    /// The firmware's private memory.
+    data: KVec<Atomic<u64>>,
+}
+
+impl Rest {
+    /// Of a flow whose rule is long.
+    #[cold]
+    fn of(rule: &FlowRule<'_>) -> Result<KBox<Self>> {
+        let mut room = KBox::new([0; RULE_MAX], GFP_KERNEL)?;
+        let mut encoder = Encoder::new(&mut *room);
+        rule.read(&mut encoder);
+        let (encoded, _complete) = encoder.finish();
+        let mut rest = KBox::new(
+            Self {
+                rule: KVec::new(),
+                data: KVec::new(),
+            },
+            GFP_KERNEL,
+        )?;
+        rest.rule.extend_from_slice(encoded, GFP_KERNEL)?;
+        Ok(rest)
+    }
+}
+
 /// One flow.
 pub(crate) struct Flow {
     pub(crate) cookie: u64,
@@ -204,32 +274,28 @@ pub(crate) struct Flow {
     /// How it is counted: one bit of `enum ekho_hw_stats`; 0 until the firmware has accepted it.
     hw_stats: Atomic<u32>,
     /// The cookies of its actions, if they are counted one by one.
-    actions: SetOnce<KVec<u64>>,
+    actions: SetOnce<KBox<KVec<u64>>>,
     /// How often the kernel has asked for statistics.
     polls: Atomic<u64>,
     pub(crate) counters: Counters,
-    /// Match and actions, as `flow_rule::text` encodes them.
-    rule: KVec<u8>,
-    data: KVec<Atomic<u64>>,
+    rest: Option<KBox<Rest>>,
+    rule: Encoded,
 }
 
 impl Flow {
-    /// A flow that has counted nothing yet, with `data_size` bytes for the firmware. May sleep.
+    /// A flow that has counted nothing yet, without memory for the firmware. May sleep.
     pub(crate) fn new(
         cookie: u64,
         position: Position,
         owner: usize,
-        rule: &[u8],
-        data_size: usize,
-    ) -> Result<Self> {
-        let mut copy = KVec::with_capacity(rule.len(), GFP_KERNEL)?;
-        copy.extend_from_slice(rule, GFP_KERNEL)?;
-        let words = data_size.div_ceil(size_of::<u64>());
-        let mut data = KVec::with_capacity(words, GFP_KERNEL)?;
-        for _ in 0..words {
-            data.push(Atomic::new(0), GFP_KERNEL)?;
-        }
-        Ok(Self {
+        rule: &FlowRule<'_>,
+        encoded: Encoded,
+    ) -> Result<KBox<Entry<Self>>> {
+        let rest = match encoded.len {
+            0 => Some(Rest::of(rule)?),
+            _ => None,
+        };
+        let flow = init!(Self {
             cookie,
             position,
             owner,
@@ -237,14 +303,38 @@ impl Flow {
             actions: SetOnce::new(),
             polls: Atomic::new(0),
             counters: Counters::new(),
-            rule: copy,
-            data,
-        })
+            rest,
+            rule: encoded,
+        });
+        Entry::new(cookie as usize, flow, GFP_KERNEL)
+    }
+
+    /// Whether the firmware has so many bytes of private memory.
+    pub(crate) fn has_data(&self, size: usize) -> bool {
+        self.data().len() == size.div_ceil(size_of::<u64>())
+    }
+
+    /// Gives the firmware so many bytes of private memory. May sleep.
+    #[cold]
+    pub(crate) fn set_data(&mut self, size: usize) -> Result {
+        let words = size.div_ceil(size_of::<u64>());
+        let mut data = KVec::with_capacity(words, GFP_KERNEL)?;
+        for _ in 0..words {
+            data.push(Atomic::new(0), GFP_KERNEL)?;
+        }
+        match &mut self.rest {
+            Some(rest) => rest.data = data,
+            rest => {
+                let rule = KVec::new();
+                *rest = Some(KBox::new(Rest { rule, data }, GFP_KERNEL)?);
+            }
+        }
+        Ok(())
     }
 
     /// The firmware's private memory.
     pub(crate) fn data(&self) -> &[Atomic<u64>] {
-        &self.data
+        self.rest.as_ref().map_or(&[], |rest| &rest.data)
     }
 
     /// How it is counted.
@@ -268,7 +358,7 @@ impl Flow {
     }
 
     /// Its actions, with these cookies, are counted one by one; to be called once.
-    pub(crate) fn set_actions(&self, actions: KVec<u64>) {
+    pub(crate) fn set_actions(&self, actions: KBox<KVec<u64>>) {
         self.actions.populate(actions);
     }
 
@@ -284,6 +374,9 @@ impl Flow {
 
     /// Match and actions, as `flow_rule::text` encodes them.
     pub(crate) fn rule(&self) -> &[u8] {
-        &self.rule
+        match &self.rest {
+            Some(rest) if !rest.rule.is_empty() => &rest.rule,
+            _ => self.rule.room.get(..self.rule.len.into()).unwrap_or(&[]),
+        }
     }
 }

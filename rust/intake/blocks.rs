@@ -107,7 +107,7 @@ fn bind(dev: &NetDevice, block: Block, hook: u8, mut request: BlockOffload<'_>) 
         port.for_binding(block, |binding| binding.add_hook(hook));
         return Ok(());
     }
-    if let Some(error) = port.faults.strike(faults::BIND).error {
+    if let Some(error) = port.faults.strike(faults::BIND, &rcu::read_lock()).error {
         return Err(error);
     }
     let binding = Binding::new(port.clone(), dev, block, indirect)?;

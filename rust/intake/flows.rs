@@ -9,11 +9,11 @@ use crate::{
             FlowRequest,
             StatsDelta, //
         },
-        flow_rule::text::Encoder,
         net_device::NetDevice, //
     },
     flows::{
         Counters,
+        Encoded,
         Flow,
         Position,
         Source, //
@@ -36,9 +36,6 @@ use kernel::{
     prelude::*,
     sync::rcu, //
 };
-
-/// Bytes that the match and the actions of a rule may take in a flow; what is beyond isn't shown.
-const RULE_MAX: usize = 512;
 
 /// From where a request comes.
 pub(super) struct Site<'a> {
@@ -70,15 +67,35 @@ impl Site<'_> {
     }
 }
 
+/// Tells the user of a request that it is refused, and why; an errno for the kernel.
+#[cold]
+fn tell(
+    dev: &NetDevice,
+    firmware: &Firmware,
+    request: &FlowRequest<'_>,
+    refusal: &Refusal,
+) -> Error {
+    let mut extack = request.extack();
+    if refusal.reason.is_none() {
+        extack.set(fmt!(
+            "{}: firmware '{}' refused the filter (errno {})",
+            dev.name(),
+            firmware.ops.name(),
+            -refusal.error.to_errno()
+        ));
+    } else {
+        extack.set(fmt!("{}: {}", dev.name(), refusal.reason));
+    }
+    refusal.error
+}
+
 /// A flow is to be offloaded. Process context.
 pub(super) fn replace(site: &Site<'_>, cookie: usize, request: &FlowRequest<'_>) -> Result {
     let (dev, port) = (site.dev, site.port);
     let position = site.position(request);
-    let wanted = Wanted {
-        rule: request.rule()?,
-        classid: request.classid(),
-        knode: request.knode(),
-    };
+    let rule = request.rule()?;
+    let (encoded, keys) = Encoded::new(&rule);
+    let wanted = Wanted::new(rule, keys, request.classid(), request.knode());
     if site.source == Source::Flowtable {
         // A flowtable asks all its devices for all connections; this one sees those that it
         // receives. It asks again for those that are there when packets show up in software.
@@ -89,83 +106,47 @@ pub(super) fn replace(site: &Site<'_>, cookie: usize, request: &FlowRequest<'_>)
             return Ok(());
         }
     }
-    let (capabilities, name) = {
-        let guard = rcu::read_lock();
-        let firmware = port.firmware.get(&guard).ok_or_else(eopnotsupp)?;
-        (firmware.capabilities, firmware.ops.name())
-    };
-    let tell = |refusal: Refusal| {
-        let mut extack = request.extack();
-        if refusal.reason.is_none() {
-            extack.set(fmt!(
-                "{}: firmware '{}' refused the filter (errno {})",
-                dev.name(),
-                name,
-                -refusal.error.to_errno()
-            ));
-        } else {
-            extack.set(fmt!("{}: {}", dev.name(), refusal.reason));
-        }
-        refusal.error
-    };
-    // Without asking the firmware, on the strength of what it declared.
-    let refuse = |error, reason| {
-        if let Some(firmware) = port.firmware.get(&rcu::read_lock()) {
-            firmware.refuse(error, reason);
-        }
-        tell(Refusal { error, reason })
-    };
-    if let Some(reason) = capabilities.refuse(&position, &wanted.rule) {
-        return Err(refuse(eopnotsupp(), reason));
-    }
-
     // The flow exists before the firmware is asked: nothing can fail once it has said yes.
-    let mut encoded = [0; RULE_MAX];
-    let mut encoder = Encoder::new(&mut encoded);
-    wanted.rule.encode(&mut encoder);
-    let (encoded, _complete) = encoder.finish();
-    let flow = Flow::new(
-        cookie as u64,
-        position,
-        site.owner,
-        encoded,
-        capabilities.flow_size as usize,
-    )?;
-    let capacity = port.capacity(capabilities.max_flows);
-    port.add_flow(flow, capacity)
-        .map_err(|error| match capacity {
-            Some(max) if error == ENOSPC => {
-                refuse(error, Reason::of(fmt!("the device holds {} flows", max)))
-            }
-            _ => error,
-        })?;
-
-    let ask = || {
-        let guard = rcu::read_lock();
-        let result =
-            match (port.firmware.get(&guard), port.flows.get(cookie, &guard)) {
-                (Some(firmware), Some(flow)) => firmware
-                    .replace(dev, flow, &wanted, &guard)
-                    .inspect(|terms| {
-                        if !terms.by_action() {
-                            flow.accept(terms.hw_stats);
-                        }
-                    }),
-                // The firmware was just withdrawn, or the flow along with it.
-                _ => Err(Refusal {
-                    error: eopnotsupp(),
-                    reason: Reason::NONE,
-                }),
-            };
-        result.map_err(|refusal| {
-            port.remove_flow(cookie, &guard);
-            tell(refusal)
-        })
+    let mut flow = Flow::new(cookie as u64, position, site.owner, &rule, encoded)?;
+    let terms = {
+        // From before the flow can be found: it isn't freed if somebody takes it out again. If the
+        // firmware is withdrawn, the flows that it had are taken out after this section.
+        let mut guard = rcu::read_lock();
+        let mut firmware = port.firmware.get(&guard).ok_or_else(eopnotsupp)?;
+        while !flow.has_data(firmware.capabilities.flow_size as usize) {
+            let flow_size = firmware.capabilities.flow_size as usize;
+            drop(guard);
+            flow.set_data(flow_size)?;
+            guard = rcu::read_lock();
+            firmware = port.firmware.get(&guard).ok_or_else(eopnotsupp)?;
+        }
+        // Without asking the firmware, on the strength of what it declared.
+        if let Some(reason) = firmware.capabilities.refuse(&position, &wanted) {
+            let refusal = firmware.refuse(eopnotsupp(), reason);
+            return Err(tell(dev, firmware, request, &refusal));
+        }
+        let capacity = port.capacity(firmware.capabilities.max_flows, &guard);
+        let flow = port
+            .add_flow(flow, capacity, &guard)
+            .map_err(|error| match capacity {
+                Some(max) if error == ENOSPC => {
+                    let reason = Reason::of(fmt!("the device holds {} flows", max));
+                    tell(dev, firmware, request, &firmware.refuse(error, reason))
+                }
+                _ => error,
+            })?;
+        let terms = firmware
+            .replace(dev, flow, &wanted, &guard)
+            .map_err(|refusal| {
+                port.remove_flow(cookie, &guard);
+                tell(dev, firmware, request, &refusal)
+            })?;
+        if !terms.by_action() {
+            flow.accept(terms.hw_stats);
+            return Ok(());
+        }
+        terms
     };
-    let terms = ask()?;
-    if !terms.by_action() {
-        return Ok(());
-    }
     // Of what was just accepted it isn't known before how it is counted, and memory isn't to be had
     // under RCU: the one case in which the firmware's yes is taken back.
     port.add_parts(cookie, wanted.rule.action_cookies())
@@ -299,11 +280,8 @@ fn count(
 
 /// A chain has a template from now on. Process context.
 pub(super) fn template_create(site: &Site<'_>, cookie: usize, request: &FlowRequest<'_>) -> Result {
-    let wanted = Wanted {
-        rule: request.rule()?,
-        classid: request.classid(),
-        knode: request.knode(),
-    };
+    let rule = request.rule()?;
+    let wanted = Wanted::new(rule, rule.keys(), request.classid(), request.knode());
     let position = site.position(request);
     let guard = rcu::read_lock();
     let firmware = site.port.firmware.get(&guard).ok_or_else(eopnotsupp)?;

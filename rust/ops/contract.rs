@@ -123,6 +123,8 @@ pub(crate) struct Capabilities {
     pub(crate) max_actions: u32,
     pub(crate) flow_size: u32,
     pub(crate) budget_us: u32,
+    /// Whether there is something besides `hw_stats` for which a flow may be refused.
+    limits: bool,
 }
 
 /// Ways of counting if the firmware doesn't say.
@@ -147,7 +149,15 @@ const _: () = {
 
 impl Capabilities {
     /// Whether a flow is beyond what the device can do, and why.
-    pub(crate) fn refuse(&self, position: &Position, rule: &FlowRule<'_>) -> Option<Reason> {
+    #[inline]
+    pub(crate) fn refuse(&self, position: &Position, wanted: &Wanted<'_>) -> Option<Reason> {
+        if wanted.hw_stats & self.hw_stats != 0 && !self.limits {
+            return None;
+        }
+        self.find_reason(position, wanted)
+    }
+
+    fn find_reason(&self, position: &Position, wanted: &Wanted<'_>) -> Option<Reason> {
         let class = position.source.number();
         if self.classifiers != 0 && self.classifiers & (1 << class) == 0 {
             return Some(Reason::of(fmt!(
@@ -180,31 +190,58 @@ impl Capabilities {
             }
         }
         if self.keys != 0 {
-            if let Some(field) = rule.field_beyond(self.keys) {
+            if let Some(field) = wanted.rule.field_of(wanted.keys & !self.keys) {
                 return Some(Reason::of(fmt!("the device can't match {}", field)));
             }
         }
         if self.actions != 0 {
-            if let Some(action) = rule.action_beyond(self.actions) {
+            if let Some(action) = wanted.rule.action_beyond(self.actions) {
                 return Some(Reason::of(fmt!("the device can't do action {}", action)));
             }
         }
-        if self.max_actions != 0 && rule.n_actions() > self.max_actions {
+        let n_actions = wanted.rule.n_actions();
+        if self.max_actions != 0 && n_actions > self.max_actions {
             return Some(Reason::of(fmt!(
                 "{} actions: the device does {} at most",
-                rule.n_actions(),
+                n_actions,
                 self.max_actions
             )));
         }
-        let wanted = rule.hw_stats();
-        if wanted & self.hw_stats == 0 {
+        if wanted.hw_stats & self.hw_stats == 0 {
             return Some(Reason::of(fmt!(
                 "hw_stats {}can't be had; use {}or any",
-                HwStatsList(wanted),
+                HwStatsList(wanted.hw_stats),
                 HwStatsList(self.hw_stats)
             )));
         }
         None
+    }
+
+    /// A flow that the device has to decide on.
+    pub(super) fn offer(&self, dev: &NetDevice, new: &Flow, wanted: &Wanted<'_>) -> Offer {
+        let flow = flow(dev, new.cookie, &new.position, new.data());
+        Offer(self.context(flow, wanted))
+    }
+
+    fn context(
+        &self,
+        flow: bindings::ekho_flow,
+        wanted: &Wanted<'_>,
+    ) -> bindings::ekho_replace_ctx {
+        let hw_stats = wanted.hw_stats & self.hw_stats;
+        bindings::ekho_replace_ctx {
+            flow,
+            classid: wanted.classid,
+            n_actions: wanted.rule.n_actions(),
+            rule: wanted.rule.as_raw(),
+            keys: wanted.keys,
+            u32_: wanted.knode,
+            action: wanted.rule.action_raw(),
+            hw_stats,
+            chosen_hw_stats: self.default_hw_stats(hw_stats),
+            reason: *Reason::NONE.bytes(),
+            counts_actions: 0,
+        }
     }
 
     /// How a flow is counted unless the firmware chooses: one of the ways that suit its actions.
@@ -464,13 +501,46 @@ pub(crate) struct Wanted<'a> {
     pub(crate) rule: FlowRule<'a>,
     pub(crate) classid: u32,
     pub(crate) knode: *mut bindings::tc_cls_u32_knode,
+    /// See [`FlowRule::read`].
+    keys: u64,
+    /// See [`FlowRule::hw_stats`].
+    hw_stats: u32,
 }
 
-/// What firmware says about a new flow.
-pub(crate) struct Answer {
-    pub(crate) result: OpResult,
-    pub(crate) reason: Reason,
-    pub(crate) terms: Terms,
+impl<'a> Wanted<'a> {
+    /// `keys` is what `rule` matches: see [`FlowRule::read`].
+    pub(crate) fn new(
+        rule: FlowRule<'a>,
+        keys: u64,
+        classid: u32,
+        knode: *mut bindings::tc_cls_u32_knode,
+    ) -> Self {
+        Self {
+            rule,
+            classid,
+            knode,
+            keys,
+            hw_stats: rule.hw_stats(),
+        }
+    }
+}
+
+/// A new flow as firmware sees it, and what it says about it.
+pub(super) struct Offer(bindings::ekho_replace_ctx);
+
+impl Offer {
+    /// Why it is refused, if it is.
+    pub(super) fn reason(&self) -> Reason {
+        Reason(self.0.reason)
+    }
+
+    /// On which terms it is taken, if it is.
+    pub(super) fn terms(&self) -> Terms {
+        Terms {
+            hw_stats: self.0.chosen_hw_stats,
+            counts_actions: self.0.counts_actions != 0,
+        }
+    }
 }
 
 /// On which terms firmware takes a flow.
@@ -520,6 +590,11 @@ impl Ops {
         Name(self.0.name)
     }
 
+    /// The same for C.
+    pub(super) fn c_name(&self) -> &[u8; bindings::EKHO_NAME_MAX as usize] {
+        &self.0.name
+    }
+
     /// The ops that there are.
     pub(crate) fn names(&self) -> impl Iterator<Item = &'static str> {
         [
@@ -563,6 +638,13 @@ impl Ops {
                 0 => crate::default_budget_us(),
                 budget_us => budget_us,
             },
+            limits: table.keys != 0
+                || table.actions != 0
+                || table.classifiers != 0
+                || table.max_chains != 0
+                || table.prio_min != 0
+                || table.prio_max != 0
+                || table.max_actions != 0,
         }
     }
 
@@ -586,51 +668,11 @@ impl Ops {
         unsafe { op(&mut ctx) };
     }
 
-    fn replace_ctx(
-        &self,
-        flow: bindings::ekho_flow,
-        wanted: &Wanted<'_>,
-    ) -> bindings::ekho_replace_ctx {
-        let hw_stats = wanted.rule.hw_stats() & self.capabilities().hw_stats;
-        bindings::ekho_replace_ctx {
-            flow,
-            classid: wanted.classid,
-            n_actions: wanted.rule.n_actions(),
-            rule: wanted.rule.as_raw(),
-            keys: wanted.rule.keys(),
-            u32_: wanted.knode,
-            action: wanted.rule.action_raw(),
-            hw_stats,
-            chosen_hw_stats: self.capabilities().default_hw_stats(hw_stats),
-            reason: *Reason::NONE.bytes(),
-            counts_actions: 0,
-        }
-    }
-
-    pub(super) fn replace(
-        &self,
-        dev: &NetDevice,
-        flow_: &Flow,
-        wanted: &Wanted<'_>,
-        _guard: &Guard,
-    ) -> Answer {
-        let mut ctx = self.replace_ctx(
-            flow(dev, flow_.cookie, &flow_.position, flow_.data()),
-            wanted,
-        );
-        let result = self.0.replace.ok_or(Violation::Return(0)).and_then(|op| {
-            // SAFETY: The table is valid, and so are its trampolines; `ctx` is valid for the call,
-            // and so is the rule.
-            check(unsafe { op(&mut ctx) })
-        });
-        Answer {
-            result,
-            reason: Reason(ctx.reason),
-            terms: Terms {
-                hw_stats: ctx.chosen_hw_stats,
-                counts_actions: ctx.counts_actions != 0,
-            },
-        }
+    pub(super) fn replace(&self, offer: &mut Offer, _guard: &Guard) -> OpResult {
+        let op = self.0.replace.ok_or(Violation::Return(0))?;
+        // SAFETY: The table is valid, and so are its trampolines; the argument is valid for the
+        // call, and so is the rule.
+        check(unsafe { op(&mut offer.0) })
     }
 
     pub(super) fn destroy(
@@ -698,7 +740,8 @@ impl Ops {
         _guard: &Guard,
     ) -> Option<OpResult> {
         let op = self.0.template_create?;
-        let mut ctx = self.replace_ctx(flow(dev, cookie, position, &[]), wanted);
+        let flow = flow(dev, cookie, position, &[]);
+        let mut ctx = self.capabilities().context(flow, wanted);
         // SAFETY: The table is valid, and so are its trampolines; `ctx` is valid for the call, and
         // so is the rule.
         Some(check(unsafe { op(&mut ctx) }))

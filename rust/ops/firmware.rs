@@ -22,7 +22,6 @@ use crate::{
     },
     ops::{
         contract::{
-            Answer,
             Capabilities,
             Counted,
             OpResult,
@@ -50,7 +49,10 @@ use kernel::{
             Relaxed, //
         },
         new_spinlock,
-        rcu::Guard,
+        rcu::{
+            self,
+            Guard, //
+        },
         Arc,
         SetOnce,
         SpinLock, //
@@ -215,30 +217,70 @@ impl Firmware {
         }
     }
 
+    /// An op did what it must not do.
+    #[cold]
+    fn violates(&self, dev: &NetDevice, op: Op, violation: Violation, watch: &Stopwatch) {
+        let (code, value, reason) = match violation {
+            Violation::Return(value) => (
+                Code::Return,
+                i64::from(value),
+                Reason::of(fmt!("{} returned {}", op, value)),
+            ),
+            Violation::Queue(queue) => (
+                Code::Contract,
+                i64::from(queue),
+                Reason::of(fmt!(
+                    "{} chose queue {} of {}",
+                    op,
+                    queue,
+                    dev.num_tx_queues()
+                )),
+            ),
+        };
+        self.stop(dev, op, code, value, watch.started_ns(), reason);
+    }
+
+    /// An op took longer than it may.
+    #[cold]
+    fn overran(&self, dev: &NetDevice, op: Op, took_us: u64, watch: &Stopwatch) {
+        let budget_us = self.capabilities.budget_us;
+        let reason = Reason::of(fmt!("{} took {}/{} us", op, took_us, budget_us));
+        let value = took_us as i64;
+        self.stop(dev, op, Code::Budget, value, watch.started_ns(), reason);
+    }
+
+    /// An op was entered by a task that is inside of one.
+    #[cold]
+    fn entered_again(&self, dev: &NetDevice, op: Op) {
+        let reason = Reason::of(fmt!("{} was entered again", op));
+        let now = Stopwatch::start().started_ns();
+        self.stop(dev, op, Code::Recursion, 0, now, reason);
+    }
+
     /// Runs an op: traces it, and makes of its result what the kernel can use.
     fn run(
         &self,
         op: Op,
         dev: &NetDevice,
         cookie: u64,
+        guard: &Guard,
         call: impl FnOnce() -> OpResult,
     ) -> Result<(), Refusal> {
         if self.exit().is_some() {
             return Err(self.no_answer(eopnotsupp()));
         }
-        let fault = self.faults.strike(op.site());
+        let fault = self.faults.strike(op.site(), guard);
         if let Some(error) = fault.error {
             let reason = Reason::of(fmt!("injected fault"));
             return Err(Refusal { error, reason });
         }
         let turn = self.turns.enter();
         let again = fault.recurse.then(|| self.turns.enter());
-        let watch = Stopwatch::start();
         if turn.is_none() || again.is_some_and(|turn| turn.is_none()) {
-            let reason = Reason::of(fmt!("{} was entered again", op));
-            self.stop(dev, op, Code::Recursion, 0, watch.started_ns(), reason);
+            self.entered_again(dev, op);
             return Err(self.no_answer(EINVAL));
         }
+        let watch = Stopwatch::start();
         let result = call();
         let elapsed = watch.elapsed();
         let took_us = elapsed.ran / 1000;
@@ -246,25 +288,12 @@ impl Firmware {
             // Of several in parallel one may be lost: the figure is for people.
             self.figures.longest_us.store(took_us, Relaxed);
         }
-        let budget_us = self.capabilities.budget_us;
-        let violation = match result {
-            Err(Violation::Return(value)) => {
-                let reason = Reason::of(fmt!("{} returned {}", op, value));
-                Some((Code::Return, i64::from(value), reason))
+        match result {
+            Err(violation) => self.violates(dev, op, violation, &watch),
+            Ok(_) if took_us > u64::from(self.capabilities.budget_us) => {
+                self.overran(dev, op, took_us, &watch);
             }
-            Err(Violation::Queue(queue)) => {
-                let queues = dev.num_tx_queues();
-                let reason = Reason::of(fmt!("{} chose queue {} of {}", op, queue, queues));
-                Some((Code::Contract, i64::from(queue), reason))
-            }
-            Ok(_) if took_us > u64::from(budget_us) => {
-                let reason = Reason::of(fmt!("{} took {}/{} us", op, took_us, budget_us));
-                Some((Code::Budget, took_us as i64, reason))
-            }
-            Ok(_) => None,
-        };
-        if let Some((code, value, reason)) = violation {
-            self.stop(dev, op, code, value, watch.started_ns(), reason);
+            Ok(_) => {}
         }
         let result = match result {
             // What firmware that was stopped has agreed to is worth nothing; what it has counted
@@ -279,20 +308,22 @@ impl Firmware {
         let errno = result
             .as_ref()
             .map_or_else(|refusal| refusal.error.to_errno(), |()| 0);
-        op.trace(dev, &self.ops.name(), cookie, errno, elapsed.wall);
+        op.trace(dev, self.ops.c_name(), cookie, errno, elapsed.wall);
         result
     }
 
     /// The firmware takes over the device. RTNL.
     pub(crate) fn attach(&self, dev: &NetDevice) -> Result {
-        self.run(Op::Attach, dev, 0, || self.ops.attach(dev, self.generation))
-            .map_err(|refusal| refusal.error)
+        self.run(Op::Attach, dev, 0, &rcu::read_lock(), || {
+            self.ops.attach(dev, self.generation)
+        })
+        .map_err(|refusal| refusal.error)
     }
 
     /// The firmware's last call. RTNL.
     pub(crate) fn detach(&self, dev: &NetDevice) {
         // There is no result.
-        let _ = self.run(Op::Detach, dev, 0, || {
+        let _ = self.run(Op::Detach, dev, 0, &rcu::read_lock(), || {
             self.ops.detach(dev, self.generation);
             Ok(Ok(()))
         });
@@ -315,28 +346,23 @@ impl Firmware {
         guard: &Guard,
     ) -> Result<Terms, Refusal> {
         self.figures.replace.add(1, Relaxed);
-        let mut said = (Reason::NONE, Terms::default());
-        self.run(Op::Replace, dev, flow.cookie, || {
-            let Answer {
-                result,
-                reason,
-                terms,
-            } = self.ops.replace(dev, flow, wanted, guard);
-            said = (reason, terms);
-            result
-        })
-        .map(|()| said.1)
-        .map_err(|refusal| match refusal.reason.is_none() {
-            true => self.refuse(refusal.error, said.0),
-            false => self.refuse(refusal.error, refusal.reason),
-        })
+        let mut offer = self.capabilities.offer(dev, flow, wanted);
+        match self.run(Op::Replace, dev, flow.cookie, guard, || {
+            self.ops.replace(&mut offer, guard)
+        }) {
+            Ok(()) => Ok(offer.terms()),
+            Err(Refusal { error, reason }) if reason.is_none() => {
+                Err(self.refuse(error, offer.reason()))
+            }
+            Err(Refusal { error, reason }) => Err(self.refuse(error, reason)),
+        }
     }
 
     /// An accepted flow has ended.
     pub(crate) fn destroy(&self, dev: &NetDevice, flow: &Flow, guard: &Guard) {
         self.figures.destroy.add(1, Relaxed);
         // The flow is gone whatever the firmware says.
-        let _ = self.run(Op::Destroy, dev, flow.cookie, || {
+        let _ = self.run(Op::Destroy, dev, flow.cookie, guard, || {
             self.ops
                 .destroy(dev, flow, &flow.counters.reported(), guard)
         });
@@ -351,17 +377,17 @@ impl Firmware {
         action: u64,
         guard: &Guard,
     ) -> Result<Option<Counted>> {
-        if self.faults.freezes_stats() {
+        if self.faults.freezes_stats(guard) {
             return Ok(None);
         }
         self.figures.stats.add(1, Relaxed);
         let mut counted = None;
-        self.run(Op::Stats, dev, flow.cookie, || {
+        self.run(Op::Stats, dev, flow.cookie, guard, || {
             let result;
             (result, counted) = self.ops.stats(dev, flow, action, guard);
             result
         })
-        .map(|()| counted.filter(|_| !self.faults.drops_stats()))
+        .map(|()| counted.filter(|_| !self.faults.drops_stats(guard)))
         .map_err(|refusal| refusal.error)
     }
 
@@ -371,10 +397,11 @@ impl Firmware {
         op: Op,
         dev: &NetDevice,
         cookie: u64,
+        guard: &Guard,
         call: impl FnOnce() -> Option<OpResult>,
     ) -> Result {
         let mut there = true;
-        let result = self.run(op, dev, cookie, || {
+        let result = self.run(op, dev, cookie, guard, || {
             call().unwrap_or_else(|| {
                 there = false;
                 Ok(Ok(()))
@@ -396,7 +423,7 @@ impl Firmware {
         wanted: &Wanted<'_>,
         guard: &Guard,
     ) -> Result {
-        self.run_optional(Op::TemplateCreate, dev, cookie, || {
+        self.run_optional(Op::TemplateCreate, dev, cookie, guard, || {
             self.ops
                 .template_create(dev, cookie, position, wanted, guard)
         })
@@ -410,7 +437,7 @@ impl Firmware {
         position: &Position,
         guard: &Guard,
     ) -> Result {
-        self.run_optional(Op::TemplateDestroy, dev, cookie, || {
+        self.run_optional(Op::TemplateDestroy, dev, cookie, guard, || {
             self.ops.template_destroy(dev, cookie, position, guard)
         })
     }
@@ -422,14 +449,14 @@ impl Firmware {
         request: &HnodeRequest<'_>,
         guard: &Guard,
     ) -> Result {
-        self.run_optional(Op::Hnode, dev, u64::from(request.handle()), || {
+        self.run_optional(Op::Hnode, dev, u64::from(request.handle()), guard, || {
             self.ops.hnode(dev, self.generation, request, guard)
         })
     }
 
     /// Something about a qdisc. RTNL.
     pub(crate) fn qdisc(&self, dev: &NetDevice, request: &QdiscRequest, guard: &Guard) -> Result {
-        self.run_optional(Op::Qdisc, dev, 0, || {
+        self.run_optional(Op::Qdisc, dev, 0, guard, || {
             self.ops.qdisc(dev, self.generation, request, guard)
         })
     }

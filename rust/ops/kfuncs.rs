@@ -116,24 +116,28 @@ unsafe extern "C" fn ekho_kfunc_get_match(
     buf: *mut u8,
     len: u32,
 ) -> c_int {
-    let len = len as usize;
-    // SAFETY: By the requirements of this function; BPF memory isn't part of the rule.
-    unsafe { buf.write_bytes(0, len) };
-    from_result(|| {
-        // SAFETY: By the requirements of this function.
-        let rule = unsafe { rule(ctx) }.ok_or(ENOENT)?;
-        let (key, mask) = rule.key(key_id)?;
-        if len % 2 != 0 {
-            return Err(EINVAL);
-        }
-        let n = key.len().min(len / 2);
+    let (len, half) = (len as usize, len as usize / 2);
+    // SAFETY: By the requirements of this function.
+    let found = unsafe { rule(ctx) }
+        .ok_or(ENOENT)
+        .and_then(|rule| rule.key(key_id));
+    let (result, n) = match found {
+        Ok((key, _)) if len % 2 == 0 => (Ok(0), key.len().min(half)),
+        Ok(_) => (Err(EINVAL), 0),
+        Err(error) => (Err(error), 0),
+    };
+    if n != half || result.is_err() {
+        // SAFETY: By the requirements of this function; BPF memory isn't part of the rule.
+        unsafe { buf.write_bytes(0, len) };
+    }
+    if let Ok((key, mask)) = found {
         // SAFETY: Each half of `buf` has room for `n` bytes.
         unsafe {
             buf.copy_from_nonoverlapping(key.as_ptr(), n);
-            buf.add(len / 2).copy_from_nonoverlapping(mask.as_ptr(), n);
+            buf.add(half).copy_from_nonoverlapping(mask.as_ptr(), n);
         }
-        Ok(0)
-    })
+    }
+    from_result(|| result)
 }
 
 /// `bpf_iter_flow_action_next()`: the `n`th action; false if there is none.

@@ -7,11 +7,11 @@ use crate::{
         net_device::NetDevice,
         tracepoint::declare_module_trace, //
     },
-    bindings::net_device,
-    ops::{
-        contract::Name,
-        exit::Exit, //
+    bindings::{
+        net_device,
+        EKHO_NAME_MAX, //
     },
+    ops::exit::Exit,
 };
 use core::{
     ffi::c_int,
@@ -101,24 +101,35 @@ impl Op {
     pub(super) fn trace(
         self,
         dev: &NetDevice,
-        firmware: &Name,
+        firmware: &[u8; EKHO_NAME_MAX as usize],
         cookie: u64,
         result: c_int,
         duration_ns: u64,
     ) {
-        let emit = match self {
-            Self::Attach => ekho_attach,
-            Self::Detach => ekho_detach,
-            Self::Replace => ekho_replace,
-            Self::Destroy => ekho_destroy,
-            Self::Stats => ekho_stats,
-            Self::TemplateCreate => ekho_template_create,
-            Self::TemplateDestroy => ekho_template_destroy,
-            Self::Hnode => ekho_hnode,
-            Self::Qdisc => ekho_qdisc,
-        };
-        // SAFETY: The device is alive, and a name is NUL-terminated.
-        unsafe { emit(dev.as_raw(), firmware.as_ptr(), cookie, result, duration_ns) };
+        // Called one by one, so that each is no more than its branch while it is off.
+        macro_rules! emit {
+            ($($op:ident => $emit:ident),* $(,)?) => {
+                match self {
+                    $(
+                        // SAFETY: The device is alive, and a name is NUL-terminated.
+                        Self::$op => unsafe {
+                            $emit(dev.as_raw(), firmware.as_ptr(), cookie, result, duration_ns)
+                        },
+                    )*
+                }
+            };
+        }
+        emit! {
+            Attach => ekho_attach,
+            Detach => ekho_detach,
+            Replace => ekho_replace,
+            Destroy => ekho_destroy,
+            Stats => ekho_stats,
+            TemplateCreate => ekho_template_create,
+            TemplateDestroy => ekho_template_destroy,
+            Hnode => ekho_hnode,
+            Qdisc => ekho_qdisc,
+        }
     }
 }
 

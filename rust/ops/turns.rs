@@ -18,7 +18,10 @@ use kernel::{
 };
 
 /// How many tasks are watched at a time; others aren't.
-const SLOTS: usize = 16;
+const SLOTS: usize = 32;
+
+/// In how many of the slots a task can be.
+const WAYS: usize = 2;
 
 /// The tasks that are inside of a firmware's ops, by address.
 pub(super) struct Turns([Atomic<usize>; SLOTS]);
@@ -36,16 +39,23 @@ impl Turns {
     /// belongs to the task: ops aren't called from interrupts.
     pub(super) fn enter(&self) -> Option<Turn<'_>> {
         let task = Task::current_raw() as usize;
-        // The task alone writes its own address, so nobody can change the answer.
-        if self.0.iter().any(|slot| slot.load(Relaxed) == task) {
-            return None;
+        // Different tasks have different ones, so that CPUs seldom meet. Tasks are larger than that.
+        let start = (task >> 8) % SLOTS / WAYS * WAYS;
+        let slots = &self.0[start..start + WAYS];
+        let mut free = None;
+        for slot in slots {
+            match slot.load(Relaxed) {
+                0 => free = free.or(Some(slot)),
+                // The task alone writes its own address, so nobody can change the answer.
+                inside if inside == task => return None,
+                _ => {}
+            }
         }
-        // From different places on, so that CPUs seldom meet. Tasks are larger than that.
-        let start = (task >> 8) % SLOTS;
-        let free = (0..SLOTS)
-            .map(|n| &self.0[(start + n) % SLOTS])
-            .find(|slot| slot.load(Relaxed) == 0 && slot.cmpxchg(0, task, Relaxed).is_ok());
-        Some(Turn(free))
+        // Another task may have been faster.
+        let taken = |slot: &&Atomic<usize>| slot.cmpxchg(0, task, Relaxed).is_ok();
+        Some(Turn(
+            free.filter(taken).or_else(|| slots.iter().find(taken)),
+        ))
     }
 }
 

@@ -174,24 +174,27 @@ impl Port {
 
     /// How many flows the device holds, if firmware declares `max_flows` (0 for any number). None
     /// for any number.
-    pub(crate) fn capacity(&self, max_flows: u32) -> Option<u32> {
+    pub(crate) fn capacity(&self, max_flows: u32, guard: &rcu::Guard) -> Option<u32> {
         let declared = (max_flows != 0).then_some(max_flows);
-        match self.faults.nospc_after() {
+        match self.faults.nospc_after(guard) {
             Some(fault) => Some(declared.map_or(fault, |declared| declared.min(fault))),
             None => declared,
         }
     }
 
-    /// Adds a flow; fails with [`ENOSPC`] if its device holds `max` already, or with [`EEXIST`]. May
-    /// sleep.
-    pub(crate) fn add_flow(&self, flow: Flow, max: Option<u32>) -> Result {
-        let cookie = flow.cookie as usize;
+    /// Adds a flow; fails with [`ENOSPC`] if its device holds `max` already, or with [`EEXIST`].
+    /// Doesn't sleep.
+    pub(crate) fn add_flow<'a>(
+        &'a self,
+        flow: KBox<Entry<Flow>>,
+        max: Option<u32>,
+        guard: &'a rcu::Guard,
+    ) -> Result<&'a Flow> {
         let takes_place = flow.position.source != Source::Action;
-        let entry = Entry::new(cookie, flow, GFP_KERNEL)?;
         if takes_place {
             self.occupy(max)?;
         }
-        self.flows.insert(entry).inspect_err(|_| {
+        self.flows.insert(flow, guard).inspect_err(|_| {
             if takes_place {
                 self.vacate();
             }
@@ -203,7 +206,7 @@ impl Port {
     /// An action that several flows share counts with the last: when a filter is changed, the new
     /// one comes before the old one goes.
     pub(crate) fn add_parts(&self, flow: usize, actions: impl Iterator<Item = u64>) -> Result {
-        let mut cookies = KVec::new();
+        let mut cookies = KBox::new(KVec::new(), GFP_KERNEL)?;
         let result = actions
             .filter(|&action| action != 0)
             .try_for_each(|action| {
@@ -213,11 +216,12 @@ impl Port {
                 }
                 cookies.push(action, GFP_KERNEL)?;
                 let entry = Entry::new(action as usize, Part::new(flow), GFP_KERNEL)?;
-                self.parts.remove(action as usize, &rcu::read_lock());
-                match self.parts.insert(entry) {
+                let guard = rcu::read_lock();
+                self.parts.remove(action as usize, &guard);
+                match self.parts.insert(entry, &guard) {
                     // Another flow has come in between.
-                    Err(error) if error == EEXIST => Ok(()),
-                    result => result,
+                    Err(error) if error != EEXIST => Err(error),
+                    _ => Ok(()),
                 }
             });
         let guard = rcu::read_lock();
@@ -581,7 +585,9 @@ impl Binding {
         let persist = |take_back: &mut dyn FnMut() -> Result| {
             let mut result = Ok(());
             for _ in 0..PERSISTENCE {
-                result = match self.port.faults.strike(faults::WITHDRAW).error {
+                // Not under RCU for longer: to take back sleeps.
+                let fault = self.port.faults.strike(faults::WITHDRAW, &rcu::read_lock());
+                result = match fault.error {
                     Some(error) => Err(error),
                     None => take_back(),
                 };

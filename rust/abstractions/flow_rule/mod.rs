@@ -29,160 +29,210 @@ use text::{
     Field, //
 };
 
-/// Where a field is: in which key, from which byte on, and how long.
+/// Where a field is within its key.
 struct Place {
     field: Field,
-    key: bindings::flow_dissector_key_id,
     offset: usize,
-    len: usize,
 }
 
-macro_rules! places {
-    ($($key:ident: $ty:ident { $($field:ident @ $($member:ident).+ [$len:literal],)* })*) => {
-        &[$($(Place {
-            field: Field::$field,
-            key: bindings::$key,
-            offset: offset_of!(bindings::$ty, $($member).+),
-            len: $len,
-        },)*)*]
-    };
-    (@raw $($key:ident { $($field:ident @ $offset:literal [$len:literal],)* })*) => {
-        &[$($(Place {
-            field: Field::$field,
-            key: bindings::$key,
-            offset: $offset,
-            len: $len,
-        },)*)*]
-    };
+/// The fields of a key.
+struct Places {
+    key: Key,
+    places: &'static [Place],
 }
 
-/// Fields of keys that are plain structures.
-const FIELDS: &[Place] = places! {
+impl Places {
+    /// Of a key that is in [`KEYS`].
+    const fn new(key: bindings::flow_dissector_key_id, places: &'static [Place]) -> Self {
+        let key = KEYS[key_at(key)];
+        Self { key, places }
+    }
+}
+
+macro_rules! fields {
+    ($($key:ident: $ty:tt { $($field:ident @ $at:tt,)* })*) => {
+        /// The fields of all keys.
+        static FIELDS: &[Places] = &[$(Places::new(bindings::$key, &[$(Place {
+            field: Field::$field,
+            offset: fields!(@offset $ty $at),
+        },)*]),)*];
+
+        /// The keys that have fields.
+        const SHOWN_KEYS: u64 = 0 $(| 1 << bindings::$key)*;
+
+        /// Writes the fields that are matched, and returns the keys that are.
+        ///
+        /// A line for each field, since all that is known of it at build time makes it cheap.
+        fn read_fields(matches: &Match<'_>, encoder: &mut Encoder<'_>) -> u64 {
+            let mut keys = 0;
+            $({
+                const KEY: Key = KEYS[key_at(bindings::$key)];
+                const SIZE: usize = KEY.size;
+                // SAFETY: It is this many bytes long.
+                if let Some((key, mask)) = unsafe { matches.get::<SIZE>(KEY.kernel) } {
+                    let mut any = false;
+                    $({
+                        const AT: usize = fields!(@offset $ty $at);
+                        const LEN: usize = Field::$field.len();
+                        let (key, mask) = (part::<AT, LEN, SIZE>(key), part::<AT, LEN, SIZE>(mask));
+                        any |= encoder.field(Field::$field, key, mask);
+                    })*
+                    // Some keys have more than what is shown.
+                    if any || (!KEY.is_control() && is_masked(mask)) {
+                        keys |= 1 << KEY.number;
+                    }
+                }
+            })*
+            keys
+        }
+    };
+    (@offset _ $at:literal) => { $at };
+    (@offset $ty:ident $at:ident) => { offset_of!(bindings::$ty, $at) };
+}
+
+/// `LEN` of `SIZE` bytes, from `AT` on.
+#[inline(always)]
+fn part<const AT: usize, const LEN: usize, const SIZE: usize>(of: &[u8; SIZE]) -> &[u8; LEN] {
+    const { assert!(AT + LEN <= SIZE) };
+    // SAFETY: As asserted.
+    unsafe { &*of.as_ptr().add(AT).cast() }
+}
+
+// In the order in which they are shown. The structures of those at the end hold unions or bit
+// fields, which have no names in Rust: their layouts are those of the protocols' headers.
+fields! {
     flow_dissector_key_id_FLOW_DISSECTOR_KEY_BASIC: flow_dissector_key_basic {
-        EthType @ n_proto [2],
-        IpProto @ ip_proto [1],
+        EthType @ n_proto,
+        IpProto @ ip_proto,
     }
     flow_dissector_key_id_FLOW_DISSECTOR_KEY_CONTROL: flow_dissector_key_control {
-        IpFlags @ flags [4],
+        IpFlags @ flags,
     }
     flow_dissector_key_id_FLOW_DISSECTOR_KEY_IPV4_ADDRS: flow_dissector_key_ipv4_addrs {
-        SrcIp4 @ src [4],
-        DstIp4 @ dst [4],
+        SrcIp4 @ src,
+        DstIp4 @ dst,
     }
     flow_dissector_key_id_FLOW_DISSECTOR_KEY_IPV6_ADDRS: flow_dissector_key_ipv6_addrs {
-        SrcIp6 @ src [16],
-        DstIp6 @ dst [16],
+        SrcIp6 @ src,
+        DstIp6 @ dst,
     }
     flow_dissector_key_id_FLOW_DISSECTOR_KEY_ETH_ADDRS: flow_dissector_key_eth_addrs {
-        DstMac @ dst [6],
-        SrcMac @ src [6],
+        DstMac @ dst,
+        SrcMac @ src,
     }
     flow_dissector_key_id_FLOW_DISSECTOR_KEY_ARP: flow_dissector_key_arp {
-        ArpSip @ sip [4],
-        ArpTip @ tip [4],
-        ArpOp @ op [1],
-        ArpSha @ sha [6],
-        ArpTha @ tha [6],
+        ArpSip @ sip,
+        ArpTip @ tip,
+        ArpOp @ op,
+        ArpSha @ sha,
+        ArpTha @ tha,
     }
     flow_dissector_key_id_FLOW_DISSECTOR_KEY_TCP: flow_dissector_key_tcp {
-        TcpFlags @ flags [2],
+        TcpFlags @ flags,
     }
     flow_dissector_key_id_FLOW_DISSECTOR_KEY_IP: flow_dissector_key_ip {
-        IpTos @ tos [1],
-        IpTtl @ ttl [1],
+        IpTos @ tos,
+        IpTtl @ ttl,
     }
     flow_dissector_key_id_FLOW_DISSECTOR_KEY_ENC_KEYID: flow_dissector_key_keyid {
-        EncKeyId @ keyid [4],
+        EncKeyId @ keyid,
     }
     flow_dissector_key_id_FLOW_DISSECTOR_KEY_ENC_IPV4_ADDRS: flow_dissector_key_ipv4_addrs {
-        EncSrcIp4 @ src [4],
-        EncDstIp4 @ dst [4],
+        EncSrcIp4 @ src,
+        EncDstIp4 @ dst,
     }
     flow_dissector_key_id_FLOW_DISSECTOR_KEY_ENC_IPV6_ADDRS: flow_dissector_key_ipv6_addrs {
-        EncSrcIp6 @ src [16],
-        EncDstIp6 @ dst [16],
+        EncSrcIp6 @ src,
+        EncDstIp6 @ dst,
     }
     flow_dissector_key_id_FLOW_DISSECTOR_KEY_ENC_IP: flow_dissector_key_ip {
-        EncTos @ tos [1],
-        EncTtl @ ttl [1],
+        EncTos @ tos,
+        EncTtl @ ttl,
     }
     flow_dissector_key_id_FLOW_DISSECTOR_KEY_ENC_CONTROL: flow_dissector_key_control {
-        EncFlags @ flags [4],
+        EncFlags @ flags,
     }
     flow_dissector_key_id_FLOW_DISSECTOR_KEY_META: flow_dissector_key_meta {
-        InDev @ ingress_ifindex [4],
-        L2Miss @ l2_miss [1],
+        InDev @ ingress_ifindex,
+        L2Miss @ l2_miss,
     }
     flow_dissector_key_id_FLOW_DISSECTOR_KEY_CT: flow_dissector_key_ct {
-        CtState @ ct_state [2],
-        CtZone @ ct_zone [2],
-        CtMark @ ct_mark [4],
-        CtLabels @ ct_labels [16],
+        CtState @ ct_state,
+        CtZone @ ct_zone,
+        CtMark @ ct_mark,
+        CtLabels @ ct_labels,
     }
     flow_dissector_key_id_FLOW_DISSECTOR_KEY_HASH: flow_dissector_key_hash {
-        Hash @ hash [4],
+        Hash @ hash,
     }
     flow_dissector_key_id_FLOW_DISSECTOR_KEY_NUM_OF_VLANS: flow_dissector_key_num_of_vlans {
-        NumOfVlans @ num_of_vlans [1],
+        NumOfVlans @ num_of_vlans,
     }
     flow_dissector_key_id_FLOW_DISSECTOR_KEY_PPPOE: flow_dissector_key_pppoe {
-        PppoeSid @ session_id [2],
-        PppProto @ ppp_proto [2],
+        PppoeSid @ session_id,
+        PppProto @ ppp_proto,
     }
     flow_dissector_key_id_FLOW_DISSECTOR_KEY_L2TPV3: flow_dissector_key_l2tpv3 {
-        L2tpv3Sid @ session_id [4],
+        L2tpv3Sid @ session_id,
     }
     flow_dissector_key_id_FLOW_DISSECTOR_KEY_CFM: flow_dissector_key_cfm {
-        CfmMdlVer @ mdl_ver [1],
-        CfmOp @ opcode [1],
+        CfmMdlVer @ mdl_ver,
+        CfmOp @ opcode,
     }
     flow_dissector_key_id_FLOW_DISSECTOR_KEY_IPSEC: flow_dissector_key_ipsec {
-        Spi @ spi [4],
+        Spi @ spi,
     }
-};
-
-/// Fields of keys whose structures hold unions or bit fields, which have no names in Rust: their
-/// layouts are those of the protocols' headers.
-const OVERLAID_FIELDS: &[Place] = places! { @raw
-    flow_dissector_key_id_FLOW_DISSECTOR_KEY_PORTS {
-        SrcPort @ 0 [2],
-        DstPort @ 2 [2],
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_PORTS: _ {
+        SrcPort @ 0,
+        DstPort @ 2,
     }
-    flow_dissector_key_id_FLOW_DISSECTOR_KEY_PORTS_RANGE {
-        SrcPortMin @ 0 [2],
-        DstPortMin @ 2 [2],
-        SrcPortMax @ 4 [2],
-        DstPortMax @ 6 [2],
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_PORTS_RANGE: _ {
+        SrcPortMin @ 0,
+        DstPortMin @ 2,
+        SrcPortMax @ 4,
+        DstPortMax @ 6,
     }
-    flow_dissector_key_id_FLOW_DISSECTOR_KEY_ENC_PORTS {
-        EncSrcPort @ 0 [2],
-        EncDstPort @ 2 [2],
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_ENC_PORTS: _ {
+        EncSrcPort @ 0,
+        EncDstPort @ 2,
     }
-    flow_dissector_key_id_FLOW_DISSECTOR_KEY_ICMP {
-        IcmpType @ 0 [1],
-        IcmpCode @ 1 [1],
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_ICMP: _ {
+        IcmpType @ 0,
+        IcmpCode @ 1,
     }
-    flow_dissector_key_id_FLOW_DISSECTOR_KEY_VLAN {
-        VlanTci @ 0 [2],
-        VlanTpid @ 2 [2],
-        VlanEthType @ 4 [2],
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_VLAN: _ {
+        VlanTci @ 0,
+        VlanTpid @ 2,
+        VlanEthType @ 4,
     }
-    flow_dissector_key_id_FLOW_DISSECTOR_KEY_CVLAN {
-        CvlanTci @ 0 [2],
-        CvlanTpid @ 2 [2],
-        CvlanEthType @ 4 [2],
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_CVLAN: _ {
+        CvlanTci @ 0,
+        CvlanTpid @ 2,
+        CvlanEthType @ 4,
     }
-    flow_dissector_key_id_FLOW_DISSECTOR_KEY_MPLS {
-        Mpls @ 0 [28],
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_MPLS: _ {
+        Mpls @ 0,
     }
-};
+}
 
 /// A key of the kernel's, its number in the firmware contract, and its size.
+#[derive(Clone, Copy)]
 struct Key {
     kernel: bindings::flow_dissector_key_id,
     number: u32,
     size: usize,
     name: &'static str,
+}
+
+impl Key {
+    /// Whether it comes with every rule.
+    const fn is_control(&self) -> bool {
+        matches!(
+            self.kernel,
+            bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_CONTROL
+                | bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_ENC_CONTROL
+        )
+    }
 }
 
 macro_rules! keys {
@@ -246,16 +296,28 @@ pub(crate) fn action_names(set: u64) -> impl Iterator<Item = &'static str> {
         .map(action_name)
 }
 
-/// What the dissector calls these.
-const KNOWN_KEYS: u64 = {
-    let mut known = 0;
+/// Where a key of the kernel is in [`KEYS`]; at build time.
+const fn key_at(key: bindings::flow_dissector_key_id) -> usize {
     let mut n = 0;
-    while n < KEYS.len() {
-        known |= 1 << KEYS[n].kernel;
+    while KEYS[n].kernel != key {
         n += 1;
     }
-    known
-};
+    n
+}
+
+/// The numbers of the bits of a set.
+fn bits(mut set: u64) -> impl Iterator<Item = usize> {
+    core::iter::from_fn(move || {
+        let bit = set.trailing_zeros();
+        set &= set.wrapping_sub(1);
+        (bit < u64::BITS).then_some(bit as usize)
+    })
+}
+
+/// Whether a mask matches anything.
+fn is_masked(mask: &[u8]) -> bool {
+    mask.iter().fold(0, |any, byte| any | byte) != 0
+}
 
 /// Stands for keys that the contract has no number for.
 const UNKNOWN_KEY: u64 = 1 << bindings::ekho_key_EKHO_KEY_UNKNOWN;
@@ -264,6 +326,12 @@ const _: () = {
     assert!(size_of::<bindings::flow_dissector_key_ports_range>() == 8);
     assert!(size_of::<bindings::flow_dissector_key_vlan>() == 8);
     assert!(size_of::<bindings::flow_dissector_key_mpls>() == 32);
+    // See `FlowRule::key`.
+    let mut n = 0;
+    while n < KEYS.len() {
+        assert!(KEYS[n].number as usize == n);
+        n += 1;
+    }
     // The order of `ActionKind`, at its ends and where it was extended.
     assert!(ActionKind::COUNT == bindings::flow_action_id_NUM_FLOW_ACTIONS);
     assert!(ActionKind::Redirect as u32 == bindings::flow_action_id_FLOW_ACTION_REDIRECT);
@@ -331,6 +399,41 @@ impl Drop for OwnedRule {
     fn drop(&mut self) {
         // SAFETY: Ours, by the type invariants.
         unsafe { bindings::ekho_helper_rule_free(self.0.as_ptr()) };
+    }
+}
+
+/// What a rule matches: where its keys are, and their masks.
+struct Match<'a> {
+    dissector: &'a bindings::flow_dissector,
+    key: *const u8,
+    mask: *const u8,
+}
+
+impl<'a> Match<'a> {
+    /// The structures of a key and its mask, if the rule has the key.
+    #[inline(always)]
+    fn at(&self, key: bindings::flow_dissector_key_id) -> Option<(*const u8, *const u8)> {
+        if self.dissector.used_keys & (1 << key) == 0 {
+            return None;
+        }
+        let offset = usize::from(self.dissector.offset[key as usize]);
+        // SAFETY: The dissector says that the structure of `key` is at its offset in both.
+        unsafe { Some((self.key.add(offset), self.mask.add(offset))) }
+    }
+
+    /// The same as bytes.
+    ///
+    /// # Safety
+    ///
+    /// `N` must be the size of the structure.
+    #[inline(always)]
+    unsafe fn get<const N: usize>(
+        &self,
+        key: bindings::flow_dissector_key_id,
+    ) -> Option<(&'a [u8; N], &'a [u8; N])> {
+        let (key, mask) = self.at(key)?;
+        // SAFETY: By the requirements of this function; they are valid as long as the rule.
+        unsafe { Some((&*key.cast(), &*mask.cast())) }
     }
 }
 
@@ -426,64 +529,44 @@ impl<'a> FlowRule<'a> {
             .map(action_name)
     }
 
-    /// Where its keys are; none if it matches everything and has none.
-    fn dissector(&self) -> Option<&'a bindings::flow_dissector> {
+    /// What it matches; none if that is everything.
+    fn matches(&self) -> Option<Match<'a>> {
+        let flow_match = &self.rule?.match_;
         // SAFETY: Null, or valid as long as the rule.
-        unsafe { self.rule?.match_.dissector.as_ref() }
+        let dissector = unsafe { flow_match.dissector.as_ref() }?;
+        Some(Match {
+            dissector,
+            key: flow_match.key.cast(),
+            mask: flow_match.mask.cast(),
+        })
     }
 
-    /// What is matched: a bit for each key that has a mask, as `enum ekho_key` numbers them. The
-    /// control keys, which come with every rule, count if flags are matched.
+    /// What is matched: see [`Self::read`].
     pub(crate) fn keys(&self) -> u64 {
-        let Some(dissector) = self.dissector() else {
-            return 0;
-        };
-        let mut keys = 0;
-        // Most rules have few of them.
-        for key in KEYS {
-            if dissector.used_keys & (1 << key.kernel) == 0 {
-                continue;
-            }
-            let from = match key.kernel {
-                bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_CONTROL
-                | bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_ENC_CONTROL => {
-                    offset_of!(bindings::flow_dissector_key_control, flags)
-                }
-                _ => 0,
-            };
-            let mask = self.bytes(key.kernel, from, key.size - from);
-            if mask.is_some_and(|(_, mask)| mask.iter().any(|&byte| byte != 0)) {
-                keys |= 1 << key.number;
-            }
-        }
-        if dissector.used_keys & !KNOWN_KEYS != 0 {
-            keys |= UNKNOWN_KEY;
-        }
-        keys
+        self.read(&mut Encoder::new(&mut []))
     }
 
     /// The structures of a key and its mask, as bytes, by its number in `enum ekho_key`.
     ///
     /// Fails with [`EINVAL`] if there is no such key, with [`ENOENT`] if the rule hasn't got it.
     pub(crate) fn key(&self, number: u32) -> Result<(&'a [u8], &'a [u8])> {
-        let key = KEYS.iter().find(|key| key.number == number).ok_or(EINVAL)?;
+        // They stand in the order of their numbers.
+        let key = KEYS.get(number as usize).ok_or(EINVAL)?;
         self.bytes(key.kernel, 0, key.size).ok_or(ENOENT)
     }
 
-    /// The first field that is matched and belongs to none of a set of keys: its name.
-    pub(crate) fn field_beyond(&self, set: u64) -> Option<&'static str> {
-        let beyond = self.keys() & !set;
-        let key = KEYS.iter().find(|key| beyond & (1 << key.number) != 0);
+    /// The first field that is matched, by one of a set of keys: its name; none if the set is empty.
+    pub(crate) fn field_of(&self, keys: u64) -> Option<&'static str> {
+        let key = KEYS.iter().find(|key| keys & (1 << key.number) != 0);
         let Some(key) = key else {
-            return (beyond != 0).then_some("an unknown key");
+            return (keys != 0).then_some("an unknown key");
         };
         let masked = |place: &&Place| {
-            place.key == key.kernel
-                && self
-                    .bytes(place.key, place.offset, place.len)
-                    .is_some_and(|(_, mask)| mask.iter().any(|&byte| byte != 0))
+            self.bytes(key.kernel, place.offset, place.field.len())
+                .is_some_and(|(_, mask)| is_masked(mask))
         };
-        let place = Iterator::chain(FIELDS.iter(), OVERLAID_FIELDS).find(masked);
+        let places = FIELDS.iter().find(|p| p.key.number == key.number);
+        let place = places.and_then(|places| places.places.iter().find(masked));
         Some(place.map_or(key.name, |place| place.field.name()))
     }
 
@@ -507,47 +590,40 @@ impl<'a> FlowRule<'a> {
         offset: usize,
         len: usize,
     ) -> Option<(&'a [u8], &'a [u8])> {
-        let dissector = self.dissector()?;
-        let matches = &self.rule?.match_;
-        if dissector.used_keys & (1 << key) == 0 {
-            return None;
-        }
-        let start = usize::from(dissector.offset[key as usize]) + offset;
-        // SAFETY: The dissector says that the structure of `key` is at its offset in both, and
-        // `FIELDS` that the bytes are within that structure.
+        let (key, mask) = self.matches()?.at(key)?;
+        // SAFETY: The structure of `key` is there in both, and callers stay within it.
         unsafe {
             Some((
-                slice::from_raw_parts(matches.key.cast::<u8>().add(start), len),
-                slice::from_raw_parts(matches.mask.cast::<u8>().add(start), len),
+                slice::from_raw_parts(key.add(offset), len),
+                slice::from_raw_parts(mask.add(offset), len),
             ))
         }
     }
 
     /// Writes what the rule matches and does.
-    pub(crate) fn encode(&self, encoder: &mut Encoder<'_>) {
-        let used = self.dissector().map_or(0, |dissector| dissector.used_keys);
-        let mut unknown = used;
-        for places in [FIELDS, OVERLAID_FIELDS] {
-            for place in places {
-                unknown &= !(1 << place.key);
-                if used & (1 << place.key) == 0 {
+    ///
+    /// Returns what is matched: a bit for each key that has a mask, as `enum ekho_key` numbers them.
+    /// The control keys, which come with every rule, count if flags are matched.
+    pub(crate) fn read(&self, encoder: &mut Encoder<'_>) -> u64 {
+        let mut keys = 0;
+        if let Some(matches) = self.matches() {
+            keys = read_fields(&matches, encoder);
+            for kernel in bits(matches.dissector.used_keys & !SHOWN_KEYS) {
+                encoder.field(Field::Unknown, &(kernel as u32).to_ne_bytes(), &[0xff; 4]);
+                let Some(key) = KEYS.iter().find(|key| key.kernel as usize == kernel) else {
+                    keys |= UNKNOWN_KEY;
                     continue;
-                }
-                if let Some((key, mask)) = self.bytes(place.key, place.offset, place.len) {
-                    if mask.iter().any(|&byte| byte != 0) {
-                        encoder.field(place.field, key, mask);
-                    }
+                };
+                let bytes = self.bytes(key.kernel, 0, key.size);
+                if bytes.is_some_and(|(_, mask)| is_masked(mask)) {
+                    keys |= 1 << key.number;
                 }
             }
         }
-        while unknown != 0 {
-            let key = unknown.trailing_zeros();
-            encoder.field(Field::Unknown, &key.to_ne_bytes(), &[0xff; 4]);
-            unknown &= unknown - 1;
-        }
         for action in self.actions() {
-            encoder.action(action.id as u8, action_arg(action));
+            encoder.action(action.id as u8, || action_arg(action));
         }
+        keys
     }
 }
 

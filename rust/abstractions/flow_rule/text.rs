@@ -4,9 +4,10 @@
 //!
 //! Depends on `core` only, so that it is tested on the host: `rustc --edition 2021 --test text.rs`.
 //!
-//! A rule of *n* bytes is a sequence of records. A match record is a tag byte below 0x80 (which
-//! [`Field`]), a length byte, and that many bytes of key and of mask as they are in the kernel. An
-//! action record is a tag byte of 0x80 + [`ActionKind`] and a little-endian `u32` argument.
+//! A rule of *n* bytes is a sequence of records. A match record is a tag byte, which [`Field`], and
+//! as many bytes of key and of mask as the field has, as they are in the kernel; the mask is left
+//! out if it has all bits set, which is 0x40 in the tag. An action record is a tag byte of 0x80 +
+//! [`ActionKind`] and, of a kind that has one, a little-endian `u32` argument.
 
 use core::{
     fmt,
@@ -36,7 +37,7 @@ enum Format {
 }
 
 macro_rules! fields {
-    ($($(#[$doc:meta])* $id:ident = $name:literal, $format:ident;)*) => {
+    ($($(#[$doc:meta])* $id:ident = $name:literal, $format:ident[$len:literal];)*) => {
         /// A field of a packet, or of its metadata, that a rule can match.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u8)]
@@ -45,8 +46,8 @@ macro_rules! fields {
         }
 
         impl Field {
-            const ALL: &'static [(Field, &'static str, Format)] = &[
-                $((Field::$id, $name, Format::$format),)*
+            const ALL: &'static [(Field, &'static str, Format, u8)] = &[
+                $((Field::$id, $name, Format::$format, $len),)*
             ];
         }
     };
@@ -55,119 +56,119 @@ macro_rules! fields {
 // Names are those of tc-flower(8) where it has one.
 fields! {
     /// Fragment flags.
-    IpFlags = "ip_flags", NativeHex;
+    IpFlags = "ip_flags", NativeHex[4];
     /// EtherType.
-    EthType = "eth_type", Hex;
+    EthType = "eth_type", Hex[2];
     /// IP protocol.
-    IpProto = "ip_proto", Dec;
+    IpProto = "ip_proto", Dec[1];
     /// IPv4 source.
-    SrcIp4 = "src_ip", Ip;
+    SrcIp4 = "src_ip", Ip[4];
     /// IPv4 destination.
-    DstIp4 = "dst_ip", Ip;
+    DstIp4 = "dst_ip", Ip[4];
     /// IPv6 source.
-    SrcIp6 = "src_ip", Ip;
+    SrcIp6 = "src_ip", Ip[16];
     /// IPv6 destination.
-    DstIp6 = "dst_ip", Ip;
+    DstIp6 = "dst_ip", Ip[16];
     /// Transport source port.
-    SrcPort = "src_port", Dec;
+    SrcPort = "src_port", Dec[2];
     /// Transport destination port.
-    DstPort = "dst_port", Dec;
+    DstPort = "dst_port", Dec[2];
     /// Lowest source port.
-    SrcPortMin = "src_port_min", Dec;
+    SrcPortMin = "src_port_min", Dec[2];
     /// Highest source port.
-    SrcPortMax = "src_port_max", Dec;
+    SrcPortMax = "src_port_max", Dec[2];
     /// Lowest destination port.
-    DstPortMin = "dst_port_min", Dec;
+    DstPortMin = "dst_port_min", Dec[2];
     /// Highest destination port.
-    DstPortMax = "dst_port_max", Dec;
+    DstPortMax = "dst_port_max", Dec[2];
     /// ICMP type.
-    IcmpType = "type", Dec;
+    IcmpType = "type", Dec[1];
     /// ICMP code.
-    IcmpCode = "code", Dec;
+    IcmpCode = "code", Dec[1];
     /// Ethernet destination.
-    DstMac = "dst_mac", Mac;
+    DstMac = "dst_mac", Mac[6];
     /// Ethernet source.
-    SrcMac = "src_mac", Mac;
+    SrcMac = "src_mac", Mac[6];
     /// ARP sender address.
-    ArpSip = "arp_sip", Ip;
+    ArpSip = "arp_sip", Ip[4];
     /// ARP target address.
-    ArpTip = "arp_tip", Ip;
+    ArpTip = "arp_tip", Ip[4];
     /// ARP operation.
-    ArpOp = "arp_op", Dec;
+    ArpOp = "arp_op", Dec[1];
     /// ARP sender hardware address.
-    ArpSha = "arp_sha", Mac;
+    ArpSha = "arp_sha", Mac[6];
     /// ARP target hardware address.
-    ArpTha = "arp_tha", Mac;
+    ArpTha = "arp_tha", Mac[6];
     /// Outer VLAN tag: priority, DEI and id.
-    VlanTci = "vlan_tci", NativeHex;
+    VlanTci = "vlan_tci", NativeHex[2];
     /// EtherType behind the outer VLAN tag.
-    VlanEthType = "vlan_ethtype", Hex;
+    VlanEthType = "vlan_ethtype", Hex[2];
     /// TPID of the outer VLAN tag.
-    VlanTpid = "vlan_tpid", Hex;
+    VlanTpid = "vlan_tpid", Hex[2];
     /// Inner VLAN tag.
-    CvlanTci = "cvlan_tci", NativeHex;
+    CvlanTci = "cvlan_tci", NativeHex[2];
     /// EtherType behind the inner VLAN tag.
-    CvlanEthType = "cvlan_ethtype", Hex;
+    CvlanEthType = "cvlan_ethtype", Hex[2];
     /// TPID of the inner VLAN tag.
-    CvlanTpid = "cvlan_tpid", Hex;
+    CvlanTpid = "cvlan_tpid", Hex[2];
     /// MPLS label stack.
-    Mpls = "mpls", Bytes;
+    Mpls = "mpls", Bytes[28];
     /// TCP flags.
-    TcpFlags = "tcp_flags", Hex;
+    TcpFlags = "tcp_flags", Hex[2];
     /// IP TOS or traffic class.
-    IpTos = "ip_tos", Hex;
+    IpTos = "ip_tos", Hex[1];
     /// IP TTL or hop limit.
-    IpTtl = "ip_ttl", Dec;
+    IpTtl = "ip_ttl", Dec[1];
     /// Tunnel key.
-    EncKeyId = "enc_key_id", Dec;
+    EncKeyId = "enc_key_id", Dec[4];
     /// Outer IPv4 source.
-    EncSrcIp4 = "enc_src_ip", Ip;
+    EncSrcIp4 = "enc_src_ip", Ip[4];
     /// Outer IPv4 destination.
-    EncDstIp4 = "enc_dst_ip", Ip;
+    EncDstIp4 = "enc_dst_ip", Ip[4];
     /// Outer IPv6 source.
-    EncSrcIp6 = "enc_src_ip", Ip;
+    EncSrcIp6 = "enc_src_ip", Ip[16];
     /// Outer IPv6 destination.
-    EncDstIp6 = "enc_dst_ip", Ip;
+    EncDstIp6 = "enc_dst_ip", Ip[16];
     /// Outer source port.
-    EncSrcPort = "enc_src_port", Dec;
+    EncSrcPort = "enc_src_port", Dec[2];
     /// Outer destination port.
-    EncDstPort = "enc_dst_port", Dec;
+    EncDstPort = "enc_dst_port", Dec[2];
     /// Outer TOS.
-    EncTos = "enc_tos", Hex;
+    EncTos = "enc_tos", Hex[1];
     /// Outer TTL.
-    EncTtl = "enc_ttl", Dec;
+    EncTtl = "enc_ttl", Dec[1];
     /// Tunnel flags.
-    EncFlags = "enc_flags", NativeHex;
+    EncFlags = "enc_flags", NativeHex[4];
     /// Device that the packet came in by.
-    InDev = "indev", NativeDec;
+    InDev = "indev", NativeDec[4];
     /// Whether bridging found no entry.
-    L2Miss = "l2_miss", Dec;
+    L2Miss = "l2_miss", Dec[1];
     /// Connection tracking state.
-    CtState = "ct_state", NativeHex;
+    CtState = "ct_state", NativeHex[2];
     /// Connection tracking zone.
-    CtZone = "ct_zone", NativeDec;
+    CtZone = "ct_zone", NativeDec[2];
     /// Connection mark.
-    CtMark = "ct_mark", NativeHex;
+    CtMark = "ct_mark", NativeHex[4];
     /// Connection labels.
-    CtLabels = "ct_label", Bytes;
+    CtLabels = "ct_label", Bytes[16];
     /// Hash of the packet.
-    Hash = "hash", NativeHex;
+    Hash = "hash", NativeHex[4];
     /// How many VLAN tags there are.
-    NumOfVlans = "num_of_vlans", Dec;
+    NumOfVlans = "num_of_vlans", Dec[1];
     /// PPPoE session.
-    PppoeSid = "pppoe_sid", Dec;
+    PppoeSid = "pppoe_sid", Dec[2];
     /// PPP protocol.
-    PppProto = "ppp_proto", Hex;
+    PppProto = "ppp_proto", Hex[2];
     /// L2TPv3 session.
-    L2tpv3Sid = "l2tpv3_sid", Dec;
+    L2tpv3Sid = "l2tpv3_sid", Dec[4];
     /// CFM level and version.
-    CfmMdlVer = "cfm_mdl_ver", Hex;
+    CfmMdlVer = "cfm_mdl_ver", Hex[1];
     /// CFM opcode.
-    CfmOp = "cfm_op", Dec;
+    CfmOp = "cfm_op", Dec[1];
     /// IPsec SPI.
-    Spi = "spi", Hex;
+    Spi = "spi", Hex[4];
     /// A key that this module doesn't know, with its id for a value.
-    Unknown = "unknown_key", NativeDec;
+    Unknown = "unknown_key", NativeDec[4];
 }
 
 impl Field {
@@ -175,6 +176,11 @@ impl Field {
     #[cfg_attr(test, expect(dead_code, reason = "messages of the kernel have it"))]
     pub(crate) fn name(self) -> &'static str {
         Self::ALL[self as usize].1
+    }
+
+    /// How many bytes it has.
+    pub(crate) const fn len(self) -> usize {
+        Self::ALL[self as usize].3 as usize
     }
 }
 
@@ -286,31 +292,34 @@ impl ActionKind {
         Self::NAMES.get(number as usize).map(|name| name.as_ptr())
     }
 
+    /// The kinds whose argument says something: a bit for each.
+    const WITH_ARG: u64 = 1 << Self::Goto as u8
+        | 1 << Self::Redirect as u8
+        | 1 << Self::Mirred as u8
+        | 1 << Self::RedirectIngress as u8
+        | 1 << Self::MirredIngress as u8
+        | 1 << Self::VlanPush as u8
+        | 1 << Self::VlanMangle as u8
+        | 1 << Self::Mark as u8
+        | 1 << Self::Ptype as u8
+        | 1 << Self::Priority as u8
+        | 1 << Self::RxQueueMapping as u8
+        | 1 << Self::Sample as u8
+        | 1 << Self::Police as u8
+        | 1 << Self::Ct as u8
+        | 1 << Self::MplsPush as u8
+        | 1 << Self::PppoePush as u8;
+
     /// Whether the argument says something.
-    const fn has_arg(tag: u8) -> bool {
-        matches!(
-            tag,
-            t if t == Self::Goto as u8
-                || t == Self::Redirect as u8
-                || t == Self::Mirred as u8
-                || t == Self::RedirectIngress as u8
-                || t == Self::MirredIngress as u8
-                || t == Self::VlanPush as u8
-                || t == Self::VlanMangle as u8
-                || t == Self::Mark as u8
-                || t == Self::Ptype as u8
-                || t == Self::Priority as u8
-                || t == Self::RxQueueMapping as u8
-                || t == Self::Sample as u8
-                || t == Self::Police as u8
-                || t == Self::Ct as u8
-                || t == Self::MplsPush as u8
-                || t == Self::PppoePush as u8
-        )
+    const fn has_arg(kind: u8) -> bool {
+        kind < u64::BITS as u8 && Self::WITH_ARG & (1 << kind) != 0
     }
 }
 
 const ACTION: u8 = 0x80;
+
+/// In the tag of a match: all bits of the mask are set.
+const WHOLE: u8 = 0x40;
 
 /// Writes records into a buffer.
 pub(crate) struct Encoder<'a> {
@@ -329,27 +338,54 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    fn put(&mut self, parts: &[&[u8]]) {
-        let len: usize = parts.iter().map(|part| part.len()).sum();
+    /// Where the next record of `len` bytes goes.
+    #[inline(always)]
+    fn room(&mut self, len: usize) -> Option<&mut [u8]> {
+        let end = self.len + len;
         // Once something is missing, nothing may follow it.
-        self.complete &= len <= self.buf.len() - self.len;
+        self.complete &= end <= self.buf.len();
         if !self.complete {
-            return;
+            return None;
         }
-        for part in parts {
-            self.buf[self.len..self.len + part.len()].copy_from_slice(part);
-            self.len += part.len();
-        }
+        let start = core::mem::replace(&mut self.len, end);
+        self.buf.get_mut(start..end)
     }
 
-    /// Adds a match. `key` and `mask` have the same length, below 256.
-    pub(crate) fn field(&mut self, field: Field, key: &[u8], mask: &[u8]) {
-        self.put(&[&[field as u8, key.len() as u8], key, mask]);
+    /// Adds a match, unless nothing is matched: returns whether. `N` is how many bytes the field has.
+    #[inline(always)]
+    pub(crate) fn field<const N: usize>(
+        &mut self,
+        field: Field,
+        key: &[u8; N],
+        mask: &[u8; N],
+    ) -> bool {
+        if *mask == [0; N] {
+            return false;
+        }
+        if *mask == [0xff; N] {
+            if let Some((tag, to)) = self.room(1 + N).and_then(|room| room.split_first_mut()) {
+                *tag = field as u8 | WHOLE;
+                to.copy_from_slice(key);
+            }
+        } else if let Some((tag, to)) = self.room(1 + 2 * N).and_then(|r| r.split_first_mut()) {
+            *tag = field as u8;
+            to[..N].copy_from_slice(key);
+            to[N..].copy_from_slice(mask);
+        }
+        true
     }
 
-    /// Adds an action of the kind with this number.
-    pub(crate) fn action(&mut self, kind: u8, arg: u32) {
-        self.put(&[&[ACTION | kind], &arg.to_le_bytes()]);
+    /// Adds an action of the kind with this number, and its argument if it has one.
+    pub(crate) fn action(&mut self, kind: u8, arg: impl FnOnce() -> u32) {
+        let tag = ACTION | kind;
+        if !ActionKind::has_arg(kind) {
+            if let Some([to]) = self.room(1) {
+                *to = tag;
+            }
+        } else if let Some([to, rest @ ..]) = self.room(5) {
+            *to = tag;
+            rest.copy_from_slice(&arg().to_le_bytes());
+        }
     }
 
     /// What was written, and whether all of it found room.
@@ -363,7 +399,8 @@ impl<'a> Encoder<'a> {
 struct Records<'a>(&'a [u8]);
 
 enum Record<'a> {
-    Match(u8, &'a [u8], &'a [u8]),
+    /// Without a mask if it has all bits set.
+    Match(u8, &'a [u8], Option<&'a [u8]>),
     Action(u8, u32),
 }
 
@@ -373,15 +410,26 @@ impl<'a> Iterator for Records<'a> {
     fn next(&mut self) -> Option<Record<'a>> {
         let (&tag, rest) = self.0.split_first()?;
         if tag & ACTION != 0 {
-            let (arg, rest) = rest.split_first_chunk::<4>()?;
+            let kind = tag & !ACTION;
+            let (arg, rest) = if ActionKind::has_arg(kind) {
+                rest.split_first_chunk::<4>()?
+            } else {
+                (&[0; 4], rest)
+            };
             self.0 = rest;
-            return Some(Record::Action(tag & !ACTION, u32::from_le_bytes(*arg)));
+            return Some(Record::Action(kind, u32::from_le_bytes(*arg)));
         }
-        let (&len, rest) = rest.split_first()?;
-        let (key, rest) = rest.split_at_checked(len.into())?;
-        let (mask, rest) = rest.split_at_checked(len.into())?;
+        let field = tag & !WHOLE;
+        let len = Field::ALL.get(usize::from(field))?.3.into();
+        let (key, rest) = rest.split_at_checked(len)?;
+        let (mask, rest) = if tag & WHOLE != 0 {
+            (None, rest)
+        } else {
+            let (mask, rest) = rest.split_at_checked(len)?;
+            (Some(mask), rest)
+        };
         self.0 = rest;
-        Some(Record::Match(tag, key, mask))
+        Some(Record::Match(field, key, mask))
     }
 }
 
@@ -434,14 +482,14 @@ impl fmt::Display for MatchText<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut separator = "";
         for record in Records(self.0) {
-            let Record::Match(tag, key, mask) = record else {
+            let Record::Match(field, key, mask) = record else {
                 continue;
             };
-            let Some(&(_, name, format)) = Field::ALL.get(usize::from(tag)) else {
+            let Some(&(_, name, format, _)) = Field::ALL.get(usize::from(field)) else {
                 continue;
             };
             write!(f, "{separator}{name}:{}", Value(format, key))?;
-            if mask.iter().any(|&byte| byte != 0xff) {
+            if let Some(mask) = mask {
                 write!(f, "/{}", Value(format, mask))?;
             }
             separator = ",";
@@ -506,13 +554,23 @@ mod tests {
             e.field(Field::SrcIp4, &[10, 0, 0, 0], &[255, 0, 0, 0]);
             e.field(Field::DstIp4, &[192, 0, 2, 1], &[255; 4]);
             e.field(Field::DstPort, &[0x1f, 0x90], &[0xff; 2]);
-            e.action(ActionKind::Drop as u8, 0);
+            e.action(ActionKind::Drop as u8, || 0);
         });
         assert_eq!(
             matches,
             "eth_type:0x0800,ip_proto:6,src_ip:10.0.0.0/255.0.0.0,dst_ip:192.0.2.1,dst_port:8080"
         );
         assert_eq!(actions, "drop");
+    }
+
+    #[test]
+    fn what_is_not_matched_takes_no_room() {
+        let (bytes, _) = encode(|e| {
+            assert!(!e.field(Field::SrcIp4, &[10, 0, 0, 1], &[0; 4]));
+            e.field(Field::IpProto, &[6], &[255]);
+            e.action(ActionKind::Drop as u8, || 7);
+        });
+        assert_eq!(bytes.len(), 2 + 1);
     }
 
     #[test]
@@ -551,17 +609,17 @@ mod tests {
     #[test]
     fn actions_keep_their_order_and_argument() {
         let (_, actions) = text(|e| {
-            e.action(ActionKind::VlanPush as u8, 100);
-            e.action(ActionKind::Csum as u8, 9);
-            e.action(ActionKind::Redirect as u8, 4);
-            e.action(0x7e, 1);
+            e.action(ActionKind::VlanPush as u8, || 100);
+            e.action(ActionKind::Csum as u8, || 9);
+            e.action(ActionKind::Redirect as u8, || 4);
+            e.action(0x7e, || 1);
         });
         assert_eq!(actions, "vlan_push:100,csum,redirect:4,unknown_action:126");
     }
 
     #[test]
     fn what_does_not_fit_ends_the_rule() {
-        let mut buf = [0; 8];
+        let mut buf = [0; 5];
         let mut encoder = Encoder::new(&mut buf);
         encoder.field(Field::EthType, &[8, 0], &[255, 255]);
         encoder.field(Field::DstPort, &[0, 80], &[255, 255]);
@@ -573,20 +631,25 @@ mod tests {
 
     #[test]
     fn broken_bytes_end_the_text() {
-        for cut in 0..6 {
-            let (bytes, _) = encode(|e| e.field(Field::EthType, &[8, 0], &[255, 255]));
-            assert_eq!(MatchText(&bytes[..cut]).to_string(), "-");
+        for mask in [[255, 255], [255, 0]] {
+            let (bytes, _) = encode(|e| assert!(e.field(Field::EthType, &[8, 0], &mask)));
+            for cut in 0..bytes.len() {
+                assert_eq!(MatchText(&bytes[..cut]).to_string(), "-");
+            }
         }
-        assert_eq!(MatchText(&[0x7f, 0]).to_string(), "-");
-        assert_eq!(ActionsText(&[ACTION, 1, 2]).to_string(), "-");
+        assert_eq!(MatchText(&[0x3f, 0, 0]).to_string(), "-");
+        let mark = ACTION | ActionKind::Mark as u8;
+        assert_eq!(ActionsText(&[mark, 1, 2]).to_string(), "-");
     }
 
     #[test]
     fn every_field_has_its_own_place_in_the_table() {
-        for (i, (field, name, _)) in Field::ALL.iter().enumerate() {
+        for (i, (field, name, _, len)) in Field::ALL.iter().enumerate() {
             assert_eq!(*field as usize, i);
+            assert!(*len > 0);
             assert!(!name.is_empty() && !name.contains([' ', ',', ':', '/']));
         }
-        assert!(Field::ALL.len() < usize::from(ACTION));
+        // The last is never one: see `broken_bytes_end_the_text`.
+        assert!(Field::ALL.len() < usize::from(WHOLE));
     }
 }
