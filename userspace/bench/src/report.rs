@@ -458,7 +458,11 @@ fn profile(figures: &BTreeMap<String, Figure>) -> String {
             .collect();
         functions.sort_by(|a, b| b.1.total_cmp(&a.1));
         let own = |name: &str| name.contains("ekho::") || name.starts_with("ekho_");
-        let module: f64 = functions.iter().filter(|f| own(f.0)).map(|f| f.1).sum();
+        // From 0.0 on: the sum of nothing is -0.0.
+        let module = functions
+            .iter()
+            .filter(|f| own(f.0))
+            .fold(0.0, |sum, f| sum + f.1);
         if functions.is_empty() {
             continue;
         }
