@@ -355,6 +355,14 @@ fn goals(figures: &BTreeMap<String, Figure>) -> Vec<Goal> {
         ratio,
         &Want::AtLeast(1.4),
     );
+    goals.why(|goals| {
+        let rounds = goals.figures.get("parallel/ratio")?.summary;
+        Some(format!(
+            "One round in ten was below {}, one in ten above {}: what else the host does shows",
+            number(Some(rounds.low)),
+            number(Some(rounds.high))
+        ))
+    });
     goals.goals
 }
 
