@@ -171,6 +171,47 @@ test_the_module_comes_and_goes_five_times() {
 	done
 }
 
+# allocated_from FROM TO FILE...: the allocations whose stack has bare addresses
+# between these.
+allocated_from() {
+	awk -v from="$1" -v to="$2" '
+		/^ *[0-9]+ / { stack = "" }
+		{ stack = stack $1 " " }
+		match($0, /0xffffffff[0-9a-f]+/) {
+			at = substr($0, RSTART, RLENGTH)
+			if (at >= from && at < to) found[stack] = 1
+		}
+		END { for (stack in found) print stack }' "${@:3}" | sort
+}
+
+# What the module allocated is known by its addresses, which are bare once it has
+# gone; so are those of others that had gone before, and left their place to it.
+test_the_module_takes_its_memory_along() {
+	local traces from to
+	traces=(/sys/kernel/debug/slab/*/alloc_traces)
+	[[ -r ${traces[0]} ]] || skip 'needs a kernel with slub_debug=U'
+	without_module
+	cat "${traces[@]}" >"$EKHO_TMP/before"
+	load_module
+	read -r from to < <(awk '/ [tT] .*\[ekho\]/ { print "0x" $1 }' /proc/kallsyms | sort |
+		sed -n '1p; $p' | xargs)
+	port ek0
+	load stats ek0
+	drop ek0 10
+	unload ek0
+	# One that is stopped leaves a record.
+	load rogue ek0
+	refused 2 drop ek0 101 skip_sw
+	eventually eval '[[ -n $(records exits) && -z $(records firmware) ]]'
+	tc qdisc add dev ek0 handle 1: root prio
+	grep -q '\[ekho\]' "${traces[@]}" || fail 'no allocation of a loaded module is known'
+	ip link del ek0
+	eventually rmmod ekho
+	expect 'what a module that is gone has allocated' '' \
+		"$(comm -13 <(allocated_from "$from" "$to" "$EKHO_TMP/before") \
+			<(allocated_from "$from" "$to" "${traces[@]}"))"
+}
+
 test_an_insmod_that_fails_leaves_the_next_one_its_place() {
 	type -P objcopy >/dev/null || skip 'needs objcopy'
 	local broken

@@ -51,6 +51,7 @@ use crate::{
         Port, //
     },
 };
+use core::mem;
 use kernel::{
     prelude::*,
     sync::{
@@ -100,6 +101,8 @@ pub(crate) fn init() -> Result {
 /// Undoes [`init()`]; no firmware can be there.
 pub(crate) fn clear() {
     drop(REAPER.replace(None));
+    // What is static isn't dropped, and an empty list has memory too.
+    drop(mem::take(&mut *ATTACHED.lock()));
     news::clear();
 }
 

@@ -21,6 +21,7 @@ use crate::{
     },
     port::Ident, //
 };
+use core::mem;
 use kernel::{
     fmt,
     prelude::*,
@@ -50,7 +51,7 @@ pub(super) fn init() {
 
 /// Drops the records when the module goes.
 pub(super) fn clear() {
-    EXITS.lock().clear();
+    drop(mem::take(&mut *EXITS.lock()));
 }
 
 /// Calls `f` with each record.
