@@ -24,7 +24,7 @@ follow() {
 
 # ends NAME: the follower ends, and well.
 ends() {
-	local status=0 deadline=$((SECONDS + 10))
+	local status=0 deadline=$((SECONDS + 2 * patience))
 	while kill -0 "$follower" 2>/dev/null && ((SECONDS < deadline)); do
 		pause 0.05
 	done

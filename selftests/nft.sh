@@ -354,7 +354,7 @@ test_counters_reach_conntrack_and_keep_a_connection() {
 	packets=${packets#*packets=} packets=${packets%% *}
 	((packets >= 1000)) || fail 'packets in conntrack' 'expected: at least 1000' "seen:     $packets"
 	# Nobody feeds it any more.
-	deadline=$((SECONDS + 12))
+	deadline=$((SECONDS + 7 + patience))
 	until isnt_offloaded; do
 		((SECONDS < deadline)) || fail 'an idle connection stays in hardware' "$(conntrack -L -p udp)"
 		pause 0.2
