@@ -3,6 +3,8 @@
 #
 # Running commands that speak TAP in the test kernel. Sourced, after tap.sh.
 
+# shellcheck disable=SC2154,SC2034 # of lib.sh and tap.sh, which come first
+
 # Each test file's name also goes into the kernel's log, so that a complaint
 # there has a test to its name.
 tell_kernel='while IFS= read -r line; do
