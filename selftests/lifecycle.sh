@@ -172,16 +172,22 @@ test_the_module_comes_and_goes_five_times() {
 }
 
 # allocated_from FROM TO FILE...: the allocations whose stack has bare addresses
-# between these.
+# between these; not those of a module's start, which may have been another's.
 allocated_from() {
 	awk -v from="$1" -v to="$2" '
-		/^ *[0-9]+ / { stack = "" }
+		function end() {
+			if (is_ours && !is_start) print stack
+			stack = ""
+			is_ours = is_start = 0
+		}
+		/^ *[0-9]+ / { end() }
 		{ stack = stack $1 " " }
+		/do_one_initcall/ { is_start = 1 }
 		match($0, /0xffffffff[0-9a-f]+/) {
 			at = substr($0, RSTART, RLENGTH)
-			if (at >= from && at < to) found[stack] = 1
+			if (at >= from && at < to) is_ours = 1
 		}
-		END { for (stack in found) print stack }' "${@:3}" | sort
+		END { end() }' "${@:3}" | sort -u
 }
 
 # What the module allocated is known by its addresses, which are bare once it has
