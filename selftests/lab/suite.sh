@@ -1,9 +1,10 @@
 # shellcheck shell=bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Running commands that speak TAP in the test kernel. Sourced, after tap.sh.
+# Running commands that speak TAP in the test kernel. Sourced, after lib.sh.
 
-# shellcheck disable=SC2154,SC2034 # of lib.sh and tap.sh, which come first
+# shellcheck source=selftests/lab/tap.sh
+. "$EKHO_LAB/tap.sh"
 
 # Each test file's name also goes into the kernel's log, so that a complaint
 # there has a test to its name.
@@ -33,10 +34,10 @@ guest_tests() {
 		begin 'the test kernel'
 		if ((status == 255 || status == 124)); then
 			count failed "the test kernel died or hung"
-			sed 's/^/         /' "$logs/vm.log" >&"$step_fd"
+			say "$(sed 's/^/         /' "$logs/vm.log")"
 		else
 			count failed "the test kernel ran no test"
-			tail -n 15 "$logs/guest.log" | sed 's/^/         /' >&"$step_fd"
+			say "$(tail -n 15 "$logs/guest.log" | sed 's/^/         /')"
 		fi
 		end
 	elif ((status != 0 && failed == fails)); then
@@ -48,7 +49,7 @@ guest_tests() {
 		count passed 'kernel log'
 	else
 		count failed "the kernel complained, see $logs/kernel.log"
-		cat "$logs/kernel-complaints.log" >&"$step_fd"
+		say "$(<"$logs/kernel-complaints.log")"
 	fi
 	end
 }

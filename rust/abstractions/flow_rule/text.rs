@@ -293,22 +293,22 @@ impl ActionKind {
     }
 
     /// The kinds whose argument says something: a bit for each.
-    const WITH_ARG: u64 = 1 << Self::Goto as u8
-        | 1 << Self::Redirect as u8
-        | 1 << Self::Mirred as u8
-        | 1 << Self::RedirectIngress as u8
-        | 1 << Self::MirredIngress as u8
-        | 1 << Self::VlanPush as u8
-        | 1 << Self::VlanMangle as u8
-        | 1 << Self::Mark as u8
-        | 1 << Self::Ptype as u8
-        | 1 << Self::Priority as u8
-        | 1 << Self::RxQueueMapping as u8
-        | 1 << Self::Sample as u8
-        | 1 << Self::Police as u8
-        | 1 << Self::Ct as u8
-        | 1 << Self::MplsPush as u8
-        | 1 << Self::PppoePush as u8;
+    const WITH_ARG: u64 = (1 << Self::Goto as u8)
+        | (1 << Self::Redirect as u8)
+        | (1 << Self::Mirred as u8)
+        | (1 << Self::RedirectIngress as u8)
+        | (1 << Self::MirredIngress as u8)
+        | (1 << Self::VlanPush as u8)
+        | (1 << Self::VlanMangle as u8)
+        | (1 << Self::Mark as u8)
+        | (1 << Self::Ptype as u8)
+        | (1 << Self::Priority as u8)
+        | (1 << Self::RxQueueMapping as u8)
+        | (1 << Self::Sample as u8)
+        | (1 << Self::Police as u8)
+        | (1 << Self::Ct as u8)
+        | (1 << Self::MplsPush as u8)
+        | (1 << Self::PppoePush as u8);
 
     /// Whether the argument says something.
     const fn has_arg(kind: u8) -> bool {

@@ -7,7 +7,6 @@
 use libfuzzer_sys::fuzz_target;
 
 #[expect(dead_code, reason = "the module uses the rest of it")]
-#[allow(clippy::precedence, reason = "as the kernel's code has it")]
 #[path = "../../../rust/abstractions/flow_rule/text.rs"]
 mod text;
 
