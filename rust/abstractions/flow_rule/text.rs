@@ -446,12 +446,15 @@ struct Value<'a>(Format, &'a [u8]);
 impl fmt::Display for Value<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let &Self(format, bytes) = self;
-        let big = |bytes: &[u8]| bytes.iter().fold(0u64, |n, &b| n << 8 | u64::from(b));
+        let big = |bytes: &[u8]| bytes.iter().fold(0u64, |n, &b| (n << 8) | u64::from(b));
         let native = |bytes: &[u8]| {
             if cfg!(target_endian = "big") {
                 big(bytes)
             } else {
-                bytes.iter().rev().fold(0u64, |n, &b| n << 8 | u64::from(b))
+                bytes
+                    .iter()
+                    .rev()
+                    .fold(0u64, |n, &b| (n << 8) | u64::from(b))
             }
         };
         match format {
