@@ -5,7 +5,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use ekho_rtnl::{flag, ifinfomsg, kind, tcmsg, Request, CLSACT, INGRESS};
+use ekho_rtnl::{
+    bitfield32, flag, ifinfomsg, kind, tc_gen, tcmsg, verdict, Request, CLSACT, INGRESS,
+};
 
 /// Where a filter is looked up: `skip_hw` or `skip_sw` of flower.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -49,11 +51,9 @@ pub fn add_filter(ifindex: u32, prio: u16, handle: u32, place: Place) -> Vec<u8>
                 action.put(1, b"gact\0");
                 // TCA_ACT_FLAGS_NO_PERCPU_STATS, as OVS asks for: what the allocator of per-CPU
                 // memory takes varies by ten thousand instructions.
-                action.put(7, [1u32, 1].map(u32::to_ne_bytes).as_flattened());
+                action.put(7, &bitfield32(1));
                 action.nest(2, |gact| {
-                    // TC_ACT_SHOT
-                    let parameters = [0u32, 0, 2, 0, 0].map(u32::to_ne_bytes);
-                    gact.put(2, parameters.as_flattened());
+                    gact.put(2, &tc_gen(0, verdict::SHOT));
                 });
             });
         });

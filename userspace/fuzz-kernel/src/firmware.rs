@@ -20,7 +20,8 @@ use ekho::error::{Class, Error};
 use ekho::firmware::Firmware;
 use ekho::module::Module;
 use ekho_rtnl::{
-    flag, info, kind, tcmsg, Connection, Request, CLSACT, INGRESS, TCA_KIND, TCA_OPTIONS,
+    flag, info, kind, tc_gen, tcmsg, verdict, Connection, Request, CLSACT, INGRESS, TCA_KIND,
+    TCA_OPTIONS,
 };
 use fastrand::Rng;
 
@@ -290,11 +291,8 @@ fn ask() -> Result<()> {
     add.put_text(TCA_KIND, "flower")
         .nest(TCA_OPTIONS, |options| {
             options.nest(3, |actions| {
-                actions.nest(1, |action| {
-                    action.put_text(1, "gact").nest(2, |gact| {
-                        let words = [0u32, 0, 2, 0, 0].map(u32::to_ne_bytes);
-                        gact.put(2, words.as_flattened());
-                    });
+                actions.put_action(1, "gact", |gact| {
+                    gact.put(2, &tc_gen(0, verdict::SHOT));
                 });
             });
             options.put(8, &0x0800_u16.to_be_bytes()).put(9, &[6]);

@@ -21,7 +21,8 @@ use ekho::module::Module;
 use ekho::netlink::{FilterSpec, Hook};
 use ekho::stats::{Change, Sink as _, Stats, Target};
 use ekho_rtnl::{
-    flag, info, kind, tcmsg, u32_at, Attributes, Request, CLSACT, INGRESS, TCA_KIND, TCA_OPTIONS,
+    flag, info, kind, tc_gen, tcmsg, u32_at, verdict, Attributes, Request, CLSACT, INGRESS,
+    TCA_KIND, TCA_OPTIONS,
 };
 
 use crate::generate::{Generator, Step, ACTIONS, DEVICES};
@@ -296,11 +297,8 @@ impl Session<'_> {
         request.put_text(TCA_KIND, "flower");
         request.nest(TCA_OPTIONS, |options| {
             options.nest(3, |actions| {
-                actions.nest(1, |action| {
-                    action.put_text(1, "gact").nest(2, |gact| {
-                        let words = [0u32, 0, 2, 0, 0].map(u32::to_ne_bytes);
-                        gact.put(2, words.as_flattened());
-                    });
+                actions.put_action(1, "gact", |gact| {
+                    gact.put(2, &tc_gen(0, verdict::SHOT));
                 });
             });
             options.put(8, &0x0800_u16.to_be_bytes());

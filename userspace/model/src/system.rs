@@ -19,8 +19,8 @@ use ekho::bpf;
 use ekho::firmware::{Firmware, Loaded};
 use ekho::module::Module;
 use ekho_rtnl::{
-    flag, ifinfomsg, kind, tcmsg, u32_at, Attributes, Connection, Request, BLOCK, CLSACT, INGRESS,
-    TCA_CHAIN, TCA_KIND, TCA_OPTIONS,
+    flag, ifinfomsg, kind, tc_gen, tcmsg, u32_at, u32_selector, verdict, Attributes, Connection,
+    Request, BLOCK, CLSACT, INGRESS, TCA_CHAIN, TCA_KIND, TCA_OPTIONS,
 };
 use nix::errno::Errno;
 use nix::kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags};
@@ -175,49 +175,38 @@ fn put_keys(request: &mut Request, protocol: Protocol, keys: &Keys) {
 }
 
 /// `tc_gen`, and what comes after it in the parameters of an action.
-fn parameters(control: u32, more: &[u32]) -> Vec<u8> {
-    let words = [0, 0, control, 0, 0];
-    words
-        .iter()
-        .chain(more)
-        .flat_map(|word| word.to_ne_bytes())
-        .collect()
+fn parameters(verdict: u32, more: &[u32]) -> Vec<u8> {
+    let more = more.iter().flat_map(|word| word.to_ne_bytes());
+    tc_gen(0, verdict).into_iter().chain(more).collect()
 }
 
 fn put_action(request: &mut Request, number: u16, action: Action) {
-    const PASS: u32 = 0;
-    const DROP: u32 = 2;
-    const PIPE: u32 = 3;
-    const STOLEN: u32 = 4;
-    const TRAP: u32 = 8;
-    const GOTO: u32 = 2 << 28;
+    use verdict::{OK, PIPE, SHOT, STOLEN, TRAP};
     const TO_EGRESS: u32 = 1;
     const COPY_TO_EGRESS: u32 = 2;
 
-    let gact = |control| ("gact", parameters(control, &[]));
+    let gact = |verdict| ("gact", parameters(verdict, &[]));
     let (kind, parameters) = match action {
-        Action::Pass => gact(PASS),
-        Action::Drop => gact(DROP),
+        Action::Pass => gact(OK),
+        Action::Drop => gact(SHOT),
         Action::Trap => gact(TRAP),
-        Action::Goto => gact(GOTO | GOTO_CHAIN),
+        Action::Goto => gact(verdict::GOTO_CHAIN | GOTO_CHAIN),
         Action::Mark => ("skbedit", parameters(PIPE, &[])),
         Action::VlanPush => ("vlan", parameters(PIPE, &[2])),
         Action::Redirect(slot) => ("mirred", parameters(STOLEN, &[TO_EGRESS, ifindex(slot)])),
         Action::Mirror(slot) => ("mirred", parameters(PIPE, &[COPY_TO_EGRESS, ifindex(slot)])),
     };
-    request.nest(number, |request| {
-        request.put_text(1, kind).nest(2, |request| {
-            request.put(2, &parameters);
-            match action {
-                Action::Mark => {
-                    request.put_u32(5, 7);
-                }
-                Action::VlanPush => {
-                    request.put(3, &100u16.to_ne_bytes());
-                }
-                _ => {}
+    request.put_action(number, kind, |request| {
+        request.put(2, &parameters);
+        match action {
+            Action::Mark => {
+                request.put_u32(5, 7);
             }
-        });
+            Action::VlanPush => {
+                request.put(3, &100u16.to_ne_bytes());
+            }
+            _ => {}
+        }
     });
 }
 
@@ -235,13 +224,7 @@ fn put_filter(request: &mut Request, spec: &Spec, change: bool) {
             Kind::Matchall => {}
             Kind::U32 if change => {}
             Kind::U32 => {
-                // `struct tc_u32_sel` with one `struct tc_u32_key`: 10.0.0.1 at offset 16.
-                let mut selector = [0; 32];
-                (selector[0], selector[2]) = (1, 1);
-                selector[16..20].copy_from_slice(&[0xff; 4]);
-                selector[20..24].copy_from_slice(&[10, 0, 0, 1]);
-                selector[24] = 16;
-                request.put(5, &selector);
+                request.put(5, &u32_selector(16, [10, 0, 0, 1]));
             }
         }
         request.nest(actions, |request| {

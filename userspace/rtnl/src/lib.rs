@@ -60,6 +60,18 @@ pub const CLSACT: u32 = 0xffff_fff1;
 pub const INGRESS: u32 = 0xffff_fff2;
 /// Parent of filters on what it sends.
 pub const EGRESS: u32 = 0xffff_fff3;
+/// What the kernel does after an action (`TC_ACT_*`).
+#[expect(missing_docs, reason = "the kernel's own names")]
+pub mod verdict {
+    pub const OK: u32 = 0;
+    pub const SHOT: u32 = 2;
+    pub const PIPE: u32 = 3;
+    pub const STOLEN: u32 = 4;
+    pub const TRAP: u32 = 8;
+    /// With the number of a chain.
+    pub const GOTO_CHAIN: u32 = 2 << 28;
+}
+
 /// In place of a device: the parent is the number of a block.
 pub const BLOCK: u32 = u32::MAX;
 /// Bytes before the family's own header.
@@ -122,6 +134,18 @@ impl Request {
         self
     }
 
+    /// Adds an action to a list of them, in which it is the `number`th.
+    pub fn put_action(
+        &mut self,
+        number: u16,
+        kind: &str,
+        fill: impl FnOnce(&mut Self),
+    ) -> &mut Self {
+        self.nest(number, |action| {
+            action.put_text(1, kind).nest(2, fill);
+        })
+    }
+
     /// The bytes to send.
     pub fn finish(mut self) -> Vec<u8> {
         let length = self.0.len() as u32;
@@ -152,6 +176,33 @@ pub fn ifinfomsg(ifindex: u32, flags: u32, change: u32) -> [u8; 16] {
 /// Preference and EtherType of a filter, for [`tcmsg`].
 pub fn info(prio: u16, protocol: u16) -> u32 {
     (u32::from(prio) << 16) | u32::from(protocol.to_be())
+}
+
+/// `tc_gen`: how the parameters of each action begin. Index 0 asks for a new one.
+pub fn tc_gen(index: u32, verdict: u32) -> [u8; 20] {
+    let mut words = [0; 20];
+    words[..4].copy_from_slice(&index.to_ne_bytes());
+    words[8..12].copy_from_slice(&verdict.to_ne_bytes());
+    words
+}
+
+/// `struct nla_bitfield32`: these bits are set, and the others left as they are.
+pub fn bitfield32(bits: u32) -> [u8; 8] {
+    let mut words = [0; 8];
+    words[..4].copy_from_slice(&bits.to_ne_bytes());
+    words[4..].copy_from_slice(&bits.to_ne_bytes());
+    words
+}
+
+/// `struct tc_u32_sel` with one `struct tc_u32_key`: four bytes of the packet at `offset`.
+pub fn u32_selector(offset: u8, value: [u8; 4]) -> [u8; 32] {
+    const TERMINAL: u8 = 1;
+    let mut selector = [0; 32];
+    (selector[0], selector[2]) = (TERMINAL, 1);
+    selector[16..20].copy_from_slice(&[0xff; 4]);
+    selector[20..24].copy_from_slice(&value);
+    selector[24] = offset;
+    selector
 }
 
 /// Attributes, one after the other; stops where they make no sense.

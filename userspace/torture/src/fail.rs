@@ -44,8 +44,6 @@ struct Trial<'a> {
     wrong: u32,
 }
 
-type Do = fn(&mut Lab) -> Result<()>;
-
 /// What may come of a step with an allocation that failed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum May {
@@ -56,8 +54,19 @@ enum May {
 }
 
 impl Trial<'_> {
+    /// Tries a request, which another undoes.
+    fn request(&mut self, name: &str, may: May, run: &[u8], undo: &[u8]) -> Result<()> {
+        self.step(name, may, |lab| lab.ask(run), |lab| lab.ask(undo))
+    }
+
     /// Tries a step, which `undo` undoes.
-    fn step(&mut self, name: &str, may: May, run: Do, undo: Do) -> Result<()> {
+    fn step(
+        &mut self,
+        name: &str,
+        may: May,
+        run: impl Fn(&mut Lab) -> Result<()>,
+        undo: impl Fn(&mut Lab) -> Result<()>,
+    ) -> Result<()> {
         if !name.starts_with(self.only) {
             return Ok(());
         }
@@ -194,27 +203,27 @@ fn steps(trial: &mut Trial<'_>) -> Result<()> {
     trial.lab.insmod()?;
     trial.step("rmmod", AllOrNothing, Lab::rmmod, Lab::insmod)?;
 
-    trial.step(
+    trial.request(
         "link-add",
         AllOrNothing,
-        |lab| lab.ask(&lab::add_device(0)),
-        |lab| lab.ask(&lab::delete_device(0)),
+        &lab::add_device(0),
+        &lab::delete_device(0),
     )?;
     for n in 0..lab::DEVICES.len() {
         trial.lab.ask(&lab::add_device(n))?;
     }
-    trial.step(
+    trial.request(
         "clsact-add",
         AllOrNothing,
-        |lab| lab.ask(&lab::add_clsact(0, None)),
-        |lab| lab.ask(&lab::delete_clsact(0)),
+        &lab::add_clsact(0, None),
+        &lab::delete_clsact(0),
     )?;
     trial.lab.ask(&lab::add_clsact(0, Some(5)))?;
-    trial.step(
+    trial.request(
         "clsact-add-to-a-shared-block",
         AllOrNothing,
-        |lab| lab.ask(&lab::add_clsact(1, Some(5))),
-        |lab| lab.ask(&lab::delete_clsact(1)),
+        &lab::add_clsact(1, Some(5)),
+        &lab::delete_clsact(1),
     )?;
     trial.lab.ask(&lab::delete_clsact(0))?;
     for n in 0..lab::DEVICES.len() {
@@ -275,11 +284,11 @@ fn on_a_device(trial: &mut Trial<'_>, device: usize) -> Result<()> {
         Lab::replace_firmware,
     )?;
     if indirect {
-        trial.step(
+        trial.request(
             &name("add"),
             BeInSoftware,
-            |lab| lab.ask(&at(2, software(Filter::flower(1, 1))).add(NEW)),
-            |lab| lab.ask(&at(2, software(Filter::flower(1, 1))).delete()),
+            &at(2, software(Filter::flower(1, 1))).add(NEW),
+            &at(2, software(Filter::flower(1, 1))).delete(),
         )?;
     } else {
         requests(trial)?;
@@ -315,48 +324,30 @@ fn requests(trial: &mut Trial<'_>) -> Result<()> {
         ..Filter::flower(4, 1)
     };
 
-    trial.step(
-        "add",
-        AllOrNothing,
-        |lab| lab.ask(&FLOWER.add(NEW)),
-        |lab| lab.ask(&FLOWER.delete()),
-    )?;
-    trial.step(
+    trial.request("add", AllOrNothing, &FLOWER.add(NEW), &FLOWER.delete())?;
+    trial.request(
         "add-both",
         BeInSoftware,
-        |lab| lab.ask(&software(FLOWER).add(NEW)),
-        |lab| lab.ask(&FLOWER.delete()),
+        &software(FLOWER).add(NEW),
+        &FLOWER.delete(),
     )?;
-    trial.step(
+    trial.request(
         "add-matchall",
         AllOrNothing,
-        |lab| lab.ask(&MATCHALL.add(NEW)),
-        |lab| lab.ask(&MATCHALL.delete()),
+        &MATCHALL.add(NEW),
+        &MATCHALL.delete(),
     )?;
-    trial.step(
-        "add-u32",
-        BeInSoftware,
-        |lab| lab.ask(&U32.add(NEW)),
-        |lab| lab.ask(&U32.delete()),
-    )?;
+    trial.request("add-u32", BeInSoftware, &U32.add(NEW), &U32.delete())?;
     let was = Filter {
         port: 80,
         ..CHANGED
     };
     trial.lab.ask(&was.add(NEW))?;
-    trial.step(
+    trial.request(
         "change",
         AllOrNothing,
-        |lab| lab.ask(&CHANGED.add(flag::CREATE)),
-        |lab| {
-            lab.ask(
-                &Filter {
-                    port: 80,
-                    ..CHANGED
-                }
-                .add(flag::CREATE),
-            )
-        },
+        &CHANGED.add(flag::CREATE),
+        &was.add(flag::CREATE),
     )?;
     trial.step(
         "dump",
@@ -364,40 +355,28 @@ fn requests(trial: &mut Trial<'_>) -> Result<()> {
         |lab| lab.ask(&lab::dump_filters(0)),
         |_| Ok(()),
     )?;
-    trial.step(
-        "delete",
-        AllOrNothing,
-        |lab| lab.ask(&CHANGED.delete()),
-        |lab| {
-            lab.ask(
-                &Filter {
-                    port: 80,
-                    ..CHANGED
-                }
-                .add(NEW),
-            )
-        },
-    )?;
+    trial.request("delete", AllOrNothing, &was.delete(), &was.add(NEW))?;
     trial.lab.ask(&was.delete())?;
-    trial.step(
+    trial.request(
         "template",
         AllOrNothing,
-        |lab| lab.ask(&lab::add_template(0)),
-        |lab| lab.ask(&lab::delete_template(0)),
+        &lab::add_template(0),
+        &lab::delete_template(0),
     )?;
-    trial.step(
+    trial.request(
         "prio",
         BeInSoftware,
-        |lab| lab.ask(&lab::add_prio(0)),
-        |lab| lab.ask(&lab::delete_prio(0)),
+        &lab::add_prio(0),
+        &lab::delete_prio(0),
     )?;
-    trial.step(
+    trial.request(
         "add-shared-action",
         AllOrNothing,
-        |lab| lab.ask(&lab::add_shared_action()),
-        |lab| lab.ask(&lab::delete_shared_action()),
+        &lab::add_shared_action(),
+        &lab::delete_shared_action(),
     )?;
-    trial.step("link-delete", AllOrNothing, delete_device, |lab| {
+    let link_delete = |lab: &mut Lab| lab.ask(&lab::delete_device(0));
+    trial.step("link-delete", AllOrNothing, link_delete, |lab| {
         lab.forget_link();
         lab.ask(&lab::add_device(0))?;
         lab.ask(&lab::add_clsact(0, None))?;
@@ -406,8 +385,4 @@ fn requests(trial: &mut Trial<'_>) -> Result<()> {
         }
         lab.attach()
     })
-}
-
-fn delete_device(lab: &mut Lab) -> Result<()> {
-    lab.ask(&lab::delete_device(0))
 }

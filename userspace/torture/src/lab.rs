@@ -15,8 +15,10 @@ use anyhow::{bail, Context as _, Result};
 use ekho::bpf::{self, Map};
 use ekho::firmware::{Firmware, Loaded};
 use ekho::module::Module;
+use ekho_rtnl::{
+    bitfield32, tc_gen, u32_selector, verdict, CLSACT, INGRESS, TCA_CHAIN, TCA_KIND, TCA_OPTIONS,
+};
 use ekho_rtnl::{flag, ifinfomsg, info, kind, tcmsg, u32_at, Attributes, Connection, Request};
-use ekho_rtnl::{CLSACT, INGRESS, TCA_CHAIN, TCA_KIND, TCA_OPTIONS};
 use nix::errno::Errno;
 use nix::kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags};
 
@@ -27,6 +29,9 @@ const DEBUGFS: &str = "/sys/kernel/debug/ekho";
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Debug kernels are slow, and what else the host does counts: firmware gets a second.
 const PARAMETERS: &CStr = c"budget_us=1000000";
+
+/// Which of its tests KUnit runs with each insmod, if the kernel has it.
+const KUNIT: &str = "/sys/module/kunit/parameters/filter_glob";
 
 const ROOT: u32 = u32::MAX;
 const IPV4: u16 = 0x0800;
@@ -110,13 +115,7 @@ impl Filter {
                     options.put_u32(3, place);
                 }
                 Kind::U32 => {
-                    // `struct tc_u32_sel` with one `struct tc_u32_key`: an address at offset 16.
-                    let mut selector = [0; 32];
-                    (selector[0], selector[2]) = (1, 1);
-                    selector[16..20].copy_from_slice(&[0xff; 4]);
-                    selector[20..24].copy_from_slice(&[10, 0, 0, 1]);
-                    selector[24] = 16;
-                    options.put(5, &selector);
+                    options.put(5, &u32_selector(16, [10, 0, 0, 1]));
                     options.nest(7, put_actions);
                     options.put_u32(11, place);
                 }
@@ -139,17 +138,11 @@ impl Filter {
 
 /// A mark, and a drop.
 fn put_actions(actions: &mut Request) {
-    // Index, capabilities, control, and two counts: 3 is to go on, 2 is to drop.
-    let parameters = |control: u32| [0, 0, control, 0, 0].map(u32::to_ne_bytes).concat();
-    actions.nest(1, |action| {
-        action.put_text(1, "skbedit").nest(2, |skbedit| {
-            skbedit.put(2, &parameters(3)).put_u32(5, 7);
-        });
+    actions.put_action(1, "skbedit", |skbedit| {
+        skbedit.put(2, &tc_gen(0, verdict::PIPE)).put_u32(5, 7);
     });
-    actions.nest(2, |action| {
-        action.put_text(1, "gact").nest(2, |gact| {
-            gact.put(2, &parameters(2));
-        });
+    actions.put_action(2, "gact", |gact| {
+        gact.put(2, &tc_gen(0, verdict::SHOT));
     });
 }
 
@@ -243,12 +236,11 @@ pub fn add_shared_action() -> Vec<u8> {
     request(kind::RTM_NEWACTION, NEW, &[0; 4], |request| {
         request.nest(1, |actions| {
             actions.nest(1, |action| {
-                let parameters = [SHARED, 0, 2, 0, 0].map(u32::to_ne_bytes).concat();
                 action.put_text(1, "gact").nest(2, |gact| {
-                    gact.put(2, &parameters);
+                    gact.put(2, &tc_gen(SHARED, verdict::SHOT));
                 });
                 // TCA_ACT_FLAGS_SKIP_SW
-                action.put(7, [1u32 << 2; 2].map(u32::to_ne_bytes).as_flattened());
+                action.put(7, &bitfield32(1 << 2));
             });
         });
     })
@@ -297,6 +289,10 @@ impl Lab {
         };
         if Self::has_module() {
             lab.rmmod().context("the module is in use")?;
+        }
+        // They are slow, and what they allocate isn't EKHO's.
+        if fs::exists(KUNIT).unwrap_or(false) {
+            fs::write(KUNIT, "none").with_context(|| format!("can't write {KUNIT}"))?;
         }
         Ok(lab)
     }
