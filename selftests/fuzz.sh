@@ -12,12 +12,9 @@ EKHO_FUZZ=${EKHO_FUZZ:-$top/userspace/target/release/ekho-fuzz}
 
 # fuzz ARGUMENTS...: finds no bug.
 fuzz() {
-	local refs
 	[[ -x $EKHO_FUZZ ]] || skip 'needs ekho-fuzz: in EKHO_FUZZ, or built by `make userspace`'
-	read -r refs </sys/module/ekho/refcnt
-	[[ $refs == 0 && ! -s $debugfs/devices ]] || skip 'the module is in use'
 	# In the end it takes the module away.
-	defer eval '[[ -d /sys/module/ekho ]] || load_module'
+	borrow_module
 	accepted "$EKHO_FUZZ" --module "$EKHO_MODULE" --firmware "$EKHO_FIRMWARE" \
 		--test-firmware "$here/bpf/build" "$@"
 	says 'bugs=0'

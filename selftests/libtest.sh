@@ -286,6 +286,15 @@ load_module() {
 	insmod "$EKHO_MODULE" budget_us=1000000
 }
 
+# borrow_module: nobody else uses the module, so the case may remove it, and it is there
+# again when the case ends.
+borrow_module() {
+	local refs
+	read -r refs </sys/module/ekho/refcnt
+	[[ $refs == 0 && -z $(<"$debugfs/devices") ]] || skip 'the module is in use'
+	defer eval '[[ -d /sys/module/ekho ]] || load_module'
+}
+
 # object NAME: the file of a firmware, of the tests or of EKHO.
 object() {
 	local own=$here/bpf/build/$1.bpf.o

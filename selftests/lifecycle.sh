@@ -22,10 +22,7 @@ link_map() {
 
 # without_module: the module is gone until the case ends.
 without_module() {
-	local refs
-	read -r refs </sys/module/ekho/refcnt
-	[[ $refs == 0 && ! -s $debugfs/devices ]] || skip 'the module is in use'
-	defer eval '[[ -d /sys/module/ekho ]] || load_module'
+	borrow_module
 	rmmod ekho
 }
 

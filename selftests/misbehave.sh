@@ -428,10 +428,7 @@ test_races_of_an_exit_with_all_else_leave_nothing() {
 }
 
 test_the_module_can_go_after_an_exit() {
-	local refs
-	read -r refs </sys/module/ekho/refcnt
-	[[ $refs == 0 && ! -s $debugfs/devices ]] || skip 'the module is in use'
-	defer eval '[[ -d /sys/module/ekho ]] || load_module'
+	borrow_module
 	port ek0
 	load rogue ek0
 	drop ek0 10 skip_sw

@@ -17,13 +17,11 @@ read -ra seeds <<<"${EKHO_MODEL_SEED:-1 2 3 4 5}"
 
 # agree N: model and kernel do, for the Nth seed.
 agree() {
-	local refs seed=${seeds[$1]:-}
+	local seed=${seeds[$1]:-}
 	[[ -n $seed ]] || skip 'no such seed in EKHO_MODEL_SEED'
 	[[ -x $EKHO_MODEL ]] || skip 'needs ekho-model: in EKHO_MODEL, or built by `make userspace`'
-	read -r refs </sys/module/ekho/refcnt
-	[[ $refs == 0 && ! -s $debugfs/devices ]] || skip 'the module is in use'
 	# In the end it takes the module away.
-	defer eval '[[ -d /sys/module/ekho ]] || load_module'
+	borrow_module
 	accepted "$EKHO_MODEL" --nft --seed "$seed" --steps "${EKHO_MODEL_STEPS:-2500}" \
 		--module "$EKHO_MODULE" --firmware "$EKHO_FIRMWARE" --test-firmware "$here/bpf/build"
 	says 'model and kernel agree'
