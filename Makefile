@@ -26,7 +26,7 @@ export EKHO_KERNEL ?= 7.2
 export EKHO_CMD = $(value CMD)
 
 lab   := selftests/lab
-cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/ekho
+cache := $(or $(XDG_CACHE_HOME),$(or $(HOME),/root)/.cache)/ekho
 tree   = $(cache)/kernel/$(EKHO_KERNEL)/tree
 in    := $(lab)/enter
 step  := $(lab)/step

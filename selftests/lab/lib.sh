@@ -12,6 +12,9 @@
 #     log/                  what the set-up printed
 #   $EKHO_SRC/build/        this clone's logs and documentation
 
+# Where mount, chroot and their like are, which not every caller looks.
+PATH=${PATH:+$PATH:}/usr/local/sbin:/usr/sbin:/sbin
+
 EKHO_LAB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 EKHO_SRC=$(cd "$EKHO_LAB/../.." && pwd -P)
 EKHO_CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/ekho
