@@ -32,11 +32,16 @@ impl Module {
         let path = sysfs.join("kernel/btf").join(NAME);
         let vmlinux = sysfs.join("kernel/btf/vmlinux");
 
-        if !path.exists() {
-            if !vmlinux.exists() {
+        // A kernel without memory must not pass for one without the module.
+        let exists = |path: &Path| {
+            path.try_exists()
+                .map_err(Error::io(format!("can't look for {}", path.display())))
+        };
+        if !exists(&path)? {
+            if !exists(&vmlinux)? {
                 return Err(Error::NoVmlinuxBtf { path: vmlinux });
             }
-            if sysfs.join("module").join(NAME).exists() {
+            if exists(&sysfs.join("module").join(NAME))? {
                 return Err(unusable("it was built without BTF".into()));
             }
             return Err(Error::ModuleNotLoaded);
@@ -118,5 +123,17 @@ mod tests {
         ));
         fs::write(sys.join("kernel/btf/ekho"), b"").unwrap();
         assert!(matches!(Module::read(sys), Err(Error::Format { .. })));
+    }
+
+    #[test]
+    fn what_cannot_be_looked_for_is_not_missing() {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("kernel")).unwrap();
+        let here = root.path().join("kernel/btf");
+        std::os::unix::fs::symlink(&here, &here).unwrap();
+        assert!(matches!(
+            Module::read(root.path()),
+            Err(Error::Io { source, .. }) if source.raw_os_error() == Some(nix::errno::Errno::ELOOP as i32)
+        ));
     }
 }

@@ -8,19 +8,21 @@ use std::fmt::Write as _;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::symlink;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context as _, Result};
 use ekho::bpf::{self, Map};
 use ekho::firmware::{Firmware, Loaded};
-use ekho::module::Module;
+use ekho::module::{self, Module};
 use ekho_rtnl::{
     bitfield32, tc_gen, u32_selector, verdict, CLSACT, INGRESS, TCA_CHAIN, TCA_KIND, TCA_OPTIONS,
 };
 use ekho_rtnl::{flag, ifinfomsg, info, kind, tcmsg, u32_at, Attributes, Connection, Request};
 use nix::errno::Errno;
 use nix::kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags};
+use tempfile::TempDir;
 
 use crate::Paths;
 
@@ -267,8 +269,21 @@ pub fn ask(connection: &mut Connection, request: &[u8]) -> io::Result<()> {
     Ok(connection.exchange(request, |_, _| ())??)
 }
 
+/// What of sysfs says what firmware is. The kernel's own types are a copy: each page that is
+/// read of a file in sysfs is an allocation, and theirs would be 1600 that are all alike.
+fn sysfs() -> io::Result<TempDir> {
+    let copy = TempDir::new()?;
+    let btf = copy.path().join("kernel/btf");
+    fs::create_dir_all(&btf)?;
+    fs::copy("/sys/kernel/btf/vmlinux", btf.join("vmlinux"))?;
+    symlink("/sys/kernel/btf/ekho", btf.join(module::NAME))?;
+    symlink("/sys/module", copy.path().join("module"))?;
+    Ok(copy)
+}
+
 /// The module and all about it.
 pub struct Lab {
+    sysfs: TempDir,
     paths: Paths,
     pub connection: Connection,
     /// What the module says that firmware is, as long as it is loaded.
@@ -281,6 +296,7 @@ impl Lab {
     /// Begins without the module.
     pub fn new(paths: &Paths) -> Result<Self> {
         let mut lab = Self {
+            sysfs: sysfs().context("can't copy the types of vmlinux")?,
             paths: paths.clone(),
             connection: Connection::new()?,
             contract: None,
@@ -334,7 +350,7 @@ impl Lab {
 
     /// Reads what the module says that firmware is.
     pub fn read_contract(&mut self) -> Result<()> {
-        self.contract = Some(Module::open()?);
+        self.contract = Some(Module::read(self.sysfs.path())?);
         Ok(())
     }
 
