@@ -236,9 +236,9 @@ test_an_insmod_that_fails_leaves_the_next_one_its_place() {
 # The kernel's list of such qdiscs can hold devices that are gone, so the module
 # doesn't look at what is on it: a qdisc counts from when it is added.
 test_a_qdisc_from_before_insmod_stays_in_software_until_it_is_added_again() {
+	without_module
 	wire v0 v1
 	drop v0 10
-	without_module
 	load_module
 	load stats v0
 	drop v0 11

@@ -14,22 +14,28 @@ tell_kernel='while IFS= read -r line; do
 done
 exit "${PIPESTATUS[0]}"'
 
-# guest_tests LOGS TIMEOUT COMMAND [NAME]: count what COMMAND says in the guest, under
-# the name of its files or NAME, and have a kernel that complained count as a failed
-# test.
-guest_tests() {
-	local logs=$1 timeout=$2 command=$3 name=${4:-}
-	local status=0 guest pid had=$((passed + failed + skipped)) fails=$failed
+# guest_begin LOGS TIMEOUT COMMAND: COMMAND begins in a guest of its own, which ends with
+# this shell at the latest.
+declare -A guest_pid=()
+guest_begin() {
+	local logs=$1 timeout=$2 command=$3
+	mkdir -p "$logs"
 	rm -f "$logs/kernel.log"
-	: >"$logs/guest.log"
-	tap_log=$logs/guest.log
-	# Results are counted in this shell, so it is the guest that is substituted.
-	exec {guest}< <(exec "$EKHO_LAB/vm" --timeout "$timeout" --log "$logs/kernel.log" \
-		"$command 2>&1 | $tell_kernel" 2>"$logs/vm.log" </dev/null)
-	pid=$!
-	tap_read "$name" <&"$guest"
+	# What bash starts beside itself is deaf to Ctrl-C.
+	setpriv --pdeathsig TERM env --default-signal=INT,QUIT \
+		"$EKHO_LAB/vm" --timeout "$timeout" --log "$logs/kernel.log" \
+		"$command 2>&1 | $tell_kernel" >"$logs/guest.log" 2>"$logs/vm.log" </dev/null &
+	guest_pid[$logs]=$!
+}
+
+# guest_end LOGS [NAME]: count what that COMMAND says, under the name of its files or
+# NAME, and have a kernel that complained count as a failed test.
+guest_end() {
+	local logs=$1 name=${2:-} pid=${guest_pid[$1]} status=0
+	local had=$((passed + failed + skipped)) fails=$failed
+	# Results are counted in this shell, so it is the reader that is substituted.
+	tap_read "$name" < <(exec tail --pid="$pid" --lines=+1 --sleep-interval=0.2 -f "$logs/guest.log" 2>/dev/null)
 	wait "$pid" || status=$?
-	tap_log=''
 	if ((status == 255 || status == 124 || passed + failed + skipped == had)); then
 		begin 'the test kernel'
 		if ((status == 255 || status == 124)); then
@@ -52,4 +58,10 @@ guest_tests() {
 		say "$(<"$logs/kernel-complaints.log")"
 	fi
 	end
+}
+
+# guest_tests LOGS TIMEOUT COMMAND [NAME]: both.
+guest_tests() {
+	guest_begin "$1" "$2" "$3"
+	guest_end "$1" "${4:-}"
 }
