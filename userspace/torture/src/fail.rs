@@ -34,8 +34,8 @@ const fn software(filter: Filter) -> Filter {
 struct Trial<'a> {
     lab: Lab,
     allocations: Allocations,
-    /// Steps to try.
-    only: &'a str,
+    /// Steps to try, by their names.
+    is_meant: &'a dyn Fn(&str) -> bool,
     most: u32,
     steps: u32,
     failed: u32,
@@ -67,7 +67,7 @@ impl Trial<'_> {
         run: impl Fn(&mut Lab) -> Result<()>,
         undo: impl Fn(&mut Lab) -> Result<()>,
     ) -> Result<()> {
-        if !name.starts_with(self.only) {
+        if !(self.is_meant)(name) {
             return Ok(());
         }
         self.steps += 1;
@@ -76,7 +76,9 @@ impl Trial<'_> {
         run(lab).with_context(|| format!("{name}, with nothing failing"))?;
         undo(lab).with_context(|| format!("undo {name}"))?;
         let before = lab.snapshot()?;
-        run(lab).with_context(|| format!("{name}, with nothing failing"))?;
+        let (result, many) = self.allocations.count(|| run(lab))?;
+        result.with_context(|| format!("{name}, with nothing failing"))?;
+        println!("{name}: {many} allocations are to fail");
         let after = lab.snapshot()?;
         undo(lab).with_context(|| format!("undo {name}"))?;
         let mut wrong = self.compare(name, 0, "undone", &[&before])?;
@@ -170,13 +172,13 @@ fn errno(error: &anyhow::Error) -> Option<Errno> {
     })
 }
 
-/// Tries all steps whose names begin with `only`, each with at most `most` allocations failing.
-/// Whether all was as it should be.
-pub fn run(paths: &Paths, only: &str, most: u32) -> Result<bool> {
+/// Tries all steps whose names are meant, each with at most `most` allocations failing. Whether
+/// all was as it should be.
+pub fn run(paths: &Paths, is_meant: &dyn Fn(&str) -> bool, most: u32) -> Result<bool> {
     let mut trial = Trial {
         lab: Lab::new(paths)?,
         allocations: Allocations::new()?,
-        only,
+        is_meant,
         most,
         steps: 0,
         failed: 0,

@@ -4,12 +4,12 @@
 //! Documentation/fault-injection).
 
 use std::fs::{self, File};
-use std::io::Write as _;
 use std::os::unix::fs::FileExt as _;
 
 use anyhow::{Context as _, Result};
 
 const DEBUGFS: &str = "/sys/kernel/debug";
+const PANIC_ON_WARN: &str = "/proc/sys/kernel/panic_on_warn";
 
 /// The calling thread's allocations.
 pub struct Allocations(File);
@@ -26,6 +26,8 @@ impl Allocations {
             fs::write(format!("{DEBUGFS}/{knob}"), value)
                 .with_context(|| format!("no fault injection in this kernel: {knob}"))?;
         }
+        // Linux has warnings of its own without memory; which they were is in its log.
+        fs::write(PANIC_ON_WARN, "0").with_context(|| format!("can't write {PANIC_ON_WARN}"))?;
         let file = File::options()
             .read(true)
             .write(true)
@@ -37,15 +39,25 @@ impl Allocations {
     /// Runs `run` with its `nth` allocation failing, counted from 1. Also tells whether it made
     /// so many.
     pub fn with_nth_failing<T>(&self, nth: u32, run: impl FnOnce() -> T) -> Result<(T, bool)> {
-        let mut number = [0; 16];
-        let mut rest = &mut number[..];
-        write!(rest, "{nth}")?;
-        let length = 16 - rest.len();
-        self.0.write_all_at(&number[..length], 0)?;
+        let (result, left) = self.counting_down(nth, run)?;
+        Ok((result, left == 0))
+    }
+
+    /// Runs `run`, and tells how many allocations it made.
+    pub fn count<T>(&self, run: impl FnOnce() -> T) -> Result<(T, u32)> {
+        const MANY: u32 = i32::MAX as u32;
+        let (result, left) = self.counting_down(MANY, run)?;
+        Ok((result, MANY - left))
+    }
+
+    /// Runs `run` with an allocation failing after as many, and tells how many of them are left.
+    fn counting_down<T>(&self, from: u32, run: impl FnOnce() -> T) -> Result<(T, u32)> {
+        self.0.write_all_at(from.to_string().as_bytes(), 0)?;
         let result = run();
         let mut left = [0; 16];
         let read = self.0.read_at(&mut left, 0);
         self.0.write_all_at(b"0", 0)?;
-        Ok((result, left[..read?].starts_with(b"0")))
+        let left = std::str::from_utf8(&left[..read?])?;
+        Ok((result, left.trim().parse()?))
     }
 }
