@@ -9,7 +9,6 @@ use std::os::unix::fs::FileExt as _;
 use anyhow::{Context as _, Result};
 
 const DEBUGFS: &str = "/sys/kernel/debug";
-const PANIC_ON_WARN: &str = "/proc/sys/kernel/panic_on_warn";
 
 /// The calling thread's allocations.
 pub struct Allocations(File);
@@ -26,8 +25,6 @@ impl Allocations {
             fs::write(format!("{DEBUGFS}/{knob}"), value)
                 .with_context(|| format!("no fault injection in this kernel: {knob}"))?;
         }
-        // Linux has warnings of its own without memory; which they were is in its log.
-        fs::write(PANIC_ON_WARN, "0").with_context(|| format!("can't write {PANIC_ON_WARN}"))?;
         let file = File::options()
             .read(true)
             .write(true)

@@ -328,9 +328,14 @@ impl Lab {
     }
 
     pub fn insmod(&mut self) -> Result<()> {
+        self.insmod_with(PARAMETERS)
+    }
+
+    /// insmod with other parameters.
+    pub fn insmod_with(&mut self, parameters: &CStr) -> Result<()> {
         let file = File::open(&self.paths.module)
             .with_context(|| format!("no module {}", self.paths.module.display()))?;
-        finit_module(&file, PARAMETERS, ModuleInitFlags::empty())?;
+        finit_module(&file, parameters, ModuleInitFlags::empty())?;
         Ok(())
     }
 

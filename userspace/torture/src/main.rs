@@ -63,9 +63,6 @@ enum Command {
         /// Only steps whose names begin so
         #[arg(default_value = "")]
         step: String,
-        /// No steps whose names begin so
-        #[arg(long)]
-        except: Option<String>,
         /// At most so many allocations a step
         #[arg(long, default_value_t = u32::MAX)]
         most: u32,
@@ -85,15 +82,7 @@ fn main() -> Result<ExitCode> {
     let cli = Cli::parse();
     ekho::messages::silence();
     let is_good = match cli.command {
-        Command::Fail { step, except, most } => {
-            let is_meant = |name: &str| {
-                name.starts_with(&step)
-                    && !except
-                        .as_ref()
-                        .is_some_and(|except| name.starts_with(except))
-            };
-            fail::run(&cli.paths, &is_meant, most)?
-        }
+        Command::Fail { step, most } => fail::run(&cli.paths, &step, most)?,
         Command::Race { seconds, seed } => {
             race::run(&cli.paths, Duration::from_secs(seconds), seed)?
         }
