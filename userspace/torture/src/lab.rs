@@ -9,6 +9,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::symlink;
+use std::path::PathBuf;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -26,6 +27,7 @@ use tempfile::TempDir;
 
 use crate::Paths;
 
+const FIRMWARE: [&str; 2] = ["noop.bpf.o", "stats.bpf.o"];
 const DEBUGFS: &str = "/sys/kernel/debug/ekho";
 /// How long the kernel may take for what it does later.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -269,22 +271,45 @@ pub fn ask(connection: &mut Connection, request: &[u8]) -> io::Result<()> {
     Ok(connection.exchange(request, |_, _| ())??)
 }
 
-/// What of sysfs says what firmware is. The kernel's own types are a copy: each page that is
-/// read of a file in sysfs is an allocation, and theirs would be 1600 that are all alike.
-fn sysfs() -> io::Result<TempDir> {
-    let copy = TempDir::new()?;
-    let btf = copy.path().join("kernel/btf");
-    fs::create_dir_all(&btf)?;
-    fs::copy("/sys/kernel/btf/vmlinux", btf.join("vmlinux"))?;
-    symlink("/sys/kernel/btf/ekho", btf.join(module::NAME))?;
-    symlink("/sys/module", copy.path().join("module"))?;
-    Ok(copy)
+/// The files that are read again and again, in memory: other file systems make allocations of
+/// their own, and may not bear it when they fail.
+struct Files(TempDir);
+
+impl Files {
+    fn new(paths: &Paths) -> Result<Self> {
+        let files = Self(TempDir::new()?);
+        let btf = files.sysfs().join("kernel/btf");
+        fs::create_dir_all(&btf)?;
+        let names = FIRMWARE.map(|name| (paths.firmware.join(name), files.firmware(name)));
+        let others = [
+            (paths.module.clone(), files.module()),
+            ("/sys/kernel/btf/vmlinux".into(), btf.join("vmlinux")),
+        ];
+        for (from, to) in names.into_iter().chain(others) {
+            fs::copy(&from, to).with_context(|| format!("can't copy {}", from.display()))?;
+        }
+        // What the module says of itself is what is tried.
+        symlink("/sys/kernel/btf/ekho", btf.join(module::NAME))?;
+        symlink("/sys/module", files.sysfs().join("module"))?;
+        Ok(files)
+    }
+
+    fn module(&self) -> PathBuf {
+        self.0.path().join("ekho.ko")
+    }
+
+    fn firmware(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn sysfs(&self) -> PathBuf {
+        self.0.path().join("sys")
+    }
 }
 
 /// The module and all about it.
 pub struct Lab {
-    sysfs: TempDir,
-    paths: Paths,
+    files: Files,
     pub connection: Connection,
     /// What the module says that firmware is, as long as it is loaded.
     contract: Option<Module>,
@@ -296,8 +321,7 @@ impl Lab {
     /// Begins without the module.
     pub fn new(paths: &Paths) -> Result<Self> {
         let mut lab = Self {
-            sysfs: sysfs().context("can't copy the types of vmlinux")?,
-            paths: paths.clone(),
+            files: Files::new(paths)?,
             connection: Connection::new()?,
             contract: None,
             link: None,
@@ -333,8 +357,7 @@ impl Lab {
 
     /// insmod with other parameters.
     pub fn insmod_with(&mut self, parameters: &CStr) -> Result<()> {
-        let file = File::open(&self.paths.module)
-            .with_context(|| format!("no module {}", self.paths.module.display()))?;
+        let file = File::open(self.files.module())?;
         finit_module(&file, parameters, ModuleInitFlags::empty())?;
         Ok(())
     }
@@ -355,14 +378,14 @@ impl Lab {
 
     /// Reads what the module says that firmware is.
     pub fn read_contract(&mut self) -> Result<()> {
-        self.contract = Some(Module::read(self.sysfs.path())?);
+        self.contract = Some(Module::read(&self.files.sysfs())?);
         Ok(())
     }
 
     /// Loads firmware for a device; with the maps of its twin, if it has one.
     pub fn load(&self, n: usize, firmware: &str, twin: Option<&Loaded>) -> Result<Loaded> {
         let contract = self.contract.as_ref().context("no contract was read")?;
-        let path = self.paths.firmware.join(format!("{firmware}.bpf.o"));
+        let path = self.files.firmware(&format!("{firmware}.bpf.o"));
         let maps = twin.map_or(&[][..], Loaded::maps).iter();
         let carried = maps
             .map(|(name, map)| Ok((name.clone(), Map::by_id(map.info().id)?)))
