@@ -95,7 +95,7 @@ test_filters_are_added_and_deleted_in_parallel() {
 # Devices that take their time don't wait for each other: if RTNL were held, each
 # request of either would end at least that time after the one before.
 test_requests_of_two_devices_run_at_the_same_time() {
-	local dev jobs=() job least
+	local dev jobs=() job together
 	port ek0 ek1
 	for dev in ek0 ek1; do
 		load noop "$dev"
@@ -111,9 +111,10 @@ test_requests_of_two_devices_run_at_the_same_time() {
 		wait "$job"
 	done
 	expect 'requests' 40 "$(trace | grep -c '^replace ')"
-	least=$(sed -n 's/.* \([0-9]*\)\.\([0-9]*\): ekho_replace: .*/\1\2/p' "$instance/trace" | sort -n |
-		awk 'NR > 1 && (least == "" || $1 - was < least) { least = $1 - was } { was = $1 } END { print least }')
-	((least < 90000)) || fail 'one waits for the other' 'expected: two that end within 90000 us' "seen:     $least us"
+	together=$(sed -n 's/.* \([0-9]*\)\.\([0-9]*\): ekho_replace: .*/\1\2/p' "$instance/trace" | sort -n |
+		awk 'NR > 1 && $1 - was < 90000 { together++ } { was = $1 } END { print together + 0 }')
+	((together >= 10)) || fail 'one waits for the other' \
+		'expected: 10 that end within 90000 us after another, or more' "seen:     $together"
 }
 
 # The last reference to a preference that is deleted may be that of the walk which

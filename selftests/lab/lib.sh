@@ -12,7 +12,7 @@
 #     log/                  what the set-up printed
 #   $EKHO_SRC/build/        this clone's logs and documentation
 
-# Where mount, chroot and their like are, which not every caller looks.
+# For mount, chroot and their like; not every caller looks there.
 PATH=${PATH:+$PATH:}/usr/local/sbin:/usr/sbin:/sbin
 
 EKHO_LAB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)

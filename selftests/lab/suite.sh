@@ -21,6 +21,7 @@ guest_begin() {
 	local logs=$1 timeout=$2 command=$3
 	mkdir -p "$logs"
 	rm -f "$logs/kernel.log"
+	: >"$logs/guest.log"
 	# What bash starts beside itself is deaf to Ctrl-C.
 	setpriv --pdeathsig TERM env --default-signal=INT,QUIT \
 		"$EKHO_LAB/vm" --timeout "$timeout" --log "$logs/kernel.log" \
@@ -33,6 +34,8 @@ guest_begin() {
 guest_end() {
 	local logs=$1 name=${2:-} pid=${guest_pid[$1]} status=0
 	local had=$((passed + failed + skipped)) fails=$failed
+	# Of one that is over nothing says how long its files took.
+	[[ -d /proc/$pid ]] || local tap_untimed=''
 	# Results are counted in this shell, so it is the reader that is substituted.
 	tap_read "$name" < <(exec tail --pid="$pid" --lines=+1 --sleep-interval=0.2 -f "$logs/guest.log" 2>/dev/null)
 	wait "$pid" || status=$?

@@ -44,7 +44,7 @@ end() {
 	((f == 0)) || text+=", $red$f failed$plain"
 	((s == 0)) || text+=", $s skipped"
 	label="  test     $part "
-	say "$label$dim$(printf '%*s' $((${#label} < 58 ? 58 - ${#label} : 2)) '' | tr ' ' .)$plain $text, $(duration $((SECONDS - part_begin)))"
+	say "$label$dim$(printf '%*s' $((${#label} < 58 ? 58 - ${#label} : 2)) '' | tr ' ' .)$plain $text${tap_untimed-, $(duration $((SECONDS - part_begin)))}"
 }
 
 # tap_read [NAME]: reads standard input, counts, shows a line for each file; for

@@ -51,15 +51,6 @@ pub mod flag {
     pub const APPEND: u16 = 0x800;
 }
 
-/// Set in an answer that carries attributes after the error code.
-const ACK_TLVS: u16 = 0x200;
-
-/// Parent of clsact.
-pub const CLSACT: u32 = 0xffff_fff1;
-/// Parent of filters on what a device receives.
-pub const INGRESS: u32 = 0xffff_fff2;
-/// Parent of filters on what it sends.
-pub const EGRESS: u32 = 0xffff_fff3;
 /// What the kernel does after an action (`TC_ACT_*`).
 #[expect(missing_docs, reason = "the kernel's own names")]
 pub mod verdict {
@@ -72,6 +63,15 @@ pub mod verdict {
     pub const GOTO_CHAIN: u32 = 2 << 28;
 }
 
+/// Set in an answer that carries attributes after the error code.
+const ACK_TLVS: u16 = 0x200;
+
+/// Parent of clsact.
+pub const CLSACT: u32 = 0xffff_fff1;
+/// Parent of filters on what a device receives.
+pub const INGRESS: u32 = 0xffff_fff2;
+/// Parent of filters on what it sends.
+pub const EGRESS: u32 = 0xffff_fff3;
 /// In place of a device: the parent is the number of a block.
 pub const BLOCK: u32 = u32::MAX;
 /// Bytes before the family's own header.

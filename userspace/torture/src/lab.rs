@@ -28,6 +28,7 @@ use tempfile::TempDir;
 use crate::Paths;
 
 const FIRMWARE: [&str; 2] = ["noop.bpf.o", "stats.bpf.o"];
+const MEMORY: &str = "/dev/shm";
 const DEBUGFS: &str = "/sys/kernel/debug/ekho";
 /// How long the kernel may take for what it does later.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -277,7 +278,7 @@ struct Files(TempDir);
 
 impl Files {
     fn new(paths: &Paths) -> Result<Self> {
-        let files = Self(TempDir::new()?);
+        let files = Self(TempDir::new_in(MEMORY).with_context(|| format!("no {MEMORY}"))?);
         let btf = files.sysfs().join("kernel/btf");
         fs::create_dir_all(&btf)?;
         let names = FIRMWARE.map(|name| (paths.firmware.join(name), files.firmware(name)));
