@@ -113,10 +113,13 @@ test_empty_log_fails() { #: a log that is empty or missing fails
 
 test_allow_list() { #: what the allow list names with a reason passes, and nothing else
 	printf '# harmless, since this is a test\nWARNING: harmless [a-z]+\n' >allow
-	printf '%s\n' "$boot" '[    1.0] WARNING: harmless thing' >log
+	printf '%s\n' "$boot" '[    1.0] WARNING: harmless thing' '[    1.0] Call Trace:' >log
 	EKHO_LOG_ALLOW=$work/allow run "$EKHO_LAB/check-kernel-log" log
 	status_is 0
-	echo '[    1.0] WARNING: other thing' >>log
+	echo '[    1.1] Call Trace:' >>log
+	EKHO_LOG_ALLOW=$work/allow run "$EKHO_LAB/check-kernel-log" log
+	status_is 1
+	sed -i '$c[    1.1] WARNING: other thing' log
 	EKHO_LOG_ALLOW=$work/allow run "$EKHO_LAB/check-kernel-log" log
 	status_is 1
 }
