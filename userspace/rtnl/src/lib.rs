@@ -17,49 +17,76 @@ use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
 
 /// What requests do.
-#[expect(missing_docs, reason = "the kernel's own names")]
 pub mod kind {
+    /// Adds or changes a device.
     pub const RTM_NEWLINK: u16 = 16;
+    /// Deletes a device.
     pub const RTM_DELLINK: u16 = 17;
+    /// Asks for a device, or all.
     pub const RTM_GETLINK: u16 = 18;
+    /// Adds or changes a qdisc.
     pub const RTM_NEWQDISC: u16 = 36;
+    /// Deletes a qdisc.
     pub const RTM_DELQDISC: u16 = 37;
+    /// Asks for a qdisc, or all.
     pub const RTM_GETQDISC: u16 = 38;
+    /// Adds or changes a class of a qdisc.
     pub const RTM_NEWTCLASS: u16 = 40;
+    /// Deletes a class.
     pub const RTM_DELTCLASS: u16 = 41;
+    /// Adds or changes a filter.
     pub const RTM_NEWTFILTER: u16 = 44;
+    /// Deletes a filter, or all of a preference or block.
     pub const RTM_DELTFILTER: u16 = 45;
+    /// Asks for a filter, or all with their statistics.
     pub const RTM_GETTFILTER: u16 = 46;
+    /// Adds or changes an action that filters may share.
     pub const RTM_NEWACTION: u16 = 48;
+    /// Deletes such an action.
     pub const RTM_DELACTION: u16 = 49;
+    /// Asks for such an action, or all of a kind.
     pub const RTM_GETACTION: u16 = 50;
+    /// Adds a chain, which may have a template.
     pub const RTM_NEWCHAIN: u16 = 100;
+    /// Deletes a chain and its filters.
     pub const RTM_DELCHAIN: u16 = 101;
+    /// Asks for a chain, or all.
     pub const RTM_GETCHAIN: u16 = 102;
 }
 
 /// How they do it.
-#[expect(missing_docs, reason = "the kernel's own names")]
 pub mod flag {
+    /// A request, and not an answer.
     pub const REQUEST: u16 = 0x1;
+    /// Its result is wanted, even if that is success.
     pub const ACK: u16 = 0x4;
+    /// What comes of it is wanted, as those who listen are told it.
     pub const ECHO: u16 = 0x8;
+    /// What is there is replaced.
     pub const REPLACE: u16 = 0x100;
+    /// All that there are, in place of one.
     pub const DUMP: u16 = 0x300;
+    /// It must not be there yet.
     pub const EXCL: u16 = 0x200;
+    /// It is made if it is not there.
     pub const CREATE: u16 = 0x400;
+    /// It comes after what is there.
     pub const APPEND: u16 = 0x800;
 }
 
 /// What the kernel does after an action (`TC_ACT_*`).
-#[expect(missing_docs, reason = "the kernel's own names")]
 pub mod verdict {
+    /// The packet goes on, and no other filter sees it.
     pub const OK: u32 = 0;
+    /// It is dropped.
     pub const SHOT: u32 = 2;
+    /// The next action has it.
     pub const PIPE: u32 = 3;
+    /// It has gone elsewhere.
     pub const STOLEN: u32 = 4;
+    /// Hardware hands it to the CPU.
     pub const TRAP: u32 = 8;
-    /// With the number of a chain.
+    /// The filters of a chain have it; or-ed with its number.
     pub const GOTO_CHAIN: u32 = 2 << 28;
 }
 
