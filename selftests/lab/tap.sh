@@ -33,7 +33,8 @@ count() {
 	esac
 }
 
-# begin NAME ... end: one line for a file or tool, with what came out of it.
+# begin NAME ... end: one line for a file or tool, with what came out of it, and how long
+# it took unless tap_untimed is set.
 begin() {
 	part=$1 part_begin=$SECONDS before=("$passed" "$failed" "$skipped")
 }
