@@ -207,7 +207,12 @@ impl Firmware {
             .and_then(|builder| builder.open_memory(data))
             .map_err(|err| {
                 let messages = collector.take().lines();
-                malformed(messages.last().cloned().unwrap_or_else(|| format!("{err:#}")))
+                malformed(
+                    messages
+                        .last()
+                        .cloned()
+                        .unwrap_or_else(|| format!("{err:#}")),
+                )
             })?;
         drop(collector);
 
