@@ -124,6 +124,23 @@ test_allow_list() { #: what the allow list names with a reason passes, and nothi
 	status_is 1
 }
 
+test_allow_list_of_fail() { #: an allocator that got nothing passes, one that was asked for too much doesn't
+	local what
+	for what in 'vm_struct allocation failed' 'failed to allocate pages' \
+		'failed to allocated page array size 8' 'failed to map pages'; do
+		printf '%s\n' "$boot" "[    1.0] x: vmalloc error: size 4096, $what, mode:0xdc2" \
+			'[    1.0] Call Trace:' >log
+		EKHO_LOG_ALLOW=$EKHO_LAB/kernel-log-fail.allow run "$EKHO_LAB/check-kernel-log" log
+		status_is 0
+		run "$EKHO_LAB/check-kernel-log" log
+		status_is 1
+	done
+	printf '%s\n' "$boot" '[    1.0] x: vmalloc error: size 4096, exceeds total pages, mode:0xdc2' \
+		'[    1.0] Call Trace:' >log
+	EKHO_LOG_ALLOW=$EKHO_LAB/kernel-log-fail.allow run "$EKHO_LAB/check-kernel-log" log
+	status_is 1
+}
+
 test_allow_list_wants_reasons() { #: an allow list entry without a reason is refused
 	printf 'WARNING: harmless\n' >allow
 	printf '%s\n' "$boot" >log
