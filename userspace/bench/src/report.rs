@@ -557,8 +557,8 @@ through rtnetlink and its answer, system calls included; 1 000 flows are there u
 says another number. Filters are flower, TCP to port 80 of one address, drop, without per-CPU \
 counters. What the kernel frees after a grace period isn't in the figures of delete. `native` \
 is the same module with the firmware's functions in Rust (rust/native.rs). Callbacks alone are \
-what the tracepoint says they took, less the same of a native one that does nothing. Two CPUs \
-are measured in real time, and what else the host does shows.\n";
+what the tracepoint says they took, less the same of a native one that does nothing; they send no \
+events. Two CPUs are measured in real time, and what else the host does shows.\n";
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let mut boots = Vec::new();
