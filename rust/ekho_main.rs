@@ -137,6 +137,7 @@ impl Drop for End {
         intake::drain();
         lifecycle::clear();
         port::clear();
+        faults::clear();
         // Flows are freed by RCU callbacks in this module's text.
         rcu::barrier();
     }

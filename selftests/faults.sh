@@ -214,6 +214,32 @@ test_a_bind_of_a_device_without_offload_of_its_own_is_refused() {
 	expect 'devices' '' "$(records devices)"
 }
 
+test_a_device_that_is_not_registered_is_in_no_list_and_can_be_made_again() {
+	local name
+	defer eval 'echo new clear >"$debugfs/faults"'
+	# There is no memory for the second one's port.
+	fault 'new op=register nth=2 errno=ENOMEM'
+	expect 'faults' 'new op=register calls=0 nth=2 errno=ENOMEM' "$(grep ^new "$debugfs/faults")"
+	ip link add ek0 up type ekho
+	refused 2 ip link add ek1 up type ekho
+	says 'Cannot allocate memory'
+	expect 'link' 'ek0' "$(ip -j link show type ekho | jq -r '.[].ifname')"
+	expect 'devices' 1 "$(records devices | wc -l)"
+	ip link add ek1 up type ekho
+	expect 'devices' 2 "$(records devices | wc -l)"
+	expect 'faults' 'new op=register calls=3 nth=2 errno=ENOMEM' "$(grep ^new "$debugfs/faults")"
+	fault 'new clear'
+	expect 'faults' '' "$(grep ^new "$debugfs/faults" || :)"
+	# Each that is there is one that firmware can be had for.
+	for name in ek0 ek1; do
+		tc qdisc add dev "$name" clsact
+		load stats "$name"
+		drop "$name" 1 skip_sw
+		expect_in_hw "dev $name ingress" 1
+	done
+	expect 'flows' 2 "$(n_flows)"
+}
+
 test_attach_fails() {
 	port ek0
 	fault 'dev=ek0 op=attach errno=ENODEV'
@@ -297,6 +323,8 @@ test_what_cannot_be_understood_is_refused_by_name_of_the_word() {
 		dev=ek0 op=stats delay_us=99999999999|delay_us=99999999999
 		dev=ek0 nospc_after=ten|nospc_after=ten
 		dev=ek0 stats=lose|stats=lose
+		dev=ek0 op=register errno=ENOMEM|op=register
+		new op=bind errno=ENOMEM|op=bind
 	END
 	dmesg -C
 	expect_faults ''

@@ -2,10 +2,13 @@
 
 //! The file `faults`: shows the knobs that are set, and takes lines that set them.
 
-use super::parse::{
-    self,
-    Device,
-    Mistake, //
+use super::{
+    parse::{
+        self,
+        Device,
+        Mistake, //
+    },
+    NEW, //
 };
 use crate::{
     abstractions::net_device::{
@@ -34,7 +37,7 @@ pub(crate) fn show(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for port in &*port::all().map_err(|_| fmt::Error)? {
         port.faults.show(f, &port.ident())?;
     }
-    Ok(())
+    NEW.show(f, &"new")
 }
 
 /// Takes lines; those before one that is wrong have been followed.
@@ -42,6 +45,10 @@ pub(crate) fn take(text: &str) -> Result {
     for line in text.lines().filter(|line| !line.trim_ascii().is_empty()) {
         let (device, change) = parse::line(line).map_err(refuse)?;
         let rtnl = RtnlGuard::lock();
+        if device == Device::New {
+            NEW.change(change)?;
+            continue;
+        }
         let Some(port) = find(device, &rtnl)? else {
             return Err(refuse(Mistake(
                 line.trim_ascii(),
@@ -70,6 +77,7 @@ fn find(device: Device<'_>, rtnl: &Rtnl) -> Result<Option<Claim>> {
                 ident.ifindex == ifindex && ident.netns == netns
             }));
         }
+        Device::New => None,
     };
     let Some(dev) = dev.filter(|dev| dev.is_registered(rtnl)) else {
         return Ok(None);

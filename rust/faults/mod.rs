@@ -6,7 +6,7 @@
 //! firmware can't tell, and isn't blamed. A device without knobs pays for one load per request.
 //!
 //! [`parse`] is the language of the file, [`control`] the file; the knobs themselves go with the
-//! device's port.
+//! device's port, and those of devices to come with the module.
 
 #![deny(unsafe_code)]
 
@@ -35,14 +35,28 @@ use parse::{
     Knob,
     Stats,
     OPS,
+    REGISTER,
     SITES, //
 };
 
-// The places among [`SITES`] of what isn't an op.
+// The places among [`SITES`] of what isn't an op, with REGISTER.
 /// A block is bound to the device.
 pub(crate) const BIND: usize = OPS;
 /// The kernel takes filters back from firmware that leaves.
 pub(crate) const WITHDRAW: usize = OPS + 1;
+
+/// The knobs of devices to come.
+static NEW: FaultSlot = FaultSlot::new();
+
+/// A device of kind `ekho` is being registered: what becomes of that.
+pub(crate) fn strike_new() -> Strike {
+    NEW.strike(REGISTER, &rcu::read_lock())
+}
+
+/// Drops what is static; nobody can set knobs any more. Process context.
+pub(crate) fn clear() {
+    drop(NEW.0.replace(None));
+}
 
 /// A knob, and how many calls it has seen.
 struct Site {
@@ -95,7 +109,7 @@ pub(crate) struct FaultSlot(RcuSlot<Faults>);
 
 impl FaultSlot {
     /// Without any knob.
-    pub(crate) fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(RcuSlot::new())
     }
 

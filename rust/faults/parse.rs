@@ -7,17 +7,20 @@
 //! DEVICE nospc_after=N
 //! DEVICE stats=drop|freeze
 //! DEVICE clear
+//! new op=register [nth=N] [errno=E] [delay_us=N]
+//! new clear
 //! ```
 //!
 //! DEVICE is `dev=NAME` or `ifindex=N`, in the network namespace of who writes, or `ifindex=N
-//! netns=N` for a device that the file `devices` shows.
+//! netns=N` for a device that the file `devices` shows. `new` stands for devices of kind `ekho`
+//! that are yet to come, in any namespace.
 //!
 //! Depends on `core` only, and is tested on the host: `rustc --edition 2021 --test parse.rs`.
 
 use core::str::SplitAsciiWhitespace;
 
 /// What can fail: the ops in the order of `ops::Op`, and then what the kernel does itself.
-pub(crate) const SITES: [&str; OPS + 2] = [
+pub(crate) const SITES: [&str; OPS + 3] = [
     "attach",
     "detach",
     "replace",
@@ -29,6 +32,7 @@ pub(crate) const SITES: [&str; OPS + 2] = [
     "qdisc",
     "bind",
     "withdraw",
+    "register",
 ];
 
 /// How many of [`SITES`] are ops.
@@ -36,6 +40,9 @@ pub(crate) const OPS: usize = 9;
 
 /// The one among [`SITES`] that has no result.
 const DETACH: usize = 1;
+
+/// The one among [`SITES`] that is over when there is a device.
+pub(crate) const REGISTER: usize = OPS + 2;
 
 /// The longest delay in microseconds: the CPU is busy for as long.
 const DELAY_MAX_US: u32 = 100_000;
@@ -86,6 +93,8 @@ pub(crate) enum Device<'a> {
     Name(&'a str),
     /// By its index, and the namespace that it is in unless it is the writer's.
     Index(u32, Option<u32>),
+    /// Any that is yet to come.
+    New,
 }
 
 /// What happens to calls of an op.
@@ -159,7 +168,7 @@ pub(crate) fn line(text: &str) -> Result<(Device<'_>, Change), Mistake<'_>> {
         Some(("stats", "drop")) => Change::Stats(Stats::Drop),
         Some(("stats", "freeze")) => Change::Stats(Stats::Freeze),
         Some(("stats", _)) => return Err(Mistake(word, "drop or freeze")),
-        Some(("op", name)) => return Ok((device, op(word, name, words)?)),
+        Some(("op", name)) => op(word, name, &mut words)?,
         _ => {
             return Err(Mistake(
                 word,
@@ -167,9 +176,16 @@ pub(crate) fn line(text: &str) -> Result<(Device<'_>, Change), Mistake<'_>> {
             ))
         }
     };
-    match words.next() {
-        None => Ok((device, change)),
-        Some(word) => Err(Mistake(word, "too much: one knob a line")),
+    if let Some(word) = words.next() {
+        return Err(Mistake(word, "too much: one knob a line"));
+    }
+    match (device, change) {
+        (Device::New, Change::Clear | Change::Site(REGISTER, _)) => Ok((device, change)),
+        (Device::New, _) => Err(Mistake(word, "new devices have op=register or clear only")),
+        (_, Change::Site(REGISTER, _)) => {
+            Err(Mistake(word, "this device is registered: new op=register"))
+        }
+        _ => Ok((device, change)),
     }
 }
 
@@ -177,12 +193,13 @@ pub(crate) fn line(text: &str) -> Result<(Device<'_>, Change), Mistake<'_>> {
 fn device<'a>(
     words: &mut SplitAsciiWhitespace<'a>,
 ) -> Result<(Device<'a>, Option<&'a str>), Mistake<'a>> {
-    const FIRST: &str = "a line begins with dev=NAME or ifindex=N";
+    const FIRST: &str = "a line begins with dev=NAME, ifindex=N or new";
     let word = words.next().ok_or(Mistake("", FIRST))?;
     let ifindex = match word.split_once('=') {
         Some(("dev", "")) => return Err(Mistake(word, "no name")),
         Some(("dev", name)) => return Ok((Device::Name(name), words.next())),
         Some(("ifindex", value)) => number(word, value)?,
+        None if word == "new" => return Ok((Device::New, words.next())),
         _ => return Err(Mistake(word, FIRST)),
     };
     let word = words.next();
@@ -198,7 +215,7 @@ fn device<'a>(
 fn op<'a>(
     word: &'a str,
     name: &str,
-    words: SplitAsciiWhitespace<'a>,
+    words: &mut SplitAsciiWhitespace<'a>,
 ) -> Result<Change, Mistake<'a>> {
     let site = SITES
         .iter()
@@ -302,6 +319,35 @@ mod tests {
             line("ifindex=7 netns=4026531840 clear"),
             Ok((Device::Index(7, Some(4026531840)), Change::Clear))
         );
+    }
+
+    #[test]
+    fn devices_to_come_have_no_name() {
+        for (text, change) in [
+            ("new clear", Change::Clear),
+            (
+                "new op=register nth=2 errno=ENOMEM",
+                Change::Site(REGISTER, knob(2, 12, 0, false)),
+            ),
+        ] {
+            assert_eq!((text, line(text)), (text, Ok((Device::New, change))));
+        }
+        for (text, word) in [
+            ("new", "new"),
+            ("new=ek0 clear", "new=ek0"),
+            ("new op=bind errno=EIO", "op=bind"),
+            ("new nospc_after=1", "nospc_after=1"),
+            ("new stats=drop", "stats=drop"),
+            ("new op=register recurse", "recurse"),
+            ("new op=register", "op=register"),
+            ("dev=ek0 op=register errno=EIO", "op=register"),
+            ("ifindex=7 op=register errno=EIO", "op=register"),
+        ] {
+            assert_eq!(
+                (text, line(text).err().map(|mistake| mistake.0)),
+                (text, Some(word))
+            );
+        }
     }
 
     #[test]

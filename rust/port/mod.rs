@@ -137,6 +137,10 @@ static LAST_BINDING: Atomic<u64> = Atomic::new(0);
 
 impl Port {
     fn new(dev: &NetDevice, own: bool) -> Result<Arc<Self>> {
+        // Instead of what can go wrong here, which is that there is no memory.
+        if let Some(error) = own.then(faults::strike_new).and_then(|fault| fault.error) {
+            return Err(error);
+        }
         let flows = KBox::pin_init(FlowTable::new(), GFP_KERNEL)?;
         let parts = KBox::pin_init(PartTable::new(), GFP_KERNEL)?;
         Arc::pin_init(
