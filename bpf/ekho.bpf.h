@@ -504,28 +504,34 @@ struct ekho_writer {
 	__u64 end;
 };
 
-static __always_inline void ekho_write(struct ekho_writer *w, const void *data,
-				       __u32 size)
-{
-	/* The room was counted before, so that this doesn't fail. */
-	bpf_dynptr_write(&w->record, w->end, (void *)data, size, 0);
-	w->end += size;
-}
+/*
+ * The next bytes of the record, for the caller to fill in; NULL if there is no
+ * room, which was counted before. What parts are made of has an even size.
+ */
+#define ekho_next(w, bytes)                                               \
+	({                                                                \
+		void *p = bpf_dynptr_data(&(w)->record, (w)->end, bytes); \
+		(w)->end += (bytes);                                      \
+		p ? __builtin_assume_aligned(p, 2) : NULL;                \
+	})
 
 static __always_inline void ekho_write_part(struct ekho_writer *w, __u16 type,
 					    const void *data, __u16 size)
 {
-	struct ekho_event_part part = { type, size };
+	struct ekho_event_part *part = ekho_next(w, sizeof(*part) + size);
 
-	ekho_write(w, &part, sizeof(part));
-	ekho_write(w, data, size);
+	if (part) {
+		part->type = type;
+		part->size = size;
+		__builtin_memcpy(part + 1, data, size);
+	}
 }
 
 static __always_inline void ekho_write_field(struct ekho_writer *w, __u16 type,
 					     const void *key, const void *mask,
 					     __u16 size)
 {
-	struct ekho_event_part part = { type, 2 * size };
+	struct ekho_event_part *part;
 	const __u8 *bytes = mask;
 	__u8 any = 0;
 
@@ -533,9 +539,13 @@ static __always_inline void ekho_write_field(struct ekho_writer *w, __u16 type,
 		any |= bytes[i];
 	if (!any)
 		return;
-	ekho_write(w, &part, sizeof(part));
-	ekho_write(w, key, size);
-	ekho_write(w, mask, size);
+	part = ekho_next(w, sizeof(*part) + 2 * size);
+	if (part) {
+		part->type = type;
+		part->size = 2 * size;
+		__builtin_memcpy(part + 1, key, size);
+		__builtin_memcpy((void *)(part + 1) + size, mask, size);
+	}
 }
 
 /* The longest that a key's parts can be: two IPv6 addresses with masks. */
@@ -553,6 +563,10 @@ static __always_inline void ekho_write_field(struct ekho_writer *w, __u16 type,
 		ekho_write_field(w, EKHO_FIELD_##field, &key, &mask,          \
 				 sizeof(type));                               \
 	})
+
+/* Without asking for what isn't matched. */
+#define ekho_matched(ctx, k, match) \
+	((ctx)->keys & EKHO_KEYS(k) && ekho_match(ctx, k, match))
 
 /* In parts, as a function of all would need more stack than there is. */
 static __noinline __attribute__((unused)) void
@@ -572,48 +586,48 @@ ekho_write_headers(struct ekho_writer *w, struct ekho_replace_ctx *ctx)
 		EKHO_MATCH(ip) ip;
 	} m;
 
-	if (ekho_match(ctx, CONTROL, &m.control))
+	if (ekho_matched(ctx, CONTROL, &m.control))
 		EKHO_WRITE(IP_FLAGS, m.control, flags);
-	if (ekho_match(ctx, BASIC, &m.basic)) {
+	if (ekho_matched(ctx, BASIC, &m.basic)) {
 		EKHO_WRITE(ETH_TYPE, m.basic, n_proto);
 		EKHO_WRITE(IP_PROTO, m.basic, ip_proto);
 	}
-	if (ekho_match(ctx, IPV4_ADDRS, &m.ipv4)) {
+	if (ekho_matched(ctx, IPV4_ADDRS, &m.ipv4)) {
 		EKHO_WRITE(IPV4_SRC, m.ipv4, src);
 		EKHO_WRITE(IPV4_DST, m.ipv4, dst);
 	}
-	if (ekho_match(ctx, IPV6_ADDRS, &m.ipv6)) {
+	if (ekho_matched(ctx, IPV6_ADDRS, &m.ipv6)) {
 		EKHO_WRITE(IPV6_SRC, m.ipv6, src);
 		EKHO_WRITE(IPV6_DST, m.ipv6, dst);
 	}
-	if (ekho_match(ctx, PORTS, &m.ports)) {
+	if (ekho_matched(ctx, PORTS, &m.ports)) {
 		EKHO_WRITE(PORT_SRC, m.ports, src);
 		EKHO_WRITE(PORT_DST, m.ports, dst);
 	}
-	if (ekho_match(ctx, PORTS_RANGE, &m.range)) {
+	if (ekho_matched(ctx, PORTS_RANGE, &m.range)) {
 		EKHO_WRITE(PORT_SRC_MIN, m.range, tp_min.src);
 		EKHO_WRITE(PORT_SRC_MAX, m.range, tp_max.src);
 		EKHO_WRITE(PORT_DST_MIN, m.range, tp_min.dst);
 		EKHO_WRITE(PORT_DST_MAX, m.range, tp_max.dst);
 	}
-	if (ekho_match(ctx, ICMP, &m.icmp)) {
+	if (ekho_matched(ctx, ICMP, &m.icmp)) {
 		EKHO_WRITE(ICMP_TYPE, m.icmp, type);
 		EKHO_WRITE(ICMP_CODE, m.icmp, code);
 	}
-	if (ekho_match(ctx, ETH_ADDRS, &m.eth)) {
+	if (ekho_matched(ctx, ETH_ADDRS, &m.eth)) {
 		EKHO_WRITE(ETH_DST, m.eth, dst);
 		EKHO_WRITE(ETH_SRC, m.eth, src);
 	}
-	if (ekho_match(ctx, ARP, &m.arp)) {
+	if (ekho_matched(ctx, ARP, &m.arp)) {
 		EKHO_WRITE(ARP_SIP, m.arp, sip);
 		EKHO_WRITE(ARP_TIP, m.arp, tip);
 		EKHO_WRITE(ARP_OP, m.arp, op);
 		EKHO_WRITE(ARP_SHA, m.arp, sha);
 		EKHO_WRITE(ARP_THA, m.arp, tha);
 	}
-	if (ekho_match(ctx, TCP, &m.tcp))
+	if (ekho_matched(ctx, TCP, &m.tcp))
 		EKHO_WRITE(TCP_FLAGS, m.tcp, flags);
-	if (ekho_match(ctx, IP, &m.ip)) {
+	if (ekho_matched(ctx, IP, &m.ip)) {
 		EKHO_WRITE(IP_TOS, m.ip, tos);
 		EKHO_WRITE(IP_TTL, m.ip, ttl);
 	}
@@ -635,45 +649,45 @@ ekho_write_tags(struct ekho_writer *w, struct ekho_replace_ctx *ctx)
 		EKHO_MATCH(hash) hash;
 	} m;
 
-	if (ekho_match(ctx, VLAN, &m.vlan)) {
+	if (ekho_matched(ctx, VLAN, &m.vlan)) {
 		EKHO_WRITE_BITS(VLAN_ID, m.vlan, __u16, vlan_tci, 0, 12);
 		EKHO_WRITE_BITS(VLAN_PRIO, m.vlan, __u8, vlan_tci, 13, 3);
 		EKHO_WRITE(VLAN_ETH_TYPE, m.vlan, vlan_eth_type);
 		EKHO_WRITE(VLAN_TPID, m.vlan, vlan_tpid);
 	}
-	if (ekho_match(ctx, CVLAN, &m.vlan)) {
+	if (ekho_matched(ctx, CVLAN, &m.vlan)) {
 		EKHO_WRITE_BITS(CVLAN_ID, m.vlan, __u16, vlan_tci, 0, 12);
 		EKHO_WRITE_BITS(CVLAN_PRIO, m.vlan, __u8, vlan_tci, 13, 3);
 		EKHO_WRITE(CVLAN_ETH_TYPE, m.vlan, vlan_eth_type);
 		EKHO_WRITE(CVLAN_TPID, m.vlan, vlan_tpid);
 	}
-	if (ekho_match(ctx, MPLS, &m.mpls))
+	if (ekho_matched(ctx, MPLS, &m.mpls))
 		EKHO_WRITE(MPLS, m.mpls, ls);
-	if (ekho_match(ctx, NUM_OF_VLANS, &m.num_of_vlans))
+	if (ekho_matched(ctx, NUM_OF_VLANS, &m.num_of_vlans))
 		EKHO_WRITE(NUM_OF_VLANS, m.num_of_vlans, num_of_vlans);
-	if (ekho_match(ctx, PPPOE, &m.pppoe)) {
+	if (ekho_matched(ctx, PPPOE, &m.pppoe)) {
 		EKHO_WRITE(PPPOE_SID, m.pppoe, session_id);
 		EKHO_WRITE(PPP_PROTO, m.pppoe, ppp_proto);
 	}
-	if (ekho_match(ctx, L2TPV3, &m.l2tpv3))
+	if (ekho_matched(ctx, L2TPV3, &m.l2tpv3))
 		EKHO_WRITE(L2TPV3_SID, m.l2tpv3, session_id);
-	if (ekho_match(ctx, CFM, &m.cfm)) {
+	if (ekho_matched(ctx, CFM, &m.cfm)) {
 		EKHO_WRITE(CFM_MDL_VER, m.cfm, mdl_ver);
 		EKHO_WRITE(CFM_OPCODE, m.cfm, opcode);
 	}
-	if (ekho_match(ctx, IPSEC, &m.ipsec))
+	if (ekho_matched(ctx, IPSEC, &m.ipsec))
 		EKHO_WRITE(IPSEC_SPI, m.ipsec, spi);
-	if (ekho_match(ctx, META, &m.meta)) {
+	if (ekho_matched(ctx, META, &m.meta)) {
 		EKHO_WRITE(INDEV, m.meta, ingress_ifindex);
 		EKHO_WRITE(L2_MISS, m.meta, l2_miss);
 	}
-	if (ekho_match(ctx, CT, &m.ct)) {
+	if (ekho_matched(ctx, CT, &m.ct)) {
 		EKHO_WRITE(CT_STATE, m.ct, ct_state);
 		EKHO_WRITE(CT_ZONE, m.ct, ct_zone);
 		EKHO_WRITE(CT_MARK, m.ct, ct_mark);
 		EKHO_WRITE(CT_LABELS, m.ct, ct_labels);
 	}
-	if (ekho_match(ctx, HASH, &m.hash))
+	if (ekho_matched(ctx, HASH, &m.hash))
 		EKHO_WRITE(HASH, m.hash, hash);
 }
 
@@ -689,25 +703,25 @@ ekho_write_tunnel(struct ekho_writer *w, struct ekho_replace_ctx *ctx)
 		EKHO_MATCH(ip) ip;
 	} m;
 
-	if (ekho_match(ctx, ENC_KEYID, &m.keyid))
+	if (ekho_matched(ctx, ENC_KEYID, &m.keyid))
 		EKHO_WRITE(ENC_KEY_ID, m.keyid, keyid);
-	if (ekho_match(ctx, ENC_IPV4_ADDRS, &m.ipv4)) {
+	if (ekho_matched(ctx, ENC_IPV4_ADDRS, &m.ipv4)) {
 		EKHO_WRITE(ENC_IPV4_SRC, m.ipv4, src);
 		EKHO_WRITE(ENC_IPV4_DST, m.ipv4, dst);
 	}
-	if (ekho_match(ctx, ENC_IPV6_ADDRS, &m.ipv6)) {
+	if (ekho_matched(ctx, ENC_IPV6_ADDRS, &m.ipv6)) {
 		EKHO_WRITE(ENC_IPV6_SRC, m.ipv6, src);
 		EKHO_WRITE(ENC_IPV6_DST, m.ipv6, dst);
 	}
-	if (ekho_match(ctx, ENC_PORTS, &m.ports)) {
+	if (ekho_matched(ctx, ENC_PORTS, &m.ports)) {
 		EKHO_WRITE(ENC_PORT_SRC, m.ports, src);
 		EKHO_WRITE(ENC_PORT_DST, m.ports, dst);
 	}
-	if (ekho_match(ctx, ENC_IP, &m.ip)) {
+	if (ekho_matched(ctx, ENC_IP, &m.ip)) {
 		EKHO_WRITE(ENC_TOS, m.ip, tos);
 		EKHO_WRITE(ENC_TTL, m.ip, ttl);
 	}
-	if (ekho_match(ctx, ENC_CONTROL, &m.control))
+	if (ekho_matched(ctx, ENC_CONTROL, &m.control))
 		EKHO_WRITE(ENC_FLAGS, m.control, flags);
 }
 
@@ -717,35 +731,42 @@ ekho_write_tunnel(struct ekho_writer *w, struct ekho_replace_ctx *ctx)
 static __noinline __attribute__((unused)) void
 ekho_write_actions(struct ekho_writer *w, struct ekho_replace_ctx *ctx)
 {
+	/* They are the first fields, which aligns them. */
+	struct {
+		struct ekho_event_part part;
+		struct ekho_event_action action;
+	} *out;
 	struct ekho_action *act;
 	int n = 0;
 
 	bpf_for_each(flow_action, act, ctx) {
-		struct ekho_event_action action = {
-			.id = act->id,
-			.hw_stats = act->hw_stats,
-			.index = act->index,
-			.arg = act->arg,
-		};
-
 		if (n++ == EKHO_EVENT_ACTIONS_MAX)
 			break;
+		out = ekho_next(w, sizeof(*out));
+		if (!out)
+			break;
+		out->part.type = EKHO_PART_ACTION;
+		out->part.size = sizeof(out->action);
+		out->action.id = act->id;
+		out->action.hw_stats = act->hw_stats;
+		out->action.index = act->index;
+		out->action.arg = act->arg;
+		__builtin_memset(out->action.data, 0, sizeof(out->action.data));
 		switch (act->id) {
 		case EKHO_ACT_VLAN_PUSH:
 		case EKHO_ACT_VLAN_MANGLE:
-			action.data[0] =
+			out->action.data[0] =
 				bpf_ntohs(EKHO_PAYLOAD(act, vlan.proto));
-			action.data[1] = EKHO_PAYLOAD(act, vlan.prio);
+			out->action.data[1] = EKHO_PAYLOAD(act, vlan.prio);
 			break;
 		case EKHO_ACT_MANGLE:
 		case EKHO_ACT_ADD:
-			action.data[0] = EKHO_PAYLOAD(act, mangle.htype);
-			action.data[1] = EKHO_PAYLOAD(act, mangle.offset);
-			action.data[2] = EKHO_PAYLOAD(act, mangle.mask);
-			action.data[3] = EKHO_PAYLOAD(act, mangle.val);
+			out->action.data[0] = EKHO_PAYLOAD(act, mangle.htype);
+			out->action.data[1] = EKHO_PAYLOAD(act, mangle.offset);
+			out->action.data[2] = EKHO_PAYLOAD(act, mangle.mask);
+			out->action.data[3] = EKHO_PAYLOAD(act, mangle.val);
 			break;
 		}
-		ekho_write_part(w, EKHO_PART_ACTION, &action, sizeof(action));
 	}
 }
 
@@ -781,33 +802,45 @@ ekho_write_actions(struct ekho_writer *w, struct ekho_replace_ctx *ctx)
 #define ekho_emit_qdisc(ctx, err) ekho_event_qdisc(EKHO_EVENT_MAPS, ctx, err)
 #define EKHO_EVENT_MAPS &ekho_events, &ekho_lost
 
-/* Reserves the header and `room`; if there isn't so much, an event is lost. */
-static __always_inline bool ekho_begin(struct ekho_writer *w,
-				       struct ekho_event *event, void *ring,
-				       void *lost_map, __u32 room)
+/*
+ * Reserves the header and `room`, and fills in what all events have. NULL if
+ * there isn't so much: an event is lost then.
+ */
+static __always_inline struct ekho_event *ekho_begin(struct ekho_writer *w,
+						     void *ring, void *lost_map,
+						     __u32 room, __u32 what,
+						     int err)
 {
+	struct ekho_event *event = NULL;
+	__u64 *lost;
 	__u32 key = 0;
-	__u64 *lost = bpf_map_lookup_elem(lost_map, &key);
 
-	event->version = EKHO_EVENT_VERSION;
-	event->header_size = sizeof(*event);
-	event->time_ns = bpf_ktime_get_ns();
-	event->lost = lost ? *lost : 0;
-	w->end = sizeof(*event);
+	lost = bpf_map_lookup_elem(lost_map, &key);
 	if (!bpf_ringbuf_reserve_dynptr(ring, sizeof(*event) + room, 0,
 					&w->record))
-		return true;
-	bpf_ringbuf_discard_dynptr(&w->record, 0);
-	if (lost)
-		__sync_fetch_and_add(lost, 1);
-	return false;
+		event = bpf_dynptr_data(&w->record, 0, sizeof(*event));
+	if (!event) {
+		bpf_ringbuf_discard_dynptr(&w->record, 0);
+		if (lost)
+			__sync_fetch_and_add(lost, 1);
+		return NULL;
+	}
+	*event = (struct ekho_event){
+		.version = EKHO_EVENT_VERSION,
+		.header_size = sizeof(*event),
+		.time_ns = bpf_ktime_get_ns(),
+		.lost = lost ? *lost : 0,
+		.what = what,
+		.err = err,
+	};
+	w->end = sizeof(*event);
+	return event;
 }
 
 static __always_inline void ekho_finish(struct ekho_writer *w,
 					struct ekho_event *event)
 {
 	event->size = w->end;
-	bpf_dynptr_write(&w->record, 0, event, sizeof(*event), 0);
 	bpf_ringbuf_submit_dynptr(&w->record, 0);
 }
 
@@ -847,13 +880,14 @@ static __noinline __attribute__((unused)) int
 ekho_event_device(void *ring, void *lost, const struct ekho_device *dev,
 		  __u32 what, int err)
 {
-	struct ekho_event event = { .what = what, .err = err };
+	struct ekho_event *event;
 	struct ekho_writer w;
 
-	ekho_set_device(&event, dev);
-	if (ekho_begin(&w, &event, ring, lost, EKHO_DEVICE_ROOM)) {
+	event = ekho_begin(&w, ring, lost, EKHO_DEVICE_ROOM, what, err);
+	if (event) {
+		ekho_set_device(event, dev);
 		ekho_write_device(&w, dev);
-		ekho_finish(&w, &event);
+		ekho_finish(&w, event);
 	}
 	return err;
 }
@@ -862,16 +896,11 @@ static __noinline __attribute__((unused)) int
 ekho_event_replace(void *ring, void *lost, struct ekho_replace_ctx *ctx,
 		   __u32 what, int err)
 {
-	struct ekho_event event = { .what = what, .err = err };
 	char reason[EKHO_REASON_SIZE];
+	struct ekho_event *event;
 	struct ekho_writer w;
 	__u32 room, n_actions;
 	long length = 0;
-
-	ekho_set_flow(&event, &ctx->flow);
-	event.classid = ctx->classid;
-	event.n_actions = ctx->n_actions;
-	event.keys = ctx->keys;
 
 	n_actions = ctx->n_actions;
 	if (n_actions > EKHO_EVENT_ACTIONS_MAX)
@@ -885,7 +914,12 @@ ekho_event_replace(void *ring, void *lost, struct ekho_replace_ctx *ctx,
 	if (length > 1)
 		room += sizeof(struct ekho_event_part) + sizeof(reason);
 
-	if (ekho_begin(&w, &event, ring, lost, room)) {
+	event = ekho_begin(&w, ring, lost, room, what, err);
+	if (event) {
+		ekho_set_flow(event, &ctx->flow);
+		event->classid = ctx->classid;
+		event->n_actions = ctx->n_actions;
+		event->keys = ctx->keys;
 		if (length > 1)
 			ekho_write_part(&w, EKHO_PART_REASON, reason,
 					sizeof(reason));
@@ -893,7 +927,7 @@ ekho_event_replace(void *ring, void *lost, struct ekho_replace_ctx *ctx,
 		ekho_write_headers(&w, ctx);
 		ekho_write_tags(&w, ctx);
 		ekho_write_tunnel(&w, ctx);
-		ekho_finish(&w, &event);
+		ekho_finish(&w, event);
 	}
 	return err;
 }
@@ -905,19 +939,20 @@ static __noinline __attribute__((unused)) int
 ekho_event_destroy(void *ring, void *lost, struct ekho_destroy_ctx *ctx,
 		   __u32 what, int err)
 {
-	struct ekho_event event = { .what = what, .err = err };
 	struct ekho_flow_counters counters = {
 		.packets = ctx->packets,
 		.bytes = ctx->bytes,
 		.drops = ctx->drops,
 	};
+	struct ekho_event *event;
 	struct ekho_writer w;
 
-	ekho_set_flow(&event, &ctx->flow);
-	if (ekho_begin(&w, &event, ring, lost, EKHO_COUNTERS_ROOM)) {
+	event = ekho_begin(&w, ring, lost, EKHO_COUNTERS_ROOM, what, err);
+	if (event) {
+		ekho_set_flow(event, &ctx->flow);
 		ekho_write_part(&w, EKHO_PART_COUNTERS, &counters,
 				sizeof(counters));
-		ekho_finish(&w, &event);
+		ekho_finish(&w, event);
 	}
 	return err;
 }
@@ -925,20 +960,22 @@ ekho_event_destroy(void *ring, void *lost, struct ekho_destroy_ctx *ctx,
 static __noinline __attribute__((unused)) int
 ekho_event_stats(void *ring, void *lost, struct ekho_stats_ctx *ctx, int err)
 {
-	struct ekho_event event = { .what = EKHO_EVENT_STATS, .err = err };
 	struct ekho_flow_counters counters = {
 		.packets = ctx->packets,
 		.bytes = ctx->bytes,
 		.drops = ctx->drops,
 		.last_used_ns = ctx->last_used_ns,
 	};
+	struct ekho_event *event;
 	struct ekho_writer w;
 
-	ekho_set_flow(&event, &ctx->flow);
-	if (ekho_begin(&w, &event, ring, lost, EKHO_COUNTERS_ROOM)) {
+	event = ekho_begin(&w, ring, lost, EKHO_COUNTERS_ROOM, EKHO_EVENT_STATS,
+			   err);
+	if (event) {
+		ekho_set_flow(event, &ctx->flow);
 		ekho_write_part(&w, EKHO_PART_COUNTERS, &counters,
 				sizeof(counters));
-		ekho_finish(&w, &event);
+		ekho_finish(&w, event);
 	}
 	return err;
 }
@@ -946,27 +983,26 @@ ekho_event_stats(void *ring, void *lost, struct ekho_stats_ctx *ctx, int err)
 static __noinline __attribute__((unused)) int
 ekho_event_hnode(void *ring, void *lost, struct ekho_hnode_ctx *ctx, int err)
 {
-	struct ekho_event event = {
-		.what = EKHO_EVENT_HNODE,
-		.err = err,
-		.chain_index = ctx->chain_index,
-		.prio = ctx->prio,
-		.skip_sw = ctx->skip_sw,
-	};
 	struct ekho_event_hnode hnode = {
 		.command = ctx->command,
 		.handle = ctx->handle,
 		.divisor = ctx->divisor,
 	};
+	struct ekho_event *event;
 	struct ekho_writer w;
 
-	ekho_set_device(&event, &ctx->dev);
-	if (ekho_begin(&w, &event, ring, lost,
-		       EKHO_DEVICE_ROOM + sizeof(struct ekho_event_part) +
-			       sizeof(hnode))) {
+	event = ekho_begin(&w, ring, lost,
+			   EKHO_DEVICE_ROOM + sizeof(struct ekho_event_part) +
+				   sizeof(hnode),
+			   EKHO_EVENT_HNODE, err);
+	if (event) {
+		ekho_set_device(event, &ctx->dev);
+		event->chain_index = ctx->chain_index;
+		event->prio = ctx->prio;
+		event->skip_sw = ctx->skip_sw;
 		ekho_write_device(&w, &ctx->dev);
 		ekho_write_part(&w, EKHO_PART_HNODE, &hnode, sizeof(hnode));
-		ekho_finish(&w, &event);
+		ekho_finish(&w, event);
 	}
 	return err;
 }
@@ -982,11 +1018,10 @@ ekho_event_hnode(void *ring, void *lost, struct ekho_hnode_ctx *ctx, int err)
 static __noinline __attribute__((unused)) int
 ekho_event_qdisc(void *ring, void *lost, struct ekho_qdisc_ctx *ctx, int err)
 {
-	struct ekho_event event = { .what = EKHO_EVENT_QDISC, .err = err };
 	struct ekho_event_qdisc qdisc = {};
+	struct ekho_event *event;
 	struct ekho_writer w;
 
-	ekho_set_device(&event, &ctx->dev);
 	if (ctx->mqprio)
 		qdisc.kind = EKHO_QDISC_MQPRIO;
 	if (ctx->taprio) {
@@ -1006,12 +1041,15 @@ ekho_event_qdisc(void *ring, void *lost, struct ekho_qdisc_ctx *ctx, int err)
 		qdisc.kind = EKHO_QDISC_ETF;
 	EKHO_QDISC_REQUEST(mq, EKHO_QDISC_MQ);
 	EKHO_QDISC_REQUEST(root, EKHO_QDISC_ROOT);
-	if (ekho_begin(&w, &event, ring, lost,
-		       EKHO_DEVICE_ROOM + sizeof(struct ekho_event_part) +
-			       sizeof(qdisc))) {
+	event = ekho_begin(&w, ring, lost,
+			   EKHO_DEVICE_ROOM + sizeof(struct ekho_event_part) +
+				   sizeof(qdisc),
+			   EKHO_EVENT_QDISC, err);
+	if (event) {
+		ekho_set_device(event, &ctx->dev);
 		ekho_write_device(&w, &ctx->dev);
 		ekho_write_part(&w, EKHO_PART_QDISC, &qdisc, sizeof(qdisc));
-		ekho_finish(&w, &event);
+		ekho_finish(&w, event);
 	}
 	return err;
 }
