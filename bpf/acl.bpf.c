@@ -8,6 +8,7 @@
  *	counters	packets, bytes and last use per flow, as user space writes
  *			them into the map `flow_stats`
  *	refuses		all else, with a sentence for each reason
+ *	events		each flow that comes, is refused or goes: `ekho-fw events`
  *
  * What is declared below is refused by the module, the rest here.
  */
@@ -16,8 +17,9 @@
 #define FLOWS 1024
 
 EKHO_FLOW_STATS(FLOWS);
+EKHO_EVENTS(1 << 18);
 
-EKHO_OP(replace, struct ekho_replace_ctx *ctx)
+static __always_inline int enter(struct ekho_replace_ctx *ctx)
 {
 	EKHO_MATCH(basic) basic;
 	EKHO_MATCH(ports) ports;
@@ -45,9 +47,14 @@ EKHO_OP(replace, struct ekho_replace_ctx *ctx)
 	return ekho_counters_create(ctx);
 }
 
+EKHO_OP(replace, struct ekho_replace_ctx *ctx)
+{
+	return ekho_emit_replace(ctx, enter(ctx));
+}
+
 EKHO_OP(destroy, struct ekho_destroy_ctx *ctx)
 {
-	return ekho_counters_delete(ctx);
+	return ekho_emit_destroy(ctx, ekho_counters_delete(ctx));
 }
 
 EKHO_OP(stats, struct ekho_stats_ctx *ctx)

@@ -159,6 +159,21 @@ destroy null 0 null 7/700' "$(events ek0 | jq -r 'select(.cookie) | "\(.what) \(
 	[[ $said != *$'\e'* ]] || fail 'colours, and no terminal' "$said"
 }
 
+test_an_access_list_tells_who_came_was_refused_and_went() {
+	port ek0
+	load acl ek0
+	tc filter add dev ek0 ingress protocol ip pref 1 flower skip_sw ip_proto tcp dst_ip 192.0.2.1 dst_port 80 action drop
+	refused 2 tc filter add dev ek0 ingress protocol ip pref 2 flower skip_sw ip_proto udp action drop
+	undrop ek0 1
+	expect 'events' "$(printf '%s\n' \
+		'replace 1 0: eth_type=0x0800 ip_proto=6 dst_ip=192.0.2.1 dst_port=80: drop: null' \
+		"replace 2 95: eth_type=0x0800 ip_proto=17: drop: IP protocol 17 isn't TCP" \
+		'destroy 1 0: : : null')" \
+		"$(events ek0 | jq -r 'select(.prio) | "\(.what) \(.prio) \(.errno): " +
+			([.match[]? | "\(.field)=\(.value)"] | join(" ")) + ": " +
+			([.actions[]?.name] | join(" ")) + ": \(.reason)"')"
+}
+
 test_every_line_is_json_and_times_grow() {
 	local i
 	port ek0
