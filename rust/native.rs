@@ -5,6 +5,9 @@
 //! A module that is built with `EKHO_NATIVE=1` has these functions in place of the BPF programs of
 //! firmware of the same name, `noop`, `stats` or `acl`; all else is as in the real module. The
 //! programs are loaded, and never called.
+//!
+//! `acl` tells of flows in records as those of bpf/ekho.bpf.h, in a ring that nobody reads: what is
+//! oldest gives way, and nobody is woken.
 
 use crate::{
     abstractions::{
@@ -16,7 +19,10 @@ use crate::{
     },
     bindings::{
         ekho_destroy_ctx,
+        ekho_flow,
+        ekho_helper_ktime_ns,
         ekho_key_EKHO_KEY_BASIC as KEY_BASIC,
+        ekho_key_EKHO_KEY_IPV4_ADDRS as KEY_IPV4_ADDRS,
         ekho_key_EKHO_KEY_PORTS as KEY_PORTS,
         ekho_replace_ctx,
         ekho_stats_ctx,
@@ -30,10 +36,12 @@ use core::{
 };
 use kernel::{
     error::from_result,
+    new_spinlock,
     prelude::*,
     sync::{
         rcu,
-        SetOnce, //
+        SetOnce,
+        SpinLock, //
     },
 };
 
@@ -51,17 +59,222 @@ fn counters() -> Result<&'static Counters> {
     COUNTERS.as_ref().map(|c| &**c).ok_or(ENODEV)
 }
 
+/// `struct ekho_event`.
+#[repr(C)]
+#[derive(Default)]
+struct Event {
+    version: u16,
+    header_size: u16,
+    size: u32,
+    time_ns: u64,
+    lost: u64,
+    what: u32,
+    err: i32,
+    cookie: u64,
+    ifindex: u32,
+    chain_index: u32,
+    prio: u32,
+    protocol: u16,
+    skip_sw: u8,
+    classifier: u8,
+    block_index: u32,
+    hooks: u8,
+    reserved: u8,
+    n_actions: u16,
+    generation: u32,
+    classid: u32,
+    keys: u64,
+}
+
+const HEADER: usize = size_of::<Event>();
+const _: () = assert!(HEADER == 80);
+
+// `enum ekho_event_what`, `enum ekho_event_part_type`.
+const REPLACE: u32 = 3;
+const DESTROY: u32 = 4;
+const ACTION: u16 = 1;
+const COUNTERS_PART: u16 = 2;
+const ETH_TYPE: u16 = 0x101;
+const IP_PROTO: u16 = 0x102;
+const IPV4_SRC: u16 = 0x103;
+const IPV4_DST: u16 = 0x104;
+const PORT_SRC: u16 = 0x107;
+const PORT_DST: u16 = 0x108;
+
+impl Event {
+    fn new(what: u32, flow: &ekho_flow, err: c_int) -> Self {
+        Self {
+            version: 1,
+            header_size: HEADER as u16,
+            // SAFETY: Reads a clock; any context.
+            time_ns: unsafe { ekho_helper_ktime_ns() },
+            what,
+            err,
+            cookie: flow.cookie,
+            ifindex: flow.ifindex,
+            chain_index: flow.chain_index,
+            prio: flow.prio,
+            protocol: flow.protocol,
+            skip_sw: flow.skip_sw,
+            classifier: flow.classifier,
+            block_index: flow.block_index,
+            hooks: flow.hooks,
+            ..Self::default()
+        }
+    }
+}
+
+/// A record in the making; what finds no room is left out.
+struct Record {
+    bytes: [u8; 256],
+    end: usize,
+}
+
+impl Record {
+    fn new() -> Self {
+        Self {
+            bytes: [0; 256],
+            end: HEADER,
+        }
+    }
+
+    #[inline(always)]
+    fn write<const N: usize>(&mut self, bytes: &[u8; N]) {
+        if let Some(place) = self.bytes.get_mut(self.end..self.end + N) {
+            place.copy_from_slice(bytes);
+            self.end += N;
+        }
+    }
+
+    #[inline(always)]
+    fn part<const N: usize>(&mut self, kind: u16, bytes: &[u8; N]) {
+        self.write(&kind.to_ne_bytes());
+        self.write(&(N as u16).to_ne_bytes());
+        self.write(bytes);
+    }
+
+    /// A field of a key, unless its mask is 0.
+    #[inline(always)]
+    fn field<const N: usize>(&mut self, kind: u16, at: usize, (key, mask): (&[u8], &[u8])) {
+        let part = |of: &[u8]| of.get(at..)?.first_chunk::<N>().copied();
+        let (Some(key), Some(mask)) = (part(key), part(mask)) else {
+            return;
+        };
+        if mask == [0; N] {
+            return;
+        }
+        self.write(&kind.to_ne_bytes());
+        self.write(&(2 * N as u16).to_ne_bytes());
+        self.write(&key);
+        self.write(&mask);
+    }
+
+    /// Puts the header in front, and the record in the ring.
+    fn send(mut self, mut event: Event) {
+        event.size = self.end as u32;
+        // SAFETY: It is of this size, all of which are numbers.
+        let header = unsafe { &*(&raw const event).cast::<[u8; HEADER]>() };
+        if let Some(place) = self.bytes.first_chunk_mut::<HEADER>() {
+            *place = *header;
+        }
+        if let (Some(ring), Some(record)) = (RING.as_ref(), self.bytes.get(..self.end)) {
+            ring.lock().push(record);
+        }
+    }
+}
+
+/// As long as that of bpf/acl.bpf.c.
+const RING_SIZE: usize = 1 << 18;
+
+struct Ring {
+    memory: KVVec<u8>,
+    end: usize,
+}
+
+impl Ring {
+    fn push(&mut self, record: &[u8]) {
+        let at = self.end % RING_SIZE;
+        let (first, second) = record.split_at(record.len().min(RING_SIZE - at));
+        if let Some(place) = self.memory.get_mut(at..at + first.len()) {
+            place.copy_from_slice(first);
+        }
+        if let Some(place) = self.memory.get_mut(..second.len()) {
+            place.copy_from_slice(second);
+        }
+        self.end = self.end.wrapping_add(record.len());
+    }
+}
+
+/// Never freed, either.
+static RING: SetOnce<Pin<KBox<SpinLock<Ring>>>> = SetOnce::new();
+
+/// Tells of a flow that comes, `rule` what it matches and does.
+fn tell_replace(ctx: &ekho_replace_ctx, err: c_int) {
+    let mut event = Event::new(REPLACE, &ctx.flow, err);
+    event.classid = ctx.classid;
+    event.n_actions = ctx.n_actions as u16;
+    event.keys = ctx.keys;
+    let mut record = Record::new();
+    // SAFETY: The rule is valid during the op.
+    if let Some(rule) = unsafe { FlowRule::from_raw(ctx.rule) } {
+        for action in (0..).map_while(|n| rule.action(n)) {
+            let mut bytes = [0; 28];
+            bytes[..2].copy_from_slice(&(action.id as u16).to_ne_bytes());
+            bytes[2..4].copy_from_slice(&(action.hw_stats as u16).to_ne_bytes());
+            bytes[4..8].copy_from_slice(&action.index.to_ne_bytes());
+            bytes[8..12].copy_from_slice(&action.arg.to_ne_bytes());
+            record.part(ACTION, &bytes);
+        }
+        // There are no others: the module refuses what `acl` doesn't declare.
+        let key = |key: u32| {
+            let matched = ctx.keys & (1 << key) != 0;
+            matched.then(|| rule.key(key).ok()).flatten()
+        };
+        if let Some(key) = key(KEY_BASIC) {
+            record.field::<2>(ETH_TYPE, 0, key);
+            record.field::<1>(IP_PROTO, 2, key);
+        }
+        if let Some(key) = key(KEY_IPV4_ADDRS) {
+            record.field::<4>(IPV4_SRC, 0, key);
+            record.field::<4>(IPV4_DST, 4, key);
+        }
+        if let Some(key) = key(KEY_PORTS) {
+            record.field::<2>(PORT_SRC, 0, key);
+            record.field::<2>(PORT_DST, 2, key);
+        }
+    }
+    record.send(event);
+}
+
+/// Tells of one that goes.
+fn tell_destroy(ctx: &ekho_destroy_ctx, err: c_int) {
+    let mut record = Record::new();
+    let mut bytes = [0; 32];
+    bytes[..8].copy_from_slice(&ctx.packets.to_ne_bytes());
+    bytes[8..16].copy_from_slice(&ctx.bytes.to_ne_bytes());
+    bytes[16..24].copy_from_slice(&ctx.drops.to_ne_bytes());
+    record.part(COUNTERS_PART, &bytes);
+    record.send(Event::new(DESTROY, &ctx.flow, err));
+}
+
 /// Sets an op of firmware that is known here; see `contract::init_member`.
 pub(crate) fn init_member(table: &mut Table, user: &Table, offset: usize) -> Result<bool> {
     let len = user.name.iter().position(|&c| c == 0).unwrap_or(0);
     let (replace, destroy, stats) = match &user.name[..len] {
         b"noop" => (noop as ReplaceOp, noop as DestroyOp, noop as StatsOp),
         b"stats" => (create as ReplaceOp, delete as DestroyOp, report as StatsOp),
-        b"acl" => (acl as ReplaceOp, delete as DestroyOp, report as StatsOp),
+        b"acl" => (acl as ReplaceOp, acl_delete as DestroyOp, report as StatsOp),
         _ => return Ok(false),
     };
     if COUNTERS.as_ref().is_none() {
         COUNTERS.populate(KBox::pin_init(Counters::new(), GFP_KERNEL)?);
+    }
+    if RING.as_ref().is_none() {
+        let memory = KVVec::from_elem(0, RING_SIZE, GFP_KERNEL)?;
+        RING.populate(KBox::pin_init(
+            new_spinlock!(Ring { memory, end: 0 }),
+            GFP_KERNEL,
+        )?);
     }
     match offset {
         _ if offset == offset_of!(Table, replace) => table.replace = Some(replace),
@@ -121,6 +334,25 @@ unsafe extern "C" fn report(ctx: *mut ekho_stats_ctx) -> c_int {
 }
 
 unsafe extern "C" fn acl(ctx: *mut ekho_replace_ctx) -> c_int {
+    // SAFETY: As for this function.
+    let err = unsafe { enter(ctx) };
+    // SAFETY: The context is valid for the call.
+    tell_replace(unsafe { &*ctx }, err);
+    err
+}
+
+unsafe extern "C" fn acl_delete(ctx: *mut ekho_destroy_ctx) -> c_int {
+    // SAFETY: As for this function.
+    let err = unsafe { delete(ctx) };
+    // SAFETY: The context is valid for the call.
+    tell_destroy(unsafe { &*ctx }, err);
+    err
+}
+
+/// # Safety
+///
+/// As for [`create`].
+unsafe fn enter(ctx: *mut ekho_replace_ctx) -> c_int {
     // SAFETY: The rule is valid during the op.
     let rule = unsafe { FlowRule::from_raw((*ctx).rule) };
     let fits = || -> Option<bool> {

@@ -133,9 +133,14 @@ impl Bench {
         /// Flows that stay, so that hash tables do: `acl` takes 1024.
         const STAY: u32 = 500;
         let attached = Attached::new(source, firmware, ifindex)?;
+        let native = with == "native";
         let handles = COMING + 1..=COMING + BATCH;
         let dump = netlink::dump_filters(ifindex);
-        self.fill(ifindex, Place::Hardware, 1..=STAY)?;
+        for first in (1..=STAY).step_by(BATCH as usize) {
+            self.fill(ifindex, Place::Hardware, first..=first + BATCH - 1)?;
+            // There is room for as many.
+            attached.told()?;
+        }
         for round in 0..WARM_UP + ROUNDS {
             for (op, times) in [
                 ("replace", BATCH),
@@ -157,6 +162,18 @@ impl Bench {
                     "{op} ran {} times",
                     durations.len()
                 );
+                // None is lost, for that costs less than to tell.
+                if let Some(told) = attached.told()? {
+                    let expected = if native || op == "stats" {
+                        0
+                    } else {
+                        durations.len()
+                    };
+                    ensure!(
+                        told == expected,
+                        "{op} told of {told} flows, not of {expected}"
+                    );
+                }
                 if round >= WARM_UP {
                     let mean = durations.iter().sum::<f64>() / durations.len() as f64;
                     self.figures

@@ -11,7 +11,8 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
-use ekho::bpf;
+use ekho::bpf::{self, Ring};
+use ekho::event;
 use ekho::firmware::{Firmware, Loaded};
 use ekho::module::Module;
 use nix::errno::Errno;
@@ -88,6 +89,8 @@ pub fn delete_netdevsim() -> Result<()> {
 /// Firmware that is attached, until it is dropped.
 pub struct Attached {
     link: OwnedFd,
+    /// What it tells of flows, if it does.
+    events: Option<Ring>,
     now: Loaded,
     other: Loaded,
 }
@@ -105,8 +108,32 @@ impl Attached {
             Ok(loaded)
         };
         let (now, other) = (load()?, load()?);
+        let events = now.maps().iter().find(|(name, _)| name == event::RING);
+        let events = events
+            .map(|(_, map)| Ring::by_id(map.info().id))
+            .transpose()
+            .with_context(|| format!("events of {firmware}"))?;
         let link = bpf::link_create(now.ops_map()).with_context(|| format!("attach {firmware}"))?;
-        Ok(Self { link, now, other })
+        Ok(Self {
+            link,
+            events,
+            now,
+            other,
+        })
+    }
+
+    /// How many flows it has told of since it was last asked; none if it doesn't.
+    pub fn told(&self) -> Result<Option<usize>> {
+        let Some(events) = &self.events else {
+            return Ok(None);
+        };
+        let mut told = 0;
+        loop {
+            match events.take(1_000)?.len() {
+                0 => return Ok(Some(told)),
+                n => told += n,
+            }
+        }
     }
 
     /// Replaces it by its twin.
