@@ -14,7 +14,7 @@ use nix::sys::mman::{mlockall, MlockAllFlags};
 use nix::time::{clock_gettime, ClockId};
 
 use crate::figures::Figures;
-use crate::kernel::{self, Attached, Insmod};
+use crate::kernel::{self, Attached, Cgroup, Insmod, Memory};
 use crate::netlink::{self, Connection, Place};
 use crate::profile;
 
@@ -36,6 +36,9 @@ pub const SCALE: [u32; 4] = [1_000, 10_000, 50_000, 100_000];
 
 /// With what the names of figures of a profile begin.
 pub const PROFILE: &str = "profile/";
+
+/// With what those of the parts of a flow's memory begin.
+pub const MEMORY_PART: &str = "memory-part/";
 
 const PRIO: u16 = 1;
 
@@ -207,35 +210,46 @@ impl Bench {
     /// `memory` of one flow.
     fn memory(&mut self, ifindex: u32, place: Place, with: &str) -> Result<()> {
         const N: u32 = 10_000;
+        let cgroup = Cgroup::join()?;
         // The first round leaves slabs and tables at their size.
         for round in 0..4 {
-            let before = kernel::allocated()?;
+            let before = Memory::now(&cgroup)?;
             self.fill(ifindex, place, 1..=N)?;
-            let after = kernel::allocated()?;
+            let after = Memory::now(&cgroup)?;
             self.empty(ifindex)?;
             if round > 0 {
-                let each = (after - before) / f64::from(N);
-                self.figures.push(&format!("memory/{with}"), each);
+                self.grown(with, &before, &after, f64::from(N));
             }
         }
-        Ok(())
+        cgroup.leave()
+    }
+
+    /// Notes by how much memory has grown for each of `n`.
+    fn grown(&mut self, with: &str, before: &Memory, after: &Memory, n: f64) {
+        self.figures
+            .push(&format!("memory/{with}"), after.since(before, n));
+        for (part, each) in after.parts_since(before, n) {
+            self.figures
+                .push(&format!("{MEMORY_PART}{with}/{part}"), each);
+        }
     }
 
     /// `memory` of one entry of the map that `stats` has, all of which come when it is loaded.
     fn memory_of_map(&mut self, source: &Path, ifindex: u32) -> Result<()> {
         /// `FLOWS` in bpf/stats.bpf.c.
         const ENTRIES: f64 = 65536.0;
+        let cgroup = Cgroup::join()?;
         for round in 0..4 {
-            let before = kernel::allocated()?;
+            let before = Memory::now(&cgroup)?;
             let attached = Attached::new(source, "stats", ifindex)?;
-            let after = kernel::allocated()?;
+            let after = Memory::now(&cgroup)?;
             drop(attached);
             if round > 0 {
-                let each = (after - before) / ENTRIES / f64::from(Attached::LOADED);
-                self.figures.push("memory/stats-map", each);
+                let n = ENTRIES * f64::from(Attached::LOADED);
+                self.grown("stats-map", &before, &after, n);
             }
         }
-        Ok(())
+        cgroup.leave()
     }
 
     /// `replacement` of firmware: what the thread that asks for it ran, and how long it waited.

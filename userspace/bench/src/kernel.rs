@@ -2,6 +2,7 @@
 
 //! The guest's kernel from the outside: modules, tracing, memory.
 
+use std::collections::BTreeMap;
 use std::ffi::{CStr, CString};
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
@@ -165,33 +166,128 @@ pub fn durations(op: &str, run: impl FnOnce() -> Result<()>) -> Result<Vec<f64>>
     Ok(durations)
 }
 
-/// Bytes of memory that the kernel has allocated: objects in slabs, larger pieces, and vmalloc.
-pub fn allocated() -> Result<f64> {
-    // What waits for the end of a grace period goes first.
-    sleep(Duration::from_millis(500));
-    let (mut objects, mut pages) = (0.0, 0.0);
-    for line in fs::read_to_string("/proc/slabinfo")?.lines().skip(2) {
-        // name active total size per-slab pages-per-slab : tunables … : slabdata active-slabs slabs
-        let fields: Vec<&str> = line.split_whitespace().collect();
-        let number = |n: usize| fields.get(n).and_then(|f| f.parse::<f64>().ok());
-        let (Some(active), Some(size), Some(per_slab), Some(slabs)) =
-            (number(1), number(3), number(5), number(14))
-        else {
-            continue;
-        };
-        objects += active * size;
-        pages += slabs * per_slab * 4096.0;
+/// Bytes of memory that the kernel has allocated.
+pub struct Memory {
+    /// In objects of slabs, by the slab's name.
+    slabs: BTreeMap<String, f64>,
+    /// In pieces that are too large for a slab.
+    larger: f64,
+    vmalloc: f64,
+    /// What of all this is charged to the memory cgroup of this process.
+    charged: f64,
+}
+
+impl Memory {
+    /// What is allocated now.
+    pub fn now(cgroup: &Cgroup) -> Result<Self> {
+        // What waits for the end of a grace period goes first; a cgroup's figures are brought up to
+        // date every two seconds.
+        sleep(Duration::from_millis(2_500));
+        let (mut slabs, mut pages) = (BTreeMap::new(), 0.0);
+        for line in fs::read_to_string("/proc/slabinfo")?.lines().skip(2) {
+            // name active total size per-slab pages-per-slab : tunables … : slabdata active-slabs slabs
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let number = |n: usize| fields.get(n).and_then(|f| f.parse::<f64>().ok());
+            let (Some(active), Some(size), Some(per_slab), Some(n)) =
+                (number(1), number(3), number(5), number(14))
+            else {
+                continue;
+            };
+            slabs.insert(fields[0].to_owned(), active * size);
+            pages += n * per_slab * 4096.0;
+        }
+        ensure!(!slabs.is_empty(), "/proc/slabinfo can't be read");
+        let meminfo = fs::read_to_string("/proc/meminfo")?;
+        let kilobytes = |name: &str| Ok::<f64, anyhow::Error>(value(&meminfo, name)? * 1024.0);
+        let path = cgroup.path.join("memory.stat");
+        let stat = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
+        Ok(Self {
+            slabs,
+            larger: kilobytes("Slab:")? - pages,
+            vmalloc: kilobytes("VmallocUsed:")?,
+            charged: value(&stat, "kernel")?,
+        })
     }
-    ensure!(objects > 0.0, "/proc/slabinfo can't be read");
-    let meminfo = fs::read_to_string("/proc/meminfo")?;
-    let kilobytes = |name: &str| -> Result<f64> {
-        let line = meminfo.lines().find_map(|line| line.strip_prefix(name));
-        let value = line.and_then(|line| line.split_whitespace().next());
-        Ok(value
-            .context("/proc/meminfo lacks a line")?
-            .parse::<f64>()?
-            * 1024.0)
-    };
-    let larger = kilobytes("Slab:")? - pages;
-    Ok(objects + larger + kilobytes("VmallocUsed:")?)
+
+    /// How much more this is than before, for each of `n`.
+    pub fn since(&self, before: &Self, n: f64) -> f64 {
+        (self.all() - before.all()) / n
+    }
+
+    fn all(&self) -> f64 {
+        self.slabs.values().sum::<f64>() + self.larger + self.vmalloc
+    }
+
+    /// The same part by part, each with its name.
+    pub fn parts_since(&self, before: &Self, n: f64) -> BTreeMap<String, f64> {
+        let slab = |(name, bytes): (&String, &f64)| {
+            let then = before.slabs.get(name).unwrap_or(&0.0);
+            (format!("slab `{name}`"), bytes - then)
+        };
+        let others = [
+            ("pieces too large for a slab", self.larger - before.larger),
+            ("vmalloc", self.vmalloc - before.vmalloc),
+            (CHARGED, self.charged - before.charged),
+        ];
+        let others = others.map(|(name, bytes)| (name.to_owned(), bytes));
+        self.slabs
+            .iter()
+            .map(slab)
+            .chain(others)
+            .map(|(name, bytes)| (name, bytes / n))
+            .collect()
+    }
+}
+
+/// The name of a part that the others hold already.
+pub const CHARGED: &str = "of all this, charged to the memory cgroup";
+
+/// The number behind a name, at the beginning of a line.
+fn value(text: &str, name: &str) -> Result<f64> {
+    let mut lines = text.lines().map(str::split_whitespace);
+    let number = lines.find_map(|mut line| (line.next() == Some(name)).then(|| line.next()));
+    Ok(number
+        .flatten()
+        .with_context(|| format!("no line {name}"))?
+        .parse()?)
+}
+
+const CGROUPS: &str = "/sys/fs/cgroup";
+
+/// A memory cgroup of this process's own, until [`Self::leave`]. In it allocations cost more.
+pub struct Cgroup {
+    path: PathBuf,
+}
+
+impl Cgroup {
+    pub fn join() -> Result<Self> {
+        let cgroup = Self {
+            path: Path::new(CGROUPS).join("ekho-bench"),
+        };
+        let join = || {
+            fs::write(format!("{CGROUPS}/cgroup.subtree_control"), "+memory")?;
+            fs::create_dir_all(&cgroup.path)?;
+            fs::write(cgroup.path.join("cgroup.procs"), "0")
+        };
+        join().context("join a memory cgroup")?;
+        Ok(cgroup)
+    }
+
+    pub fn leave(self) -> Result<()> {
+        fs::write(format!("{CGROUPS}/cgroup.procs"), "0").context("leave the memory cgroup")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_stands_behind_its_whole_name() {
+        let text = "kernel_stack 1\nkernel 23\nSlab:   4 kB\n";
+        assert_eq!(value(text, "kernel").unwrap(), 23.0);
+        assert_eq!(value(text, "Slab:").unwrap(), 4.0);
+        assert!(value(text, "slab").is_err());
+        assert!(value("kernel x", "kernel").is_err());
+    }
 }

@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::chart;
 use crate::figures::{Figures, Summary};
-use crate::guest::PROFILE;
+use crate::guest::{MEMORY_PART, PROFILE};
+use crate::kernel::CHARGED;
 
 #[derive(clap::Args)]
 pub struct Arguments {
@@ -373,6 +374,11 @@ fn goals(figures: &BTreeMap<String, Figure>) -> Vec<Goal> {
     goals.goals
 }
 
+/// Figures that have tables of their own.
+fn is_detail(name: &str) -> bool {
+    name.starts_with(PROFILE) || name.starts_with(MEMORY_PART)
+}
+
 /// A number for people: no more digits than are of use.
 fn number(value: Option<f64>) -> String {
     let Some(value) = value else {
@@ -461,6 +467,50 @@ fn breakdown(figures: &BTreeMap<String, Figure>) -> Option<String> {
     Some(out)
 }
 
+/// In what the kernel has a flow's memory, in bytes.
+fn memory_table(figures: &BTreeMap<String, Figure>) -> Option<String> {
+    const COLUMNS: [&str; 4] = ["software", "noop", "stats", "stats-map"];
+    let median = |name: &str| Some(figures.get(name)?.summary.median);
+    let mut parts: BTreeMap<&str, [Option<f64>; COLUMNS.len()]> = BTreeMap::new();
+    for (n, column) in COLUMNS.iter().enumerate() {
+        let prefix = format!("{MEMORY_PART}{column}/");
+        for (name, figure) in figures {
+            if let Some(part) = name.strip_prefix(&prefix) {
+                parts.entry(part).or_default()[n] = Some(figure.summary.median);
+            }
+        }
+    }
+    // Other tasks' comings and goings don't reach half a byte a flow.
+    parts.retain(|part, values| {
+        let some = values.iter().flatten().any(|value| value.abs() >= 0.5);
+        *part == CHARGED || some
+    });
+    if parts.is_empty() {
+        return None;
+    }
+    let row = |out: &mut String, what: &str, values: [Option<f64>; COLUMNS.len()]| {
+        let _ = write!(out, "| {what} |");
+        for value in values {
+            let _ = write!(out, " {:.0} |", value.unwrap_or(0.0).round() + 0.0);
+        }
+        out.push('\n');
+    };
+    let mut out = String::from(
+        "| bytes of a flow | software only | with `noop` | with `stats` | an entry of the map of `stats` |\n\
+         |---|--:|--:|--:|--:|\n",
+    );
+    let charged = parts.remove(CHARGED);
+    for (part, values) in parts {
+        row(&mut out, part, values);
+    }
+    let all = COLUMNS.map(|column| median(&format!("memory/{column}")));
+    row(&mut out, "together, parts too small to show included", all);
+    if let Some(charged) = charged {
+        row(&mut out, CHARGED, charged);
+    }
+    Some(out)
+}
+
 /// The functions in which the kernel is most while filters are added.
 fn profile(figures: &BTreeMap<String, Figure>) -> String {
     const MOST: usize = 15;
@@ -498,10 +548,7 @@ fn profile(figures: &BTreeMap<String, Figure>) -> String {
 fn changes(base: &Report, figures: &BTreeMap<String, Figure>) -> String {
     let mut out = String::from("| figure | then | now | change |\n|---|--:|--:|--:|\n");
     let mut any = false;
-    for (name, now) in figures
-        .iter()
-        .filter(|(name, _)| !name.starts_with(PROFILE))
-    {
+    for (name, now) in figures.iter().filter(|(name, _)| !is_detail(name)) {
         let Some(then) = base.figures.get(name) else {
             continue;
         };
@@ -540,9 +587,7 @@ fn figures_table(figures: &BTreeMap<String, Figure>) -> String {
             summary,
             between_boots,
         },
-    ) in figures
-        .iter()
-        .filter(|(name, _)| !name.starts_with(PROFILE))
+    ) in figures.iter().filter(|(name, _)| !is_detail(name))
     {
         let between = between_boots.map_or_else(String::new, |b| format!("{:.3} %", b * 100.0));
         let _ = writeln!(
@@ -587,6 +632,9 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if let Some(parts) = breakdown(&figures) {
         let _ = write!(text, "\n## Where an add goes\n\n{parts}");
         text += &profile(&figures);
+    }
+    if let Some(parts) = memory_table(&figures) {
+        let _ = write!(text, "\n## Where a flow's memory is\n\n{parts}");
     }
     text += "\n![cost against number of flows](flows.svg)\n";
     if let Some(base) = &base {
@@ -667,6 +715,37 @@ mod tests {
         assert!(text.contains("it is 1.500; what EKHO adds is 15.0 at 100 000 and 10.0 at"));
         assert_eq!(text.lines().filter(|line| line.starts_with('-')).count(), 1);
         assert_eq!(reasons(&report(&[100.0; 3]).goals), "");
+    }
+
+    #[test]
+    fn a_part_of_memory_is_shown_if_it_is_of_any_flow() {
+        let mut figures = Figures::default();
+        for (name, value) in [
+            ("memory/noop", 190.6),
+            ("memory-part/noop/slab `a`", 189.7),
+            ("memory-part/noop/slab `b`", 0.4),
+            ("memory-part/stats-map/vmalloc", 104.0),
+            (
+                "memory-part/noop/of all this, charged to the memory cgroup",
+                0.0,
+            ),
+        ] {
+            figures.push(name, value);
+        }
+        let figures = collect(&[figures]);
+        let table = memory_table(&figures).unwrap();
+        let rows: Vec<_> = table.lines().skip(2).collect();
+        assert_eq!(
+            rows,
+            [
+                "| slab `a` | 0 | 190 | 0 | 0 |",
+                "| vmalloc | 0 | 0 | 0 | 104 |",
+                "| together, parts too small to show included | 0 | 191 | 0 | 0 |",
+                "| of all this, charged to the memory cgroup | 0 | 0 | 0 | 0 |",
+            ]
+        );
+        assert!(!figures_table(&figures).contains("slab"));
+        assert!(memory_table(&collect(&[boot(&[1.0])])).is_none());
     }
 
     #[test]
