@@ -211,13 +211,13 @@ impl Bench {
     fn memory(&mut self, ifindex: u32, place: Place, with: &str) -> Result<()> {
         const N: u32 = 10_000;
         let cgroup = Cgroup::join()?;
-        // The first round leaves slabs and tables at their size.
-        for round in 0..4 {
+        // The first rounds leave slabs and tables at their size.
+        for round in 0..WARM_UP + ROUNDS {
             let before = Memory::now(&cgroup)?;
             self.fill(ifindex, place, 1..=N)?;
             let after = Memory::now(&cgroup)?;
             self.empty(ifindex)?;
-            if round > 0 {
+            if round >= WARM_UP {
                 self.grown(with, &before, &after, f64::from(N));
             }
         }
@@ -239,12 +239,12 @@ impl Bench {
         /// `FLOWS` in bpf/stats.bpf.c.
         const ENTRIES: f64 = 65536.0;
         let cgroup = Cgroup::join()?;
-        for round in 0..4 {
+        for round in 0..WARM_UP + ROUNDS {
             let before = Memory::now(&cgroup)?;
             let attached = Attached::new(source, "stats", ifindex)?;
             let after = Memory::now(&cgroup)?;
             drop(attached);
-            if round > 0 {
+            if round >= WARM_UP {
                 let n = ENTRIES * f64::from(Attached::LOADED);
                 self.grown("stats-map", &before, &after, n);
             }
