@@ -8,7 +8,7 @@
  *	counters	packets, bytes and last use per flow, as user space writes
  *			them into the map `flow_stats`
  *	refuses		all else, with a sentence for each reason
- *	events		each flow that comes, is refused or goes: `ekho-fw events`
+ *	events		each flow that comes, is refused here, or goes
  *
  * What is declared below is refused by the module, the rest here.
  */

@@ -506,14 +506,17 @@ struct ekho_writer {
 
 /*
  * The next bytes of the record, for the caller to fill in; NULL if there is no
- * room, which was counted before. What parts are made of has an even size.
+ * room, which was counted before. All have an even size, a constant.
  */
-#define ekho_next(w, bytes)                                               \
-	({                                                                \
-		void *p = bpf_dynptr_data(&(w)->record, (w)->end, bytes); \
-		(w)->end += (bytes);                                      \
-		p ? __builtin_assume_aligned(p, 2) : NULL;                \
-	})
+static __always_inline void *ekho_next(struct ekho_writer *w, __u32 size)
+{
+	void *next = bpf_dynptr_data(&w->record, w->end, size);
+
+	if (!next)
+		return NULL;
+	w->end += size;
+	return __builtin_assume_aligned(next, 2);
+}
 
 static __always_inline void ekho_write_part(struct ekho_writer *w, __u16 type,
 					    const void *data, __u16 size)
@@ -731,7 +734,7 @@ ekho_write_tunnel(struct ekho_writer *w, struct ekho_replace_ctx *ctx)
 static __noinline __attribute__((unused)) void
 ekho_write_actions(struct ekho_writer *w, struct ekho_replace_ctx *ctx)
 {
-	/* They are the first fields, which aligns them. */
+	/* Before them is a reason, if anything, whose size keeps them aligned. */
 	struct {
 		struct ekho_event_part part;
 		struct ekho_event_action action;
@@ -908,9 +911,12 @@ ekho_event_replace(void *ring, void *lost, struct ekho_replace_ctx *ctx,
 	room = n_actions * (sizeof(struct ekho_event_part) +
 			    sizeof(struct ekho_event_action)) +
 	       __builtin_popcountll(ctx->keys) * EKHO_EVENT_KEY_MAX;
-	if (err)
+	if (err) {
+		/* What is behind the text goes to user space, too. */
+		__builtin_memset(reason, 0, sizeof(reason));
 		length = bpf_probe_read_kernel_str(reason, sizeof(reason),
 						   ctx->reason);
+	}
 	if (length > 1)
 		room += sizeof(struct ekho_event_part) + sizeof(reason);
 
@@ -923,6 +929,7 @@ ekho_event_replace(void *ring, void *lost, struct ekho_replace_ctx *ctx,
 		if (length > 1)
 			ekho_write_part(&w, EKHO_PART_REASON, reason,
 					sizeof(reason));
+		_Static_assert(sizeof(reason) % 4 == 0, "actions are aligned");
 		ekho_write_actions(&w, ctx);
 		ekho_write_headers(&w, ctx);
 		ekho_write_tags(&w, ctx);

@@ -213,6 +213,23 @@ test_what_finds_no_room_is_lost_and_said_to_be() {
 	expect 'afterwards' 'destroy 60 0' "$(events ek0 | jq -rs '"\(.[0].what) \(.[0].prio) \(.[1].lost)"')"
 }
 
+test_a_record_holds_nothing_of_those_before_it() {
+	local i all='255.255.255.255'
+	port ek0
+	load herald ek0
+	# The ring is one page: its end is overwritten from the beginning, several times.
+	for i in {1..24}; do
+		tc filter add dev ek0 ingress pref 10 protocol ip flower skip_sw dst_ip "$all" src_ip "$all" \
+			action pedit ex munge ip src set "$all" munge ip dst set "$all" pipe action drop
+		undrop ek0 10
+		events ek0 >/dev/null
+	done
+	for i in {1..9}; do
+		drop ek0 "$i" skip_sw
+	done
+	expect 'data of drops' 9 "$(events ek0 | jq -c 'select(.prio) | [.actions[] | .name, .data]' | grep -cx '\["drop",\[\]\]')"
+}
+
 test_the_reader_ends_with_the_firmware() {
 	port ek0
 	load events ek0
