@@ -221,8 +221,11 @@ test_a_device_that_is_not_registered_is_in_no_list_and_can_be_made_again() {
 	fault 'new op=register nth=2 errno=ENOMEM'
 	expect 'faults' 'new op=register calls=0 nth=2 errno=ENOMEM' "$(grep ^new "$debugfs/faults")"
 	ip link add ek0 up type ekho
+	dmesg -C
 	refused 2 ip link add ek1 up type ekho
 	says 'Cannot allocate memory'
+	said=$(dmesg)
+	says 'ek1: injected fault'
 	expect 'link' 'ek0' "$(ip -j link show type ekho | jq -r '.[].ifname')"
 	expect 'devices' 1 "$(records devices | wc -l)"
 	ip link add ek1 up type ekho

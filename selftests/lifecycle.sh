@@ -207,6 +207,8 @@ test_the_module_takes_its_memory_along() {
 	refused 2 drop ek0 101 skip_sw
 	eventually eval '[[ -n $(records exits) && -z $(records firmware) ]]'
 	tc qdisc add dev ek0 handle 1: root prio
+	# Of no device, and so freed with none.
+	echo 'new op=register nth=1000000 errno=ENOMEM' >"$debugfs/faults"
 	grep -q '\[ekho\]' "${traces[@]}" || fail 'no allocation of a loaded module is known'
 	ip link del ek0
 	eventually rmmod ekho

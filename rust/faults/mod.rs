@@ -39,7 +39,7 @@ use parse::{
     SITES, //
 };
 
-// The places among [`SITES`] of what isn't an op, with REGISTER.
+// The places among [`SITES`] of what isn't an op; that of REGISTER is known to the language.
 /// A block is bound to the device.
 pub(crate) const BIND: usize = OPS;
 /// The kernel takes filters back from firmware that leaves.

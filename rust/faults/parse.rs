@@ -183,7 +183,7 @@ pub(crate) fn line(text: &str) -> Result<(Device<'_>, Change), Mistake<'_>> {
         (Device::New, Change::Clear | Change::Site(REGISTER, _)) => Ok((device, change)),
         (Device::New, _) => Err(Mistake(word, "new devices have op=register or clear only")),
         (_, Change::Site(REGISTER, _)) => {
-            Err(Mistake(word, "this device is registered: new op=register"))
+            Err(Mistake(word, "for devices to come only: new op=register"))
         }
         _ => Ok((device, change)),
     }
@@ -254,7 +254,11 @@ fn op<'a>(
             _ => {
                 return Err(Mistake(
                     word,
-                    "no such fault: nth=, errno=, delay_us= or recurse",
+                    if site < OPS {
+                        "no such fault: nth=, errno=, delay_us= or recurse"
+                    } else {
+                        "no such fault: nth=, errno= or delay_us="
+                    },
                 ))
             }
         }

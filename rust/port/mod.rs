@@ -139,6 +139,7 @@ impl Port {
     fn new(dev: &NetDevice, own: bool) -> Result<Arc<Self>> {
         // Instead of what can go wrong here, which is that there is no memory.
         if let Some(error) = own.then(faults::strike_new).and_then(|fault| fault.error) {
+            pr_info!("{}: injected fault\n", dev.name());
             return Err(error);
         }
         let flows = KBox::pin_init(FlowTable::new(), GFP_KERNEL)?;
