@@ -51,7 +51,6 @@ const ETH_P_IP: [u8; 2] = [0x08, 0x00];
 /// Packets, bytes, drops, last use: what `EKHO_FLOW_STATS` keeps.
 type Counters = CookieTable<[u64; 4]>;
 
-/// Never freed: the module lives as long as the guest that measures it.
 static COUNTERS: SetOnce<Pin<KBox<Counters>>> = SetOnce::new();
 const MAX: usize = 65536;
 
@@ -124,67 +123,49 @@ impl Event {
     }
 }
 
-/// A record in the making; what finds no room is left out.
-struct Record {
-    bytes: [u8; 256],
+/// No record is longer.
+const RECORD: usize = 256;
+
+/// A record in the making, where it ends up.
+struct Record<'a> {
+    bytes: &'a mut [u8; RECORD],
     end: usize,
 }
 
-impl Record {
-    fn new() -> Self {
-        Self {
-            bytes: [0; 256],
-            end: HEADER,
-        }
-    }
-
+impl Record<'_> {
+    /// The place of a part's `len` bytes, behind its head.
     #[inline(always)]
-    fn write<const N: usize>(&mut self, bytes: &[u8; N]) {
-        if let Some(place) = self.bytes.get_mut(self.end..self.end + N) {
-            place.copy_from_slice(bytes);
-            self.end += N;
-        }
-    }
-
-    #[inline(always)]
-    fn part<const N: usize>(&mut self, kind: u16, bytes: &[u8; N]) {
-        self.write(&kind.to_ne_bytes());
-        self.write(&(N as u16).to_ne_bytes());
-        self.write(bytes);
+    fn part(&mut self, kind: u16, len: usize) -> Result<&mut [u8]> {
+        let place = self.bytes.get_mut(self.end..).ok_or(ENOSPC)?;
+        let (head, rest) = place.split_first_chunk_mut::<4>().ok_or(ENOSPC)?;
+        let place = rest.get_mut(..len).ok_or(ENOSPC)?;
+        head[..2].copy_from_slice(&kind.to_ne_bytes());
+        head[2..].copy_from_slice(&(len as u16).to_ne_bytes());
+        self.end += 4 + len;
+        Ok(place)
     }
 
     /// A field of a key, unless its mask is 0.
     #[inline(always)]
-    fn field<const N: usize>(&mut self, kind: u16, at: usize, (key, mask): (&[u8], &[u8])) {
+    fn field<const N: usize>(
+        &mut self,
+        kind: u16,
+        at: usize,
+        (key, mask): (&[u8], &[u8]),
+    ) -> Result {
         let part = |of: &[u8]| of.get(at..)?.first_chunk::<N>().copied();
-        let (Some(key), Some(mask)) = (part(key), part(mask)) else {
-            return;
-        };
-        if mask == [0; N] {
-            return;
+        let (key, mask) = part(key).zip(part(mask)).ok_or(EINVAL)?;
+        if mask != [0; N] {
+            let place = self.part(kind, 2 * N)?;
+            place[..N].copy_from_slice(&key);
+            place[N..].copy_from_slice(&mask);
         }
-        self.write(&kind.to_ne_bytes());
-        self.write(&(2 * N as u16).to_ne_bytes());
-        self.write(&key);
-        self.write(&mask);
-    }
-
-    /// Puts the header in front, and the record in the ring.
-    fn send(mut self, mut event: Event) {
-        event.size = self.end as u32;
-        // SAFETY: It is of this size, all of which are numbers.
-        let header = unsafe { &*(&raw const event).cast::<[u8; HEADER]>() };
-        if let Some(place) = self.bytes.first_chunk_mut::<HEADER>() {
-            *place = *header;
-        }
-        if let (Some(ring), Some(record)) = (RING.as_ref(), self.bytes.get(..self.end)) {
-            ring.lock().push(record);
-        }
+        Ok(())
     }
 }
 
 /// As long as that of bpf/acl.bpf.c.
-const RING_SIZE: usize = 1 << 18;
+const RING: usize = 1 << 18;
 
 struct Ring {
     memory: KVVec<u8>,
@@ -192,69 +173,83 @@ struct Ring {
 }
 
 impl Ring {
-    fn push(&mut self, record: &[u8]) {
-        let at = self.end % RING_SIZE;
-        let (first, second) = record.split_at(record.len().min(RING_SIZE - at));
-        if let Some(place) = self.memory.get_mut(at..at + first.len()) {
-            place.copy_from_slice(first);
+    /// Adds a record, whose parts `write` writes.
+    fn push(&mut self, mut event: Event, write: impl FnOnce(&mut Record<'_>) -> Result) -> Result {
+        // None is torn in two.
+        if self.end + RECORD > self.memory.len() {
+            self.end = 0;
         }
-        if let Some(place) = self.memory.get_mut(..second.len()) {
-            place.copy_from_slice(second);
-        }
-        self.end = self.end.wrapping_add(record.len());
+        let place = self.memory.get_mut(self.end..);
+        let bytes = place
+            .and_then(|rest| rest.first_chunk_mut())
+            .ok_or(ENOSPC)?;
+        let mut record = Record { bytes, end: HEADER };
+        write(&mut record)?;
+        event.size = record.end as u32;
+        self.end += record.end.next_multiple_of(8);
+        // SAFETY: It is of this size, and numbers without gaps.
+        let event = unsafe { core::mem::transmute::<Event, [u8; HEADER]>(event) };
+        *bytes.first_chunk_mut().ok_or(ENOSPC)? = event;
+        Ok(())
     }
 }
 
-/// Never freed, either.
-static RING: SetOnce<Pin<KBox<SpinLock<Ring>>>> = SetOnce::new();
+/// Lost with the module, and the counters too: a guest that measures doesn't live long.
+static EVENTS: SetOnce<Pin<KBox<SpinLock<Ring>>>> = SetOnce::new();
 
-/// Tells of a flow that comes, `rule` what it matches and does.
-fn tell_replace(ctx: &ekho_replace_ctx, err: c_int) {
+/// Sends an event, or fails, so that none is measured that wasn't sent.
+fn tell(event: Event, write: impl FnOnce(&mut Record<'_>) -> Result) -> Result {
+    EVENTS.as_ref().ok_or(ENODEV)?.lock().push(event, write)
+}
+
+/// Tells of a flow that comes.
+fn tell_replace(ctx: &ekho_replace_ctx, err: c_int) -> Result {
     let mut event = Event::new(REPLACE, &ctx.flow, err);
     event.classid = ctx.classid;
     event.n_actions = ctx.n_actions as u16;
     event.keys = ctx.keys;
-    let mut record = Record::new();
-    // SAFETY: The rule is valid during the op.
-    if let Some(rule) = unsafe { FlowRule::from_raw(ctx.rule) } {
+    tell(event, |record| {
+        // SAFETY: The rule is valid during the op.
+        let rule = unsafe { FlowRule::from_raw(ctx.rule) }.ok_or(EINVAL)?;
         for action in (0..).map_while(|n| rule.action(n)) {
-            let mut bytes = [0; 28];
-            bytes[..2].copy_from_slice(&(action.id as u16).to_ne_bytes());
-            bytes[2..4].copy_from_slice(&(action.hw_stats as u16).to_ne_bytes());
-            bytes[4..8].copy_from_slice(&action.index.to_ne_bytes());
-            bytes[8..12].copy_from_slice(&action.arg.to_ne_bytes());
-            record.part(ACTION, &bytes);
+            let place = record.part(ACTION, 28)?;
+            place[..2].copy_from_slice(&(action.id as u16).to_ne_bytes());
+            place[2..4].copy_from_slice(&(action.hw_stats as u16).to_ne_bytes());
+            place[4..8].copy_from_slice(&action.index.to_ne_bytes());
+            place[8..12].copy_from_slice(&action.arg.to_ne_bytes());
+            place[12..].fill(0);
         }
         // There are no others: the module refuses what `acl` doesn't declare.
         let key = |key: u32| {
             let matched = ctx.keys & (1 << key) != 0;
-            matched.then(|| rule.key(key).ok()).flatten()
+            matched.then(|| rule.key(key)).transpose()
         };
-        if let Some(key) = key(KEY_BASIC) {
-            record.field::<2>(ETH_TYPE, 0, key);
-            record.field::<1>(IP_PROTO, 2, key);
+        if let Some(key) = key(KEY_BASIC)? {
+            record.field::<2>(ETH_TYPE, 0, key)?;
+            record.field::<1>(IP_PROTO, 2, key)?;
         }
-        if let Some(key) = key(KEY_IPV4_ADDRS) {
-            record.field::<4>(IPV4_SRC, 0, key);
-            record.field::<4>(IPV4_DST, 4, key);
+        if let Some(key) = key(KEY_IPV4_ADDRS)? {
+            record.field::<4>(IPV4_SRC, 0, key)?;
+            record.field::<4>(IPV4_DST, 4, key)?;
         }
-        if let Some(key) = key(KEY_PORTS) {
-            record.field::<2>(PORT_SRC, 0, key);
-            record.field::<2>(PORT_DST, 2, key);
+        if let Some(key) = key(KEY_PORTS)? {
+            record.field::<2>(PORT_SRC, 0, key)?;
+            record.field::<2>(PORT_DST, 2, key)?;
         }
-    }
-    record.send(event);
+        Ok(())
+    })
 }
 
 /// Tells of one that goes.
-fn tell_destroy(ctx: &ekho_destroy_ctx, err: c_int) {
-    let mut record = Record::new();
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&ctx.packets.to_ne_bytes());
-    bytes[8..16].copy_from_slice(&ctx.bytes.to_ne_bytes());
-    bytes[16..24].copy_from_slice(&ctx.drops.to_ne_bytes());
-    record.part(COUNTERS_PART, &bytes);
-    record.send(Event::new(DESTROY, &ctx.flow, err));
+fn tell_destroy(ctx: &ekho_destroy_ctx, err: c_int) -> Result {
+    tell(Event::new(DESTROY, &ctx.flow, err), |record| {
+        let place = record.part(COUNTERS_PART, 32)?;
+        place[..8].copy_from_slice(&ctx.packets.to_ne_bytes());
+        place[8..16].copy_from_slice(&ctx.bytes.to_ne_bytes());
+        place[16..24].copy_from_slice(&ctx.drops.to_ne_bytes());
+        place[24..].fill(0);
+        Ok(())
+    })
 }
 
 /// Sets an op of firmware that is known here; see `contract::init_member`.
@@ -269,9 +264,9 @@ pub(crate) fn init_member(table: &mut Table, user: &Table, offset: usize) -> Res
     if COUNTERS.as_ref().is_none() {
         COUNTERS.populate(KBox::pin_init(Counters::new(), GFP_KERNEL)?);
     }
-    if RING.as_ref().is_none() {
-        let memory = KVVec::from_elem(0, RING_SIZE, GFP_KERNEL)?;
-        RING.populate(KBox::pin_init(
+    if EVENTS.as_ref().is_none() {
+        let memory = KVVec::from_elem(0, RING, GFP_KERNEL)?;
+        EVENTS.populate(KBox::pin_init(
             new_spinlock!(Ring { memory, end: 0 }),
             GFP_KERNEL,
         )?);
@@ -337,16 +332,20 @@ unsafe extern "C" fn acl(ctx: *mut ekho_replace_ctx) -> c_int {
     // SAFETY: As for this function.
     let err = unsafe { enter(ctx) };
     // SAFETY: The context is valid for the call.
-    tell_replace(unsafe { &*ctx }, err);
-    err
+    match tell_replace(unsafe { &*ctx }, err) {
+        Ok(()) => err,
+        Err(error) => error.to_errno(),
+    }
 }
 
 unsafe extern "C" fn acl_delete(ctx: *mut ekho_destroy_ctx) -> c_int {
     // SAFETY: As for this function.
     let err = unsafe { delete(ctx) };
     // SAFETY: The context is valid for the call.
-    tell_destroy(unsafe { &*ctx }, err);
-    err
+    match tell_destroy(unsafe { &*ctx }, err) {
+        Ok(()) => err,
+        Err(error) => error.to_errno(),
+    }
 }
 
 /// # Safety

@@ -87,13 +87,30 @@ pub fn delete_netdevsim() -> Result<()> {
     fs::write("/sys/bus/netdevsim/del_device", "1").context("del_device of netdevsim")
 }
 
+/// Firmware that is loaded.
+struct Twin {
+    loaded: Loaded,
+    /// What it tells of flows, if it does.
+    events: Option<Ring>,
+}
+
+impl Twin {
+    fn load(path: &Path, module: &Module, ifindex: u32) -> Result<Self> {
+        let loaded = Firmware::open(path)?.load(module, ifindex, &[])?;
+        loaded.activate(module)?;
+        let events = loaded.maps().iter().find(|(name, _)| name == event::RING);
+        let events = events
+            .map(|(_, map)| Ring::by_id(map.info().id))
+            .transpose()?;
+        Ok(Self { loaded, events })
+    }
+}
+
 /// Firmware that is attached, until it is dropped.
 pub struct Attached {
     link: OwnedFd,
-    /// What it tells of flows, if it does.
-    events: Option<Ring>,
-    now: Loaded,
-    other: Loaded,
+    now: Twin,
+    other: Twin,
 }
 
 impl Attached {
@@ -103,29 +120,16 @@ impl Attached {
     pub fn new(source: &Path, firmware: &str, ifindex: u32) -> Result<Self> {
         let path: PathBuf = source.join(format!("bpf/build/{firmware}.bpf.o"));
         let module = Module::open()?;
-        let load = || -> Result<Loaded> {
-            let loaded = Firmware::open(&path)?.load(&module, ifindex, &[])?;
-            loaded.activate(&module)?;
-            Ok(loaded)
-        };
+        let load = || Twin::load(&path, &module, ifindex);
         let (now, other) = (load()?, load()?);
-        let events = now.maps().iter().find(|(name, _)| name == event::RING);
-        let events = events
-            .map(|(_, map)| Ring::by_id(map.info().id))
-            .transpose()
-            .with_context(|| format!("events of {firmware}"))?;
-        let link = bpf::link_create(now.ops_map()).with_context(|| format!("attach {firmware}"))?;
-        Ok(Self {
-            link,
-            events,
-            now,
-            other,
-        })
+        let link =
+            bpf::link_create(now.loaded.ops_map()).with_context(|| format!("attach {firmware}"))?;
+        Ok(Self { link, now, other })
     }
 
     /// How many flows it has told of since it was last asked; none if it doesn't.
     pub fn told(&self) -> Result<Option<usize>> {
-        let Some(events) = &self.events else {
+        let Some(events) = &self.now.events else {
             return Ok(None);
         };
         let mut told = 0;
@@ -139,7 +143,11 @@ impl Attached {
 
     /// Replaces it by its twin.
     pub fn replace(&mut self) -> Result<()> {
-        bpf::link_update(self.link.as_fd(), self.other.ops_map(), self.now.ops_map())?;
+        bpf::link_update(
+            self.link.as_fd(),
+            self.other.loaded.ops_map(),
+            self.now.loaded.ops_map(),
+        )?;
         std::mem::swap(&mut self.now, &mut self.other);
         Ok(())
     }
@@ -173,17 +181,17 @@ pub struct Memory {
     /// In pieces that are too large for a slab.
     larger: f64,
     vmalloc: f64,
-    /// What of all this is charged to the memory cgroup of this process.
+    /// Charged to the memory cgroup of this process: of these, and of page tables and per-CPU memory.
     charged: f64,
 }
 
 impl Memory {
     /// What is allocated now.
     pub fn now(cgroup: &Cgroup) -> Result<Self> {
-        // What waits for the end of a grace period goes first; a cgroup's figures are brought up to
-        // date every two seconds.
+        // What waits for the end of a grace period goes first, and a cgroup's figures are brought up
+        // to date every two seconds.
         sleep(Duration::from_millis(2_500));
-        let (mut slabs, mut pages) = (BTreeMap::new(), 0.0);
+        let (mut slabs, mut pages) = (BTreeMap::<String, f64>::new(), 0.0);
         for line in fs::read_to_string("/proc/slabinfo")?.lines().skip(2) {
             // name active total size per-slab pages-per-slab : tunables … : slabdata active-slabs slabs
             let fields: Vec<&str> = line.split_whitespace().collect();
@@ -193,7 +201,7 @@ impl Memory {
             else {
                 continue;
             };
-            slabs.insert(fields[0].to_owned(), active * size);
+            *slabs.entry(fields[0].to_owned()).or_insert(0.0) += active * size;
             pages += n * per_slab * 4096.0;
         }
         ensure!(!slabs.is_empty(), "/proc/slabinfo can't be read");
@@ -239,8 +247,8 @@ impl Memory {
     }
 }
 
-/// The name of a part that the others hold already.
-pub const CHARGED: &str = "of all this, charged to the memory cgroup";
+/// The name of what isn't a part, but says whose the others are.
+pub const CHARGED: &str = "charged to the memory cgroup, with page tables and per-CPU memory";
 
 /// The number behind a name, at the beginning of a line.
 fn value(text: &str, name: &str) -> Result<f64> {

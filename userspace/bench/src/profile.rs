@@ -97,8 +97,29 @@ impl Drop for Samples {
     }
 }
 
+/// What takes samples of this thread.
+pub struct Sampler(OwnedFd);
+
+impl Sampler {
+    /// Runs something of which no samples are taken.
+    pub fn pause<T>(&self, run: impl FnOnce() -> T) -> T {
+        const PERF_EVENT_IOC_ENABLE: libc::c_ulong = 0x2400;
+        self.stop();
+        let result = run();
+        // SAFETY: takes no memory.
+        unsafe { libc::ioctl(self.0.as_raw_fd(), PERF_EVENT_IOC_ENABLE, 0) };
+        result
+    }
+
+    fn stop(&self) {
+        const PERF_EVENT_IOC_DISABLE: libc::c_ulong = 0x2401;
+        // SAFETY: takes no memory.
+        unsafe { libc::ioctl(self.0.as_raw_fd(), PERF_EVENT_IOC_DISABLE, 0) };
+    }
+}
+
 /// The share of time in the kernel that each function took while `run` ran.
-pub fn shares(run: impl FnOnce() -> Result<()>) -> Result<HashMap<String, f64>> {
+pub fn shares(run: impl FnOnce(&Sampler) -> Result<()>) -> Result<HashMap<String, f64>> {
     // The kernel would sample less often, not to be slowed down.
     fs::write("/proc/sys/kernel/perf_cpu_time_max_percent", "0")?;
     let attributes: [u64; 8] = [
@@ -130,10 +151,9 @@ pub fn shares(run: impl FnOnce() -> Result<()>) -> Result<HashMap<String, f64>> 
     // SAFETY: it was just opened.
     let fd = unsafe { OwnedFd::from_raw_fd(i32::try_from(fd)?) };
     let samples = Samples::new(&fd)?;
-    let result = run();
-    const PERF_EVENT_IOC_DISABLE: libc::c_ulong = 0x2401;
-    // SAFETY: takes no memory.
-    unsafe { libc::ioctl(fd.as_raw_fd(), PERF_EVENT_IOC_DISABLE, 0) };
+    let sampler = Sampler(fd);
+    let result = run(&sampler);
+    sampler.stop();
     result?;
     let addresses = samples.addresses()?;
     ensure!(!addresses.is_empty(), "nothing was sampled");
