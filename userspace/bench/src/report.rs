@@ -515,7 +515,7 @@ fn memory_table(figures: &BTreeMap<String, Figure>) -> Option<String> {
 fn profile(figures: &BTreeMap<String, Figure>) -> String {
     const MOST: usize = 15;
     let module = |name: &str| name.contains("ekho") || name.starts_with("bpf_flow_offload_");
-    let bpf = |name: &str| ["bpf", "htab"].iter().any(|part| name.contains(part));
+    let bpf = |name: &str| name.contains("bpf_") || name.starts_with("htab_");
     let mut out = String::new();
     for firmware in ["software", "noop", "stats", "acl"] {
         let prefix = format!("{PROFILE}{firmware}/");
