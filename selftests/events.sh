@@ -214,13 +214,13 @@ test_what_finds_no_room_is_lost_and_said_to_be() {
 }
 
 test_a_record_holds_nothing_of_those_before_it() {
-	local i all='255.255.255.255'
+	local i ones='255.255.255.255'
 	port ek0
 	load herald ek0
 	# The ring is one page: its end is overwritten from the beginning, several times.
 	for i in {1..24}; do
-		tc filter add dev ek0 ingress pref 10 protocol ip flower skip_sw dst_ip "$all" src_ip "$all" \
-			action pedit ex munge ip src set "$all" munge ip dst set "$all" pipe action drop
+		tc filter add dev ek0 ingress pref 10 protocol ip flower skip_sw dst_ip "$ones" src_ip "$ones" \
+			action pedit ex munge ip src set "$ones" munge ip dst set "$ones" pipe action drop
 		undrop ek0 10
 		events ek0 >/dev/null
 	done
