@@ -615,10 +615,12 @@ through rtnetlink and its answer, system calls included; 1 000 flows are there u
 says another number. Filters are flower, TCP to port 80 of one address, drop, without per-CPU \
 counters. What the kernel frees after a grace period isn't in the figures of delete. `native` \
 is the same module with the firmware's functions in Rust (rust/native.rs). Callbacks alone are \
-what the tracepoint says they took, less the same of a native one that does nothing: `stats` keeps \
+what the tracepoint says they took with 500 flows there, as `acl` holds no more than 1 024, less \
+the same of a native one that does nothing: `stats` keeps \
 an entry of a map for each flow, `acl` reads the match and the actions, keeps the same, and sends \
 an event. Its events are read between rounds, and none is lost; native ones go into a ring that \
-nobody reads and that wakes nobody. Memory is measured in a memory cgroup, all else outside of \
+nobody reads and that wakes nobody. Profiles are of 1 000 adds to an empty device, ten times. \
+Memory is measured in a memory cgroup, all else outside of \
 one. Two CPUs are measured in real time, and what else the host does shows.\n";
 
 pub fn run(arguments: &Arguments) -> Result<()> {
