@@ -194,7 +194,8 @@ impl Ring {
     }
 }
 
-/// Lost with the module, and the counters too: a guest that measures doesn't live long.
+/// Lost with the module, and the counters too: a guest that measures doesn't live long. The lock is
+/// the last that is taken, by ops, which no interrupt makes.
 static EVENTS: SetOnce<Pin<KBox<SpinLock<Ring>>>> = SetOnce::new();
 
 /// Sends an event, or fails, so that none is measured that wasn't sent.
