@@ -2,7 +2,7 @@
 
 //! Events: what firmware says of the kernel's requests, as records in a ring buffer.
 //!
-//! The records are those of `ekho.bpf.h`: a header (`struct ekho_event`), and parts
+//! The records are those of `ekho_maps.h`: a header (`struct ekho_event`), and parts
 //! with type and size behind it. Firmware wrote them, so that nothing about them is
 //! taken for granted; what isn't known here is skipped, as the header says it must be.
 
