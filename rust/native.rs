@@ -6,7 +6,7 @@
 //! firmware of the same name, `noop`, `stats` or `acl`; all else is as in the real module. The
 //! programs are loaded, and never called.
 //!
-//! `acl` tells of flows in records as those of bpf/ekho.bpf.h, in a ring that nobody reads: what is
+//! `acl` tells of flows in the records of bpf/ekho_maps.h, in a ring that nobody reads: what is
 //! oldest gives way, and nobody is woken.
 
 use crate::{
@@ -19,14 +19,29 @@ use crate::{
     },
     bindings::{
         ekho_destroy_ctx,
+        ekho_event,
+        ekho_event_action,
+        ekho_event_part,
+        ekho_event_part_type_EKHO_FIELD_ETH_TYPE as FIELD_ETH_TYPE,
+        ekho_event_part_type_EKHO_FIELD_IPV4_DST as FIELD_IPV4_DST,
+        ekho_event_part_type_EKHO_FIELD_IPV4_SRC as FIELD_IPV4_SRC,
+        ekho_event_part_type_EKHO_FIELD_IP_PROTO as FIELD_IP_PROTO,
+        ekho_event_part_type_EKHO_FIELD_PORT_DST as FIELD_PORT_DST,
+        ekho_event_part_type_EKHO_FIELD_PORT_SRC as FIELD_PORT_SRC,
+        ekho_event_part_type_EKHO_PART_ACTION as PART_ACTION,
+        ekho_event_part_type_EKHO_PART_COUNTERS as PART_COUNTERS,
+        ekho_event_what_EKHO_EVENT_DESTROY as DESTROY,
+        ekho_event_what_EKHO_EVENT_REPLACE as REPLACE,
         ekho_flow,
+        ekho_flow_counters,
         ekho_helper_ktime_ns,
         ekho_key_EKHO_KEY_BASIC as KEY_BASIC,
         ekho_key_EKHO_KEY_IPV4_ADDRS as KEY_IPV4_ADDRS,
         ekho_key_EKHO_KEY_PORTS as KEY_PORTS,
         ekho_replace_ctx,
         ekho_stats_ctx,
-        ekho_stats_kind_EKHO_STATS_TOTALS as TOTALS, //
+        ekho_stats_kind_EKHO_STATS_TOTALS as TOTALS,
+        EKHO_EVENT_VERSION, //
     },
     ops::contract::Table,
 };
@@ -43,6 +58,7 @@ use kernel::{
         SetOnce,
         SpinLock, //
     },
+    transmute::AsBytes,
 };
 
 const IPPROTO_TCP: u8 = 6;
@@ -58,68 +74,37 @@ fn counters() -> Result<&'static Counters> {
     COUNTERS.as_ref().map(|c| &**c).ok_or(ENODEV)
 }
 
-/// `struct ekho_event`.
-#[repr(C)]
-#[derive(Default)]
-struct Event {
-    version: u16,
-    header_size: u16,
-    size: u32,
-    time_ns: u64,
-    lost: u64,
-    what: u32,
-    err: i32,
-    cookie: u64,
-    ifindex: u32,
-    chain_index: u32,
-    prio: u32,
-    protocol: u16,
-    skip_sw: u8,
-    classifier: u8,
-    block_index: u32,
-    hooks: u8,
-    reserved: u8,
-    n_actions: u16,
-    generation: u32,
-    classid: u32,
-    keys: u64,
-}
+// SAFETY: Numbers without gaps, as ekho_maps.h has them, and so the others.
+unsafe impl AsBytes for ekho_event {}
+// SAFETY: As above.
+unsafe impl AsBytes for ekho_event_part {}
+// SAFETY: As above.
+unsafe impl AsBytes for ekho_event_action {}
+// SAFETY: As above.
+unsafe impl AsBytes for ekho_flow_counters {}
 
-const HEADER: usize = size_of::<Event>();
-const _: () = assert!(HEADER == 80);
+const HEADER: usize = size_of::<ekho_event>();
+const HEAD: usize = size_of::<ekho_event_part>();
 
-// `enum ekho_event_what`, `enum ekho_event_part_type`.
-const REPLACE: u32 = 3;
-const DESTROY: u32 = 4;
-const ACTION: u16 = 1;
-const COUNTERS_PART: u16 = 2;
-const ETH_TYPE: u16 = 0x101;
-const IP_PROTO: u16 = 0x102;
-const IPV4_SRC: u16 = 0x103;
-const IPV4_DST: u16 = 0x104;
-const PORT_SRC: u16 = 0x107;
-const PORT_DST: u16 = 0x108;
-
-impl Event {
-    fn new(what: u32, flow: &ekho_flow, err: c_int) -> Self {
-        Self {
-            version: 1,
-            header_size: HEADER as u16,
-            // SAFETY: Reads a clock; any context.
-            time_ns: unsafe { ekho_helper_ktime_ns() },
-            what,
-            err,
-            cookie: flow.cookie,
-            ifindex: flow.ifindex,
-            chain_index: flow.chain_index,
-            prio: flow.prio,
-            protocol: flow.protocol,
-            skip_sw: flow.skip_sw,
-            classifier: flow.classifier,
-            block_index: flow.block_index,
-            hooks: flow.hooks,
-            ..Self::default()
-        }
+/// A record's header, but for its size.
+fn event(what: u32, flow: &ekho_flow, err: c_int) -> ekho_event {
+    ekho_event {
+        version: EKHO_EVENT_VERSION as u16,
+        header_size: HEADER as u16,
+        // SAFETY: Reads a clock; any context.
+        time_ns: unsafe { ekho_helper_ktime_ns() },
+        what,
+        err,
+        cookie: flow.cookie,
+        ifindex: flow.ifindex,
+        chain_index: flow.chain_index,
+        prio: flow.prio,
+        protocol: flow.protocol,
+        skip_sw: flow.skip_sw,
+        classifier: flow.classifier,
+        block_index: flow.block_index,
+        hooks: flow.hooks,
+        ..pin_init::zeroed()
     }
 }
 
@@ -135,28 +120,38 @@ struct Record<'a> {
 impl Record<'_> {
     /// The place of a part's `len` bytes, behind its head.
     #[inline(always)]
-    fn part(&mut self, kind: u16, len: usize) -> Result<&mut [u8]> {
+    fn place(&mut self, kind: u32, len: usize) -> Result<&mut [u8]> {
         let place = self.bytes.get_mut(self.end..).ok_or(ENOSPC)?;
-        let (head, rest) = place.split_first_chunk_mut::<4>().ok_or(ENOSPC)?;
+        let (head, rest) = place.split_first_chunk_mut::<HEAD>().ok_or(ENOSPC)?;
         let place = rest.get_mut(..len).ok_or(ENOSPC)?;
-        head[..2].copy_from_slice(&kind.to_ne_bytes());
-        head[2..].copy_from_slice(&(len as u16).to_ne_bytes());
-        self.end += 4 + len;
+        let part = ekho_event_part {
+            type_: kind as u16,
+            size: len as u16,
+        };
+        head.copy_from_slice(part.as_bytes());
+        self.end += HEAD + len;
         Ok(place)
+    }
+
+    #[inline(always)]
+    fn part<T: AsBytes>(&mut self, kind: u32, part: &T) -> Result {
+        self.place(kind, size_of::<T>())?
+            .copy_from_slice(part.as_bytes());
+        Ok(())
     }
 
     /// A field of a key, unless its mask is 0.
     #[inline(always)]
     fn field<const N: usize>(
         &mut self,
-        kind: u16,
+        kind: u32,
         at: usize,
         (key, mask): (&[u8], &[u8]),
     ) -> Result {
         let part = |of: &[u8]| of.get(at..)?.first_chunk::<N>().copied();
         let (key, mask) = part(key).zip(part(mask)).ok_or(EINVAL)?;
         if mask != [0; N] {
-            let place = self.part(kind, 2 * N)?;
+            let place = self.place(kind, 2 * N)?;
             place[..N].copy_from_slice(&key);
             place[N..].copy_from_slice(&mask);
         }
@@ -174,7 +169,11 @@ struct Ring {
 
 impl Ring {
     /// Adds a record, whose parts `write` writes.
-    fn push(&mut self, mut event: Event, write: impl FnOnce(&mut Record<'_>) -> Result) -> Result {
+    fn push(
+        &mut self,
+        mut event: ekho_event,
+        write: impl FnOnce(&mut Record<'_>) -> Result,
+    ) -> Result {
         // None is torn in two.
         if self.end + RECORD > self.memory.len() {
             self.end = 0;
@@ -187,9 +186,7 @@ impl Ring {
         write(&mut record)?;
         event.size = record.end as u32;
         self.end += record.end.next_multiple_of(8);
-        // SAFETY: It is of this size, and numbers without gaps.
-        let event = unsafe { core::mem::transmute::<Event, [u8; HEADER]>(event) };
-        *bytes.first_chunk_mut().ok_or(ENOSPC)? = event;
+        bytes[..HEADER].copy_from_slice(event.as_bytes());
         Ok(())
     }
 }
@@ -199,13 +196,13 @@ impl Ring {
 static EVENTS: SetOnce<Pin<KBox<SpinLock<Ring>>>> = SetOnce::new();
 
 /// Sends an event, or fails, so that none is measured that wasn't sent.
-fn tell(event: Event, write: impl FnOnce(&mut Record<'_>) -> Result) -> Result {
+fn tell(event: ekho_event, write: impl FnOnce(&mut Record<'_>) -> Result) -> Result {
     EVENTS.as_ref().ok_or(ENODEV)?.lock().push(event, write)
 }
 
 /// Tells of a flow that comes.
 fn tell_replace(ctx: &ekho_replace_ctx, err: c_int) -> Result {
-    let mut event = Event::new(REPLACE, &ctx.flow, err);
+    let mut event = event(REPLACE, &ctx.flow, err);
     event.classid = ctx.classid;
     event.n_actions = ctx.n_actions as u16;
     event.keys = ctx.keys;
@@ -213,12 +210,14 @@ fn tell_replace(ctx: &ekho_replace_ctx, err: c_int) -> Result {
         // SAFETY: The rule is valid during the op.
         let rule = unsafe { FlowRule::from_raw(ctx.rule) }.ok_or(EINVAL)?;
         for action in (0..).map_while(|n| rule.action(n)) {
-            let place = record.part(ACTION, 28)?;
-            place[..2].copy_from_slice(&(action.id as u16).to_ne_bytes());
-            place[2..4].copy_from_slice(&(action.hw_stats as u16).to_ne_bytes());
-            place[4..8].copy_from_slice(&action.index.to_ne_bytes());
-            place[8..12].copy_from_slice(&action.arg.to_ne_bytes());
-            place[12..].fill(0);
+            let part = ekho_event_action {
+                id: action.id as u16,
+                hw_stats: action.hw_stats as u16,
+                index: action.index,
+                arg: action.arg,
+                data: [0; 4],
+            };
+            record.part(PART_ACTION, &part)?;
         }
         // There are no others: the module refuses what `acl` doesn't declare.
         let key = |key: u32| {
@@ -226,16 +225,16 @@ fn tell_replace(ctx: &ekho_replace_ctx, err: c_int) -> Result {
             matched.then(|| rule.key(key)).transpose()
         };
         if let Some(key) = key(KEY_BASIC)? {
-            record.field::<2>(ETH_TYPE, 0, key)?;
-            record.field::<1>(IP_PROTO, 2, key)?;
+            record.field::<2>(FIELD_ETH_TYPE, 0, key)?;
+            record.field::<1>(FIELD_IP_PROTO, 2, key)?;
         }
         if let Some(key) = key(KEY_IPV4_ADDRS)? {
-            record.field::<4>(IPV4_SRC, 0, key)?;
-            record.field::<4>(IPV4_DST, 4, key)?;
+            record.field::<4>(FIELD_IPV4_SRC, 0, key)?;
+            record.field::<4>(FIELD_IPV4_DST, 4, key)?;
         }
         if let Some(key) = key(KEY_PORTS)? {
-            record.field::<2>(PORT_SRC, 0, key)?;
-            record.field::<2>(PORT_DST, 2, key)?;
+            record.field::<2>(FIELD_PORT_SRC, 0, key)?;
+            record.field::<2>(FIELD_PORT_DST, 2, key)?;
         }
         Ok(())
     })
@@ -243,13 +242,14 @@ fn tell_replace(ctx: &ekho_replace_ctx, err: c_int) -> Result {
 
 /// Tells of one that goes.
 fn tell_destroy(ctx: &ekho_destroy_ctx, err: c_int) -> Result {
-    tell(Event::new(DESTROY, &ctx.flow, err), |record| {
-        let place = record.part(COUNTERS_PART, 32)?;
-        place[..8].copy_from_slice(&ctx.packets.to_ne_bytes());
-        place[8..16].copy_from_slice(&ctx.bytes.to_ne_bytes());
-        place[16..24].copy_from_slice(&ctx.drops.to_ne_bytes());
-        place[24..].fill(0);
-        Ok(())
+    tell(event(DESTROY, &ctx.flow, err), |record| {
+        let counters = ekho_flow_counters {
+            packets: ctx.packets,
+            bytes: ctx.bytes,
+            drops: ctx.drops,
+            last_used_ns: 0,
+        };
+        record.part(PART_COUNTERS, &counters)
     })
 }
 

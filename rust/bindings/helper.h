@@ -22,6 +22,9 @@
 #include <net/sch_generic.h>
 
 #include "ekho.h"
+#ifdef EKHO_NATIVE
+#include "../../bpf/ekho_maps.h"
+#endif
 
 /* Macros that bindgen can't evaluate, and constants of anonymous enums. */
 const u8 EKHO_CONST_NETREG_REGISTERED = NETREG_REGISTERED;
