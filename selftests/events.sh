@@ -230,6 +230,20 @@ test_a_record_holds_nothing_of_those_before_it() {
 	expect 'data of drops' 9 "$(events ek0 | jq -c 'select(.prio) | [.actions[] | .name, .data]' | grep -cx '\["drop",\[\]\]')"
 }
 
+test_any_program_with_libbpf_reads_the_records() {
+	port ek0
+	load herald ek0
+	drop ek0 10 skip_sw
+	refused 2 drop ek0 99 skip_sw
+	undrop ek0 10
+	expect 'records' 'replace 10 0
+replace 99 -28 reason "99 is one too many"
+destroy 10 0' "$("$here/bpf/build/ring" "$pins/ek0/maps/ekho_events")"
+	unload ek0
+	load events ek0
+	expect 'a name' 'attach 0 0 device "ek0"' "$("$here/bpf/build/ring" "$pins/ek0/maps/ekho_events")"
+}
+
 test_the_reader_ends_with_the_firmware() {
 	port ek0
 	load events ek0
