@@ -66,6 +66,68 @@ impl Summary {
     }
 }
 
+/// A figure of all boots.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub struct Figure {
+    #[serde(flatten)]
+    pub summary: Summary,
+    /// How far the medians of boots are apart, as a share; none if there was one boot.
+    pub between_boots: Option<f64>,
+}
+
+/// The figures of the first boot, and how far those of the others are from them.
+pub fn collect(boots: &[Figures]) -> BTreeMap<String, Figure> {
+    let Some((first, rest)) = boots.split_first() else {
+        return BTreeMap::new();
+    };
+    let figure = |(name, samples): (&String, &Vec<f64>)| {
+        let summary = Summary::of(samples)?;
+        let medians: Vec<f64> = rest
+            .iter()
+            .filter_map(|boot| Some(Summary::of(boot.0.get(name)?)?.median))
+            .chain([summary.median])
+            .collect();
+        let high = medians.iter().copied().fold(f64::MIN, f64::max);
+        let low = medians.iter().copied().fold(f64::MAX, f64::min);
+        let between_boots = (medians.len() > 1 && low > 0.0).then(|| (high - low) / low);
+        Some((
+            name.clone(),
+            Figure {
+                summary,
+                between_boots,
+            },
+        ))
+    };
+    first.0.iter().filter_map(figure).collect()
+}
+
+/// A number for people: no more digits than are of use.
+pub fn number(value: Option<f64>) -> String {
+    let Some(value) = value else {
+        return String::new();
+    };
+    let places = match value.abs() {
+        v if v >= 100.0 => 0,
+        v if v >= 10.0 => 1,
+        _ => 3,
+    };
+    let text = format!("{value:.places$}");
+    let (whole, rest) = text.split_once('.').unwrap_or((&text, ""));
+    // Thousands are set apart.
+    let mut out = String::new();
+    for (n, digit) in whole.chars().enumerate() {
+        if n > 0 && (whole.len() - n) % 3 == 0 && !out.ends_with('-') {
+            out.push('\u{202f}');
+        }
+        out.push(digit);
+    }
+    if !rest.is_empty() {
+        out.push('.');
+        out.push_str(rest);
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -83,5 +145,13 @@ mod tests {
         let mut samples = vec![10.0; 19];
         samples.push(1000.0);
         assert_eq!(Summary::of(&samples).unwrap().spread(), 0.0);
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        assert_eq!(number(Some(1.23456)), "1.235");
+        assert_eq!(number(Some(12.345)), "12.3");
+        assert_eq!(number(Some(1234567.8)), "1\u{202f}234\u{202f}568");
+        assert_eq!(number(None), "");
     }
 }

@@ -14,7 +14,7 @@ use nix::sys::mman::{mlockall, MlockAllFlags};
 use nix::time::{clock_gettime, ClockId};
 
 use crate::figures::Figures;
-use crate::kernel::{self, Attached, Cgroup, Insmod, Memory};
+use crate::kernel::{self, Attached, Cgroup, Insmod, Memory, FLOW_SLAB};
 use crate::netlink::{self, Connection, Place};
 use crate::profile;
 
@@ -194,16 +194,22 @@ impl Bench {
         with: &str,
         attached: Option<&Attached>,
     ) -> Result<()> {
-        /// Of 1 000 flows each: some firmware takes no more.
-        const TIMES: usize = 10;
+        /// Events of more adds would find no room.
+        const ADDS: u32 = 500;
+        const TIMES: usize = 20;
         const MOST: usize = 60;
-        let adds: Vec<_> = (1..=1_000)
+        let adds: Vec<_> = (1..=ADDS)
             .map(|handle| netlink::add_filter(ifindex, PRIO, handle, place))
             .collect();
         let shares = profile::shares(|sampler| {
             for _ in 0..TIMES {
                 adds.iter().try_for_each(|add| self.connection.send(add))?;
                 sampler.pause(|| {
+                    let told = attached.map_or(Ok(None), Attached::told)?;
+                    ensure!(
+                        told.is_none_or(|told| told == ADDS as usize),
+                        "{with} told of {told:?} flows, not of {ADDS}"
+                    );
                     self.empty(ifindex)?;
                     attached.map_or(Ok(None), Attached::told)
                 })?;
@@ -232,6 +238,11 @@ impl Bench {
             if round >= WARM_UP {
                 self.grown(with, &before, &after, f64::from(N));
             }
+            let record = after.parts_since(&before, f64::from(N))[FLOW_SLAB];
+            ensure!(
+                place != Place::Hardware || record > 0.99 * 192.0,
+                "only {record} bytes of a flow with {with} are in {FLOW_SLAB}"
+            );
         }
         cgroup.leave()
     }

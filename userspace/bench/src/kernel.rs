@@ -2,7 +2,7 @@
 
 //! The guest's kernel from the outside: modules, tracing, memory.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, CString};
 use std::fs::{self, File};
 use std::os::fd::{AsFd, OwnedFd};
@@ -191,6 +191,7 @@ impl Memory {
         // What waits for the end of a grace period goes first, and a cgroup's figures are brought up
         // to date every two seconds.
         sleep(Duration::from_millis(2_500));
+        shrink_slabs()?;
         let (mut slabs, mut pages) = (BTreeMap::<String, f64>::new(), 0.0);
         for line in fs::read_to_string("/proc/slabinfo")?.lines().skip(2) {
             // name active total size per-slab pages-per-slab : tunables … : slabdata active-slabs slabs
@@ -228,18 +229,19 @@ impl Memory {
 
     /// The same part by part, each with its name.
     pub fn parts_since(&self, before: &Self, n: f64) -> BTreeMap<String, f64> {
-        let slab = |(name, bytes): (&String, &f64)| {
-            let then = before.slabs.get(name).unwrap_or(&0.0);
-            (format!("slab `{name}`"), bytes - then)
+        let names: BTreeSet<&String> = self.slabs.keys().chain(before.slabs.keys()).collect();
+        let slab = |name: &String| {
+            let bytes = |of: &Self| of.slabs.get(name).copied().unwrap_or(0.0);
+            (format!("slab `{name}`"), bytes(self) - bytes(before))
         };
         let others = [
-            ("pieces too large for a slab", self.larger - before.larger),
+            (LARGER, self.larger - before.larger),
             ("vmalloc", self.vmalloc - before.vmalloc),
             (CHARGED, self.charged - before.charged),
         ];
         let others = others.map(|(name, bytes)| (name.to_owned(), bytes));
-        self.slabs
-            .iter()
+        names
+            .into_iter()
             .map(slab)
             .chain(others)
             .map(|(name, bytes)| (name, bytes / n))
@@ -247,8 +249,28 @@ impl Memory {
     }
 }
 
+/// The part in which a flow's record is: see `size_of::<Entry<Flow>>()` in rust/flows/mod.rs.
+pub const FLOW_SLAB: &str = "slab `kmalloc-192`";
+
+/// The part in which large arrays are.
+pub const LARGER: &str = "pieces too large for a slab";
+
 /// The name of what isn't a part, but says whose the others are.
 pub const CHARGED: &str = "charged to the memory cgroup, with page tables and per-CPU memory";
+
+/// Gives back what slabs keep for the next to come, which passes for allocated.
+fn shrink_slabs() -> Result<()> {
+    const SLABS: &str = "/sys/kernel/slab";
+    for slab in fs::read_dir(SLABS).context(SLABS)? {
+        let slab = slab?;
+        // The others are aliases.
+        if slab.file_type()?.is_dir() {
+            let shrink = slab.path().join("shrink");
+            fs::write(&shrink, "1").with_context(|| shrink.display().to_string())?;
+        }
+    }
+    Ok(())
+}
 
 /// The number behind a name, at the beginning of a line.
 fn value(text: &str, name: &str) -> Result<f64> {

@@ -9,6 +9,7 @@ use clap::Parser;
 
 mod chart;
 mod figures;
+mod goals;
 mod guest;
 mod kernel;
 mod netlink;

@@ -11,7 +11,8 @@ use anyhow::{ensure, Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::chart;
-use crate::figures::{Figures, Summary};
+use crate::figures::{collect, number, Figure, Figures};
+use crate::goals::{goals, Goal};
 use crate::guest::{MEMORY_PART, PROFILE};
 use crate::kernel::CHARGED;
 
@@ -34,15 +35,6 @@ pub struct Arguments {
     title: String,
 }
 
-/// A figure of all boots.
-#[derive(Clone, Copy, Serialize, Deserialize)]
-pub struct Figure {
-    #[serde(flatten)]
-    summary: Summary,
-    /// How far the medians of boots are apart, as a share; none if there was one boot.
-    between_boots: Option<f64>,
-}
-
 /// A report, as its JSON has it.
 #[derive(Serialize, Deserialize)]
 struct Report {
@@ -51,359 +43,9 @@ struct Report {
     figures: BTreeMap<String, Figure>,
 }
 
-/// A goal, and whether it is met.
-#[derive(Serialize, Deserialize)]
-struct Goal {
-    what: String,
-    /// Instructions, bytes or adds a second of it and of what it is compared with.
-    value: Option<f64>,
-    compared: Option<f64>,
-    /// What the goal is about.
-    result: Option<f64>,
-    goal: String,
-    met: Option<bool>,
-    /// What was measured of the reason, if it isn't met.
-    why: Option<String>,
-}
-
-/// What a result must be.
-enum Want {
-    /// At most this.
-    AtMost(f64),
-    /// At least this.
-    AtLeast(f64),
-}
-
-fn collect(boots: &[Figures]) -> BTreeMap<String, Figure> {
-    let Some((first, rest)) = boots.split_first() else {
-        return BTreeMap::new();
-    };
-    let figure = |(name, samples): (&String, &Vec<f64>)| {
-        let summary = Summary::of(samples)?;
-        let medians: Vec<f64> = rest
-            .iter()
-            .filter_map(|boot| Some(Summary::of(boot.0.get(name)?)?.median))
-            .chain([summary.median])
-            .collect();
-        let high = medians.iter().copied().fold(f64::MIN, f64::max);
-        let low = medians.iter().copied().fold(f64::MAX, f64::min);
-        let between_boots = (medians.len() > 1 && low > 0.0).then(|| (high - low) / low);
-        Some((
-            name.clone(),
-            Figure {
-                summary,
-                between_boots,
-            },
-        ))
-    };
-    first.0.iter().filter_map(figure).collect()
-}
-
-/// Builds the table of goals.
-struct Goals<'a> {
-    figures: &'a BTreeMap<String, Figure>,
-    goals: Vec<Goal>,
-}
-
-impl Goals<'_> {
-    fn median(&self, name: &str) -> Option<f64> {
-        Some(self.figures.get(name)?.summary.median)
-    }
-
-    fn add(
-        &mut self,
-        what: &str,
-        value: Option<f64>,
-        compared: Option<f64>,
-        result: Option<f64>,
-        want: &Want,
-    ) {
-        let (goal, met) = match *want {
-            Want::AtMost(most) => (format!("≤ {most}"), result.map(|r| r <= most)),
-            Want::AtLeast(least) => (format!("≥ {least}"), result.map(|r| r >= least)),
-        };
-        self.goals.push(Goal {
-            what: what.to_owned(),
-            value,
-            compared,
-            result,
-            goal,
-            met,
-            why: None,
-        });
-    }
-
-    /// Says why the last one isn't met, if it isn't and what it takes was measured.
-    fn why(&mut self, why: impl FnOnce(&Self) -> Option<String>) {
-        if self
-            .goals
-            .last()
-            .is_some_and(|goal| goal.met == Some(false))
-        {
-            let why = why(self);
-            if let Some(goal) = self.goals.last_mut() {
-                goal.why = why;
-            }
-        }
-    }
-
-    /// By how much one figure is larger than another.
-    fn more(&self, name: &str, than: &str) -> Option<f64> {
-        Some(self.median(name)? - self.median(than)?)
-    }
-
-    /// Why an op of EKHO's is more than one of a driver which keeps nothing.
-    fn why_record(&self, op: &str) -> Option<String> {
-        let whole = self.more(&format!("{op}/noop-ekho"), &format!("{op}/netdevsim"))?;
-        let call = self.more(&format!("{op}/noop-ekho"), &format!("{op}/noop-native"))?;
-        let callback = if op == "add" { "replace" } else { "destroy" };
-        let native = self.median(&format!("op-{callback}/noop-native"))?;
-        Some(format!(
-            "netdevsim keeps nothing of a flow and asks nobody. Of {} more, {} are the call into \
-             BPF and {} its timing and its guard against misuse; {} are the flow's record and \
-             the op's argument",
-            number(Some(whole)),
-            number(Some(call)),
-            number(Some(native)),
-            number(Some(whole - call - native)),
-        ))
-    }
-
-    fn why_add(&self) -> Option<String> {
-        let whole = self.more("add/stats", "add/software")?;
-        let kernel = self.more("add/netdevsim", "add/software")?;
-        let map = self.more("add/stats", "add/noop-ekho")?;
-        let call = self.more("add/noop-ekho", "add/noop-native")?;
-        Some(format!(
-            "Of {} more, {} are the kernel's own for any driver (netdevsim's), {} BPF's hash map, \
-             {} the call into BPF, and {} EKHO's",
-            number(Some(whole)),
-            number(Some(kernel)),
-            number(Some(map)),
-            number(Some(call)),
-            number(Some(whole - kernel - map - call)),
-        ))
-    }
-
-    /// Why an op costs more where there are many flows.
-    fn why_scale(&self, op: &str) -> Option<String> {
-        let at = |with: &str, flows: &str| self.median(&format!("{op}/{with}@{flows}"));
-        let own = |flows: &str| Some(at("noop", flows)? - at("software", flows)?);
-        Some(format!(
-            "Without EKHO (`skip_hw`) it is {}; what EKHO adds is {} at 100 000 and {} at 1 000",
-            number(Some(at("software", "100000")? / at("software", "1000")?)),
-            number(own("100000")),
-            number(own("1000")),
-        ))
-    }
-
-    fn why_callback(&self, op: &str, firmware: &str) -> Option<String> {
-        let name = |firmware: &str, with: &str| format!("op-{op}/{firmware}-{with}");
-        let more = |firmware: &str| self.more(&name(firmware, "ekho"), &name(firmware, "native"));
-        let (whole, call) = (more(firmware)?, more("noop")?);
-        let map = more("stats")? - call;
-        let mut why = format!(
-            "Of {} more, {} are the call into BPF, which an op that does nothing pays too, and {} \
-             BPF's hash map in place of one whose keys the compiler knows",
-            number(Some(whole)),
-            number(Some(call)),
-            number(Some(map)),
-        );
-        if firmware != "stats" {
-            let rest = number(Some(whole - call - map));
-            // An op that takes a flow reads it; one that takes it away only tells of it.
-            let read = if op == "replace" {
-                "kfuncs, which copy keys and actions that native code reads in place, and "
-            } else {
-                ""
-            };
-            let _ = write!(
-                why,
-                "; {rest} are {read}the event, each part of which a helper reserves, checks or commits"
-            );
-        }
-        Some(why)
-    }
-
-    /// A figure to be at most `most` times another.
-    fn ratio(&mut self, what: &str, value: &str, compared: &str, most: f64) {
-        let (value, compared) = (self.median(value), self.median(compared));
-        let result = value.zip(compared).map(|(v, c)| v / c);
-        self.add(what, value, compared, result, &Want::AtMost(most));
-    }
-
-    /// The same without what it takes to ask for nothing.
-    fn callback(&mut self, op: &str, firmware: &str) {
-        let base = self.median(&format!("op-{op}/noop-native"));
-        let of = |with: &str| {
-            let whole = self.median(&format!("op-{op}/{firmware}-{with}"))?;
-            Some(whole - base?)
-        };
-        let (value, compared) = (of("ekho"), of("native"));
-        let result = value.zip(compared).map(|(v, c)| v / c);
-        let what = format!("callback alone: `{op}` of `{firmware}` in BPF / in native Rust");
-        self.add(&what, value, compared, result, &Want::AtMost(1.5));
-        self.why(|goals| goals.why_callback(op, firmware));
-    }
-
-    fn memory(&mut self, firmware: &str) {
-        let software = self.median("memory/software");
-        let value = self.median(&format!("memory/{firmware}"));
-        // A map's memory comes with the firmware.
-        let (map, with) = match firmware {
-            "stats" => (
-                self.median("memory/stats-map"),
-                "`stats` and an entry of its map",
-            ),
-            _ => (Some(0.0), "`noop`"),
-        };
-        let value = value.zip(map).map(|(v, m)| v + m);
-        let result = value.zip(software).map(|(v, c)| v - c);
-        let what = format!("memory of a flow, bytes: with {with} − software only");
-        self.add(&what, value, software, result, &Want::AtMost(320.0));
-    }
-}
-
-/// Figures whose repetition isn't measured by instructions.
-fn is_exact(name: &str) -> bool {
-    !name.starts_with("parallel/")
-}
-
-fn goals(figures: &BTreeMap<String, Figure>) -> Vec<Goal> {
-    let mut goals = Goals {
-        figures,
-        goals: Vec::new(),
-    };
-    for op in ["add", "delete"] {
-        goals.ratio(
-            &format!("`skip_sw` {op}, `noop`: in BPF / in native Rust"),
-            &format!("{op}/noop-ekho"),
-            &format!("{op}/noop-native"),
-            1.03,
-        );
-    }
-    goals.ratio(
-        "add: `skip_sw` with `stats` / `skip_hw`",
-        "add/stats",
-        "add/software",
-        1.15,
-    );
-    goals.why(Goals::why_add);
-    for op in ["add", "delete"] {
-        goals.ratio(
-            &format!("`skip_sw` {op}: EKHO with `noop` / netdevsim"),
-            &format!("{op}/noop-ekho"),
-            &format!("{op}/netdevsim"),
-            1.05,
-        );
-        goals.why(|goals| goals.why_record(op));
-    }
-    goals.ratio(
-        "dump of a flow's statistics: `stats` / software only",
-        "dump/stats",
-        "dump/software",
-        1.25,
-    );
-    for op in ["add", "delete", "dump"] {
-        goals.ratio(
-            &format!("{op}, `noop`: at 100 000 flows / at 1 000"),
-            &format!("{op}/noop@100000"),
-            &format!("{op}/noop@1000"),
-            1.10,
-        );
-        goals.why(|goals| goals.why_scale(op));
-    }
-    for (op, firmware) in [
-        ("replace", "stats"),
-        ("replace", "acl"),
-        ("destroy", "stats"),
-        ("destroy", "acl"),
-        ("stats", "stats"),
-    ] {
-        goals.callback(op, firmware);
-    }
-    goals.ratio(
-        "replacement of firmware: at 100 000 flows / at 1 000",
-        "replacement/noop@100000",
-        "replacement/noop@1000",
-        1.10,
-    );
-    goals.memory("noop");
-    goals.memory("stats");
-    let worst = figures
-        .iter()
-        .filter(|(name, _)| is_exact(name))
-        .filter_map(|(name, figure)| Some((name, figure.between_boots?)))
-        .max_by(|a, b| a.1.total_cmp(&b.1));
-    let repeated: Vec<_> = figures.values().filter_map(|f| f.between_boots).collect();
-    let good = repeated.iter().filter(|share| **share <= 0.005).count();
-    let what = match worst {
-        Some((name, _)) => format!(
-            "medians of 3 boots apart, %: the worst figure, `{name}` ({good} of {} are within 0.5)",
-            repeated.len()
-        ),
-        None => "medians of boots apart, %: the worst figure".to_owned(),
-    };
-    let percent = worst.map(|(_, share)| share * 100.0);
-    goals.add(&what, None, None, percent, &Want::AtMost(0.5));
-    goals.why(|goals| {
-        let figure = goals.figures.get(worst?.0)?;
-        let spread = figure.summary.spread() * 100.0;
-        Some(format!(
-            "Within one boot its samples are {} % apart",
-            number(Some(spread))
-        ))
-    });
-    let (two, one) = (goals.median("parallel/2"), goals.median("parallel/1"));
-    let ratio = goals.median("parallel/ratio");
-    goals.add(
-        "adds a second, real time: two threads on 2 CPUs / one",
-        two,
-        one,
-        ratio,
-        &Want::AtLeast(1.4),
-    );
-    goals.why(|goals| {
-        let rounds = goals.figures.get("parallel/ratio")?.summary;
-        Some(format!(
-            "One round in ten was below {}, one in ten above {}: what else the host does shows",
-            number(Some(rounds.low)),
-            number(Some(rounds.high))
-        ))
-    });
-    goals.goals
-}
-
 /// Figures that have tables of their own.
 fn is_detail(name: &str) -> bool {
     name.starts_with(PROFILE) || name.starts_with(MEMORY_PART)
-}
-
-/// A number for people: no more digits than are of use.
-fn number(value: Option<f64>) -> String {
-    let Some(value) = value else {
-        return String::new();
-    };
-    let places = match value.abs() {
-        v if v >= 100.0 => 0,
-        v if v >= 10.0 => 1,
-        _ => 3,
-    };
-    let text = format!("{value:.places$}");
-    let (whole, rest) = text.split_once('.').unwrap_or((&text, ""));
-    // Thousands are set apart.
-    let mut out = String::new();
-    for (n, digit) in whole.chars().enumerate() {
-        if n > 0 && (whole.len() - n) % 3 == 0 && !out.ends_with('-') {
-            out.push('\u{202f}');
-        }
-        out.push(digit);
-    }
-    if !rest.is_empty() {
-        out.push('.');
-        out.push_str(rest);
-    }
-    out
 }
 
 fn goals_table(goals: &[Goal]) -> String {
@@ -467,6 +109,15 @@ fn breakdown(figures: &BTreeMap<String, Figure>) -> Option<String> {
     Some(out)
 }
 
+/// Leaves out parts of memory in which other tasks' comings and goings are: they don't reach half a
+/// byte a flow.
+fn drop_trifles(figures: &mut BTreeMap<String, Figure>) {
+    figures.retain(|name, figure| {
+        let trifle = figure.summary.median.abs() < 0.5;
+        !(name.starts_with(MEMORY_PART) && trifle && !name.ends_with(CHARGED))
+    });
+}
+
 /// In what the kernel has a flow's memory, in bytes.
 fn memory_table(figures: &BTreeMap<String, Figure>) -> Option<String> {
     const COLUMNS: [&str; 4] = ["software", "noop", "stats", "stats-map"];
@@ -480,11 +131,6 @@ fn memory_table(figures: &BTreeMap<String, Figure>) -> Option<String> {
             }
         }
     }
-    // Other tasks' comings and goings don't reach half a byte a flow.
-    parts.retain(|part, values| {
-        let some = values.iter().flatten().any(|value| value.abs() >= 0.5);
-        *part == CHARGED || some
-    });
     if parts.is_empty() {
         return None;
     }
@@ -511,11 +157,34 @@ fn memory_table(figures: &BTreeMap<String, Figure>) -> Option<String> {
     Some(out)
 }
 
+/// Whose a function is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    /// EKHO's module, kfuncs included.
+    Module,
+    /// BPF's, and firmware itself.
+    Bpf,
+    /// All other.
+    Kernel,
+}
+
+fn owner(function: &str) -> Owner {
+    let begins = |with: &[&str]| with.iter().any(|with| function.starts_with(with));
+    if begins(&["bpf_prog_"]) {
+        // Firmware's own functions may have the module in their name.
+        Owner::Bpf
+    } else if function.contains("ekho") || begins(&["bpf_flow_offload_", "bpf_iter_flow_action_"]) {
+        Owner::Module
+    } else if function.contains("bpf_") || function.contains("htab_") {
+        Owner::Bpf
+    } else {
+        Owner::Kernel
+    }
+}
+
 /// The functions in which the kernel is most while filters are added.
 fn profile(figures: &BTreeMap<String, Figure>) -> String {
     const MOST: usize = 15;
-    let module = |name: &str| name.contains("ekho") || name.starts_with("bpf_flow_offload_");
-    let bpf = |name: &str| name.contains("bpf_") || name.starts_with("htab_");
     let mut out = String::new();
     for firmware in ["software", "noop", "stats", "acl"] {
         let prefix = format!("{PROFILE}{firmware}/");
@@ -528,8 +197,8 @@ fn profile(figures: &BTreeMap<String, Figure>) -> String {
             continue;
         }
         // From 0.0 on: the sum of nothing is -0.0.
-        let sum = |which: &dyn Fn(&str) -> bool| {
-            let of_them = functions.iter().filter(|f| which(f.0));
+        let sum = |which: Owner| {
+            let of_them = functions.iter().filter(|f| owner(f.0) == which);
             of_them.fold(0.0, |sum, f| sum + f.1)
         };
         let _ = writeln!(
@@ -537,12 +206,12 @@ fn profile(figures: &BTreeMap<String, Figure>) -> String {
             "\n| adds, `{firmware}`: the kernel's time, by function | % |\n|---|--:|\n\
              | the module's among the first {n} | {:.1} |\n\
              | BPF's among the first {n}, firmware included | {:.1} |",
-            sum(&module),
-            sum(&|name| bpf(name) && !module(name)),
+            sum(Owner::Module),
+            sum(Owner::Bpf),
             n = functions.len()
         );
         // Of the others all is said by then; in this one the op is what is of interest.
-        let shown = |name: &str| firmware != "acl" || module(name) || bpf(name);
+        let shown = |name: &str| firmware != "acl" || owner(name) != Owner::Kernel;
         for (name, share) in functions.iter().filter(|f| shown(f.0)).take(MOST) {
             let _ = writeln!(out, "| `{name}` | {share:.1} |");
         }
@@ -619,22 +288,25 @@ what the tracepoint says they took with 500 flows there, as `acl` holds no more 
 the same of a native one that does nothing: `stats` keeps \
 an entry of a map for each flow, `acl` reads the match and the actions, keeps the same, and sends \
 an event. Its events are read between rounds, and none is lost; native ones go into a ring that \
-nobody reads and that wakes nobody. Profiles are of 1 000 adds to an empty device, ten times. \
-Memory is measured in a memory cgroup, all else outside of \
-one. Two CPUs are measured in real time, and what else the host does shows.\n";
+nobody reads and that wakes nobody. Profiles are of 500 adds to an empty device, twenty times. \
+Memory is measured in a memory cgroup, all else outside of one, with 10 000 flows, and with all \
+that slabs keep in reserve given back. Two CPUs are measured in real time, and what else the \
+host does shows. Each goal is judged by the boot in which it was met least; all figures, in the \
+end, are of the first boot.\n";
 
 pub fn run(arguments: &Arguments) -> Result<()> {
     let mut boots = Vec::new();
     for path in &arguments.boots {
         boots.push(Figures::read(path)?);
     }
+    let parallel = arguments.parallel.as_deref().map(Figures::read);
+    let parallel = parallel.transpose()?;
     let mut figures = collect(&boots);
-    if let Some(path) = &arguments.parallel {
-        figures.extend(collect(&[Figures::read(path)?]));
-    }
+    figures.extend(collect(parallel.as_slice()));
+    drop_trifles(&mut figures);
     ensure!(!figures.is_empty(), "nothing was measured");
     let base = arguments.base.as_deref().map(read_base).transpose()?;
-    let goals = goals(&figures);
+    let goals = goals(&boots, parallel.as_ref());
 
     let mut text = format!("# What EKHO costs\n\n{}\n\n{METHOD}\n", arguments.title);
     text += &goals_table(&goals);
@@ -695,11 +367,11 @@ mod tests {
     }
 
     fn report(samples: &[f64]) -> Report {
-        let figures = collect(&[boot(samples)]);
+        let boots = [boot(samples)];
         Report {
             title: "then".to_owned(),
-            goals: goals(&figures),
-            figures,
+            goals: goals(&boots, None),
+            figures: collect(&boots),
         }
     }
 
@@ -721,7 +393,7 @@ mod tests {
         ] {
             figures.push(name, value);
         }
-        let text = reasons(&goals(&collect(&[figures])));
+        let text = reasons(&goals(&[figures], None));
         assert!(text.contains("it is 1.500; what EKHO adds is 15.0 at 100 000 and 10.0 at"));
         assert_eq!(text.lines().filter(|line| line.starts_with('-')).count(), 1);
         assert_eq!(reasons(&report(&[100.0; 3]).goals), "");
@@ -742,7 +414,8 @@ mod tests {
         ] {
             figures.push(name, value);
         }
-        let figures = collect(&[figures]);
+        let mut figures = collect(&[figures]);
+        drop_trifles(&mut figures);
         let table = memory_table(&figures).unwrap();
         let rows: Vec<_> = table.lines().skip(2).collect();
         assert_eq!(
@@ -766,18 +439,50 @@ mod tests {
     }
 
     #[test]
+    fn a_goal_is_met_if_it_is_in_each_boot() {
+        let goal = |samples: [f64; 3]| {
+            let boots = samples.map(|sample| boot(&[sample; 3]));
+            let goal = goals(&boots, None).swap_remove(0);
+            (goal.met, goal.value)
+        };
+        assert_eq!(goal([103.0, 102.0, 101.0]), (Some(true), Some(103.0)));
+        assert_eq!(goal([102.0, 104.0, 103.5]), (Some(false), Some(104.0)));
+    }
+
+    #[test]
+    fn two_cpus_say_how_far_rounds_are_apart() {
+        let mut parallel = Figures::default();
+        for ratio in [1.3, 1.5, 1.6] {
+            parallel.push("parallel/ratio", ratio);
+        }
+        let goal = goals(&[], Some(&parallel)).pop().unwrap();
+        assert_eq!((goal.result, goal.met), (Some(1.5), Some(true)));
+        assert!(goal
+            .what
+            .ends_with("(one round in ten below 1.300, one above 1.600)"));
+    }
+
+    #[test]
+    fn functions_are_of_the_module_of_bpf_or_of_the_kernel() {
+        for (function, whose) in [
+            ("ekho_kfunc_get_match", Owner::Module),
+            ("<ekho::flows::Flow>::new", Owner::Module),
+            ("bpf_flow_offload_get_match", Owner::Module),
+            ("bpf_iter_flow_action_next", Owner::Module),
+            ("bpf_prog_3960b794c8124f1c_ekho_event_replace", Owner::Bpf),
+            ("__bpf_ringbuf_reserve", Owner::Bpf),
+            ("__htab_map_lookup_elem", Owner::Bpf),
+            ("fl_change", Owner::Kernel),
+        ] {
+            assert_eq!(owner(function), whose, "{function}");
+        }
+    }
+
+    #[test]
     fn a_change_counts_beyond_the_spread() {
         let then = report(&[100.0, 101.0, 102.0]);
         let now = |samples: &[f64]| changes(&then, &collect(&[boot(samples)]));
         assert!(!now(&[101.0, 102.0, 102.5]).contains("add/noop-ekho"));
         assert!(now(&[105.0, 105.0, 105.0]).contains("add/noop-ekho"));
-    }
-
-    #[test]
-    fn numbers_are_short() {
-        assert_eq!(number(Some(1.23456)), "1.235");
-        assert_eq!(number(Some(12.345)), "12.3");
-        assert_eq!(number(Some(1234567.8)), "1\u{202f}234\u{202f}568");
-        assert_eq!(number(None), "");
     }
 }

@@ -1,0 +1,362 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What EKHO may cost, and whether it costs no more in any boot.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::slice;
+
+use serde::{Deserialize, Serialize};
+
+use crate::figures::{collect, number, Figure, Figures};
+use crate::guest::MEMORY_PART;
+use crate::kernel::{FLOW_SLAB, LARGER};
+
+/// A goal, and whether it is met.
+#[derive(Serialize, Deserialize)]
+pub struct Goal {
+    pub what: String,
+    /// Instructions, bytes or adds a second of it and of what it is compared with.
+    pub value: Option<f64>,
+    pub compared: Option<f64>,
+    /// What the goal is about.
+    pub result: Option<f64>,
+    pub goal: String,
+    pub met: Option<bool>,
+    /// What was measured of the reason, if it isn't met.
+    pub why: Option<String>,
+}
+
+/// What a result must be.
+enum Want {
+    /// At most this.
+    AtMost(f64),
+    /// At least this.
+    AtLeast(f64),
+}
+
+impl Goal {
+    fn new(
+        what: &str,
+        value: Option<f64>,
+        compared: Option<f64>,
+        result: Option<f64>,
+        want: &Want,
+    ) -> Self {
+        let (goal, met) = match *want {
+            Want::AtMost(most) => (format!("≤ {most}"), result.map(|r| r <= most)),
+            Want::AtLeast(least) => (format!("≥ {least}"), result.map(|r| r >= least)),
+        };
+        Self {
+            what: what.to_owned(),
+            value,
+            compared,
+            result,
+            goal,
+            met,
+            why: None,
+        }
+    }
+}
+
+/// Builds goals from figures.
+struct Goals<'a> {
+    figures: &'a BTreeMap<String, Figure>,
+    goals: Vec<Goal>,
+}
+
+impl<'a> Goals<'a> {
+    fn of(figures: &'a BTreeMap<String, Figure>) -> Self {
+        let goals = Vec::new();
+        Self { figures, goals }
+    }
+
+    fn median(&self, name: &str) -> Option<f64> {
+        Some(self.figures.get(name)?.summary.median)
+    }
+
+    fn add(
+        &mut self,
+        what: &str,
+        value: Option<f64>,
+        compared: Option<f64>,
+        result: Option<f64>,
+        want: &Want,
+    ) {
+        let goal = Goal::new(what, value, compared, result, want);
+        self.goals.push(goal);
+    }
+
+    /// Says why the last one isn't met, if it isn't and what it takes was measured.
+    fn why(&mut self, why: impl FnOnce(&Self) -> Option<String>) {
+        if self
+            .goals
+            .last()
+            .is_some_and(|goal| goal.met == Some(false))
+        {
+            let why = why(self);
+            if let Some(goal) = self.goals.last_mut() {
+                goal.why = why;
+            }
+        }
+    }
+
+    /// By how much one figure is larger than another.
+    fn more(&self, name: &str, than: &str) -> Option<f64> {
+        Some(self.median(name)? - self.median(than)?)
+    }
+
+    /// Why an op of EKHO's is more than one of a driver which keeps nothing.
+    fn why_record(&self, op: &str) -> Option<String> {
+        let whole = self.more(&format!("{op}/noop-ekho"), &format!("{op}/netdevsim"))?;
+        let call = self.more(&format!("{op}/noop-ekho"), &format!("{op}/noop-native"))?;
+        let callback = if op == "add" { "replace" } else { "destroy" };
+        let native = self.median(&format!("op-{callback}/noop-native"))?;
+        Some(format!(
+            "netdevsim keeps nothing of a flow and asks nobody. Of {} more, {} are the call into \
+             BPF and {} its timing and its guard against misuse; {} are the flow's record and \
+             the op's argument",
+            number(Some(whole)),
+            number(Some(call)),
+            number(Some(native)),
+            number(Some(whole - call - native)),
+        ))
+    }
+
+    fn why_add(&self) -> Option<String> {
+        let whole = self.more("add/stats", "add/software")?;
+        let kernel = self.more("add/netdevsim", "add/software")?;
+        let map = self.more("add/stats", "add/noop-ekho")?;
+        let call = self.more("add/noop-ekho", "add/noop-native")?;
+        Some(format!(
+            "Of {} more, {} are the kernel's own for any driver (netdevsim's), {} BPF's hash map, \
+             {} the call into BPF, and {} EKHO's",
+            number(Some(whole)),
+            number(Some(kernel)),
+            number(Some(map)),
+            number(Some(call)),
+            number(Some(whole - kernel - map - call)),
+        ))
+    }
+
+    /// Why an op costs more where there are many flows.
+    fn why_scale(&self, op: &str) -> Option<String> {
+        let at = |with: &str, flows: &str| self.median(&format!("{op}/{with}@{flows}"));
+        let own = |flows: &str| Some(at("noop", flows)? - at("software", flows)?);
+        Some(format!(
+            "Without EKHO (`skip_hw`) it is {}; what EKHO adds is {} at 100 000 and {} at 1 000",
+            number(Some(at("software", "100000")? / at("software", "1000")?)),
+            number(own("100000")),
+            number(own("1000")),
+        ))
+    }
+
+    fn why_callback(&self, op: &str, firmware: &str) -> Option<String> {
+        let name = |firmware: &str, with: &str| format!("op-{op}/{firmware}-{with}");
+        let more = |firmware: &str| self.more(&name(firmware, "ekho"), &name(firmware, "native"));
+        let (whole, call) = (more(firmware)?, more("noop")?);
+        let map = more("stats")? - call;
+        let mut why = format!(
+            "Of {} more, {} are the call into BPF, which an op that does nothing pays too, and {} \
+             BPF's hash map in place of one whose keys the compiler knows",
+            number(Some(whole)),
+            number(Some(call)),
+            number(Some(map)),
+        );
+        if firmware != "stats" {
+            let rest = number(Some(whole - call - map));
+            // An op that takes a flow reads it; one that takes it away only tells of it.
+            let read = if op == "replace" {
+                "kfuncs, which copy keys and actions that native code reads in place, and "
+            } else {
+                ""
+            };
+            let _ = write!(
+                why,
+                "; {rest} are {read}the event, each part of which a helper reserves, checks or commits"
+            );
+        }
+        Some(why)
+    }
+
+    /// A figure to be at most `most` times another.
+    fn ratio(&mut self, what: &str, value: &str, compared: &str, most: f64) {
+        let (value, compared) = (self.median(value), self.median(compared));
+        let result = value.zip(compared).map(|(v, c)| v / c);
+        self.add(what, value, compared, result, &Want::AtMost(most));
+    }
+
+    /// The same without what it takes to ask for nothing.
+    fn callback(&mut self, op: &str, firmware: &str) {
+        let base = self.median(&format!("op-{op}/noop-native"));
+        let of = |with: &str| {
+            let whole = self.median(&format!("op-{op}/{firmware}-{with}"))?;
+            Some(whole - base?)
+        };
+        let (value, compared) = (of("ekho"), of("native"));
+        let result = value.zip(compared).map(|(v, c)| v / c);
+        let what = format!("callback alone: `{op}` of `{firmware}` in BPF / in native Rust");
+        self.add(&what, value, compared, result, &Want::AtMost(1.5));
+        self.why(|goals| goals.why_callback(op, firmware));
+    }
+
+    fn memory(&mut self, firmware: &str) {
+        let software = self.median("memory/software");
+        let value = self.median(&format!("memory/{firmware}"));
+        // A map's memory comes with the firmware.
+        let (map, with) = match firmware {
+            "stats" => (
+                self.median("memory/stats-map"),
+                "`stats` and an entry of its map",
+            ),
+            _ => (Some(0.0), "`noop`"),
+        };
+        let value = value.zip(map).map(|(v, m)| v + m);
+        let result = value.zip(software).map(|(v, c)| v - c);
+        let what = format!("memory of a flow, bytes: with {with} − software only");
+        self.add(&what, value, software, result, &Want::AtMost(320.0));
+        self.why(|goals| goals.why_memory(firmware, map?));
+    }
+
+    /// Of what a flow's memory is made.
+    fn why_memory(&self, firmware: &str, map: f64) -> Option<String> {
+        let part = |with: &str, part: &str| self.median(&format!("{MEMORY_PART}{with}/{part}"));
+        let more = |name: &str| Some(part(firmware, name)? - part("software", name).unwrap_or(0.0));
+        let record = more(FLOW_SLAB)?;
+        Some(format!(
+            "{} are the flow's record, {} the hash table by cookie (an array of a power of two with a \
+             head, for which the kernel takes the next power), {} the entry of the map, of which \
+             BPF's own is more than half",
+            number(Some(record)),
+            number(more(LARGER)),
+            number(Some(map)),
+        ))
+    }
+}
+
+/// What of goals was met: each has the numbers of the boot in which it was met least.
+pub fn goals(boots: &[Figures], parallel: Option<&Figures>) -> Vec<Goal> {
+    let mut of_boots = boots
+        .iter()
+        .map(|boot| of_boot(&collect(slice::from_ref(boot))));
+    let mut goals = of_boots.next().unwrap_or_default();
+    for others in of_boots {
+        for (goal, other) in goals.iter_mut().zip(others) {
+            if other.result > goal.result {
+                *goal = other;
+            }
+        }
+    }
+    goals.push(repeatability(&collect(boots)));
+    goals.push(two_cpus(&collect(parallel.map_or(&[], slice::from_ref))));
+    goals
+}
+
+/// Goals that figures of one boot are about. All are met by what is small.
+fn of_boot(figures: &BTreeMap<String, Figure>) -> Vec<Goal> {
+    let mut goals = Goals::of(figures);
+    for op in ["add", "delete"] {
+        goals.ratio(
+            &format!("`skip_sw` {op}, `noop`: in BPF / in native Rust"),
+            &format!("{op}/noop-ekho"),
+            &format!("{op}/noop-native"),
+            1.03,
+        );
+    }
+    goals.ratio(
+        "add: `skip_sw` with `stats` / `skip_hw`",
+        "add/stats",
+        "add/software",
+        1.15,
+    );
+    goals.why(Goals::why_add);
+    for op in ["add", "delete"] {
+        goals.ratio(
+            &format!("`skip_sw` {op}: EKHO with `noop` / netdevsim"),
+            &format!("{op}/noop-ekho"),
+            &format!("{op}/netdevsim"),
+            1.05,
+        );
+        goals.why(|goals| goals.why_record(op));
+    }
+    goals.ratio(
+        "dump of a flow's statistics: `stats` / software only",
+        "dump/stats",
+        "dump/software",
+        1.25,
+    );
+    for op in ["add", "delete", "dump"] {
+        goals.ratio(
+            &format!("{op}, `noop`: at 100 000 flows / at 1 000"),
+            &format!("{op}/noop@100000"),
+            &format!("{op}/noop@1000"),
+            1.10,
+        );
+        goals.why(|goals| goals.why_scale(op));
+    }
+    for (op, firmware) in [
+        ("replace", "stats"),
+        ("replace", "acl"),
+        ("destroy", "stats"),
+        ("destroy", "acl"),
+        ("stats", "stats"),
+    ] {
+        goals.callback(op, firmware);
+    }
+    goals.ratio(
+        "replacement of firmware: at 100 000 flows / at 1 000",
+        "replacement/noop@100000",
+        "replacement/noop@1000",
+        1.10,
+    );
+    goals.memory("noop");
+    goals.memory("stats");
+    goals.goals
+}
+
+fn repeatability(figures: &BTreeMap<String, Figure>) -> Goal {
+    let repeated: Vec<_> = figures
+        .iter()
+        .filter_map(|(name, figure)| Some((name, figure.between_boots?)))
+        .collect();
+    let worst = repeated.iter().max_by(|a, b| a.1.total_cmp(&b.1));
+    let good = repeated.iter().filter(|(_, share)| *share <= 0.005).count();
+    let what = match worst {
+        Some((name, _)) => format!(
+            "medians of boots apart, %: the worst figure, `{name}` ({good} of {} are within 0.5)",
+            repeated.len()
+        ),
+        None => "medians of boots apart, %: the worst figure".to_owned(),
+    };
+    let percent = worst.map(|(_, share)| share * 100.0);
+    let want = Want::AtMost(0.5);
+    let mut goal = Goal::new(&what, None, None, percent, &want);
+    goal.why = worst.filter(|_| goal.met == Some(false)).map(|(name, _)| {
+        let spread = figures[*name].summary.spread() * 100.0;
+        format!(
+            "Within one boot its samples are {} % apart",
+            number(Some(spread))
+        )
+    });
+    goal
+}
+
+fn two_cpus(figures: &BTreeMap<String, Figure>) -> Goal {
+    let summary = |name: &str| Some(figures.get(name)?.summary);
+    let median = |name: &str| Some(summary(name)?.median);
+    let spread = summary("parallel/ratio").map_or(String::new(), |rounds| {
+        format!(
+            " (one round in ten below {}, one above {})",
+            number(Some(rounds.low)),
+            number(Some(rounds.high))
+        )
+    });
+    let what = format!("adds a second, real time: two threads on 2 CPUs / one{spread}");
+    let ratio = median("parallel/ratio");
+    let (two, one) = (median("parallel/2"), median("parallel/1"));
+    let mut goal = Goal::new(&what, two, one, ratio, &Want::AtLeast(1.4));
+    if goal.met == Some(false) {
+        goal.why = Some("What else the host does shows, and locks that all adds take".to_owned());
+    }
+    goal
+}
