@@ -74,7 +74,7 @@ fn counters() -> Result<&'static Counters> {
     COUNTERS.as_ref().map(|c| &**c).ok_or(ENODEV)
 }
 
-// SAFETY: Numbers without gaps, as ekho_maps.h has them, and so the others.
+// SAFETY: Numbers without gaps: see below. So are the others.
 unsafe impl AsBytes for ekho_event {}
 // SAFETY: As above.
 unsafe impl AsBytes for ekho_event_part {}
@@ -85,6 +85,11 @@ unsafe impl AsBytes for ekho_flow_counters {}
 
 const HEADER: usize = size_of::<ekho_event>();
 const HEAD: usize = size_of::<ekho_event_part>();
+
+// What their members come to: there are no gaps.
+const _: () = assert!(HEADER == 80 && HEAD == 4);
+const _: () =
+    assert!(size_of::<ekho_event_action>() == 28 && size_of::<ekho_flow_counters>() == 32);
 
 /// A record's header, but for its size.
 fn event(what: u32, flow: &ekho_flow, err: c_int) -> ekho_event {
