@@ -19,8 +19,8 @@ use crate::netlink::{self, Connection, Place};
 use crate::profile;
 
 /// Rounds that aren't counted, and those that are.
-const WARM_UP: usize = 10;
-const ROUNDS: usize = 20;
+pub const WARM_UP: usize = 10;
+pub const ROUNDS: usize = 20;
 
 /// Ops of a round.
 const BATCH: u32 = 100;
@@ -107,25 +107,27 @@ impl Bench {
         Ok(())
     }
 
-    /// `dump` of one flow: of a thousand on average, however many there are.
+    /// `dump` of one flow: a sample is of a thousand on average, however many there are.
     fn dump(&mut self, ifindex: u32, flows: u32, with: &str) -> Result<()> {
         let request = netlink::dump_filters(ifindex);
-        let thousands = (flows / 1_000).max(1) as usize;
-        let (warm_up, rounds) = (WARM_UP.div_ceil(thousands), ROUNDS.div_ceil(thousands));
-        for round in 0..warm_up + rounds {
+        let (mut warm_up, mut counted) = (0, 0);
+        while counted < ROUNDS {
             let samples = self.connection.dump(&request, 1_000)?;
-            let counted: usize = samples.iter().map(|(n, _)| n).sum();
+            let answers: usize = samples.iter().map(|(n, _)| n).sum();
             // The preference itself is one answer more.
-            let filters = counted.saturating_sub(1);
+            let filters = answers.saturating_sub(1);
             ensure!(
                 filters == flows as usize,
                 "{filters} of {flows} filters in a dump"
             );
-            if round >= warm_up {
-                for (n, time) in samples {
-                    let each = time.as_nanos() as f64 / n as f64;
-                    self.figures.push(&format!("dump/{with}"), each);
-                }
+            if warm_up < WARM_UP {
+                warm_up += samples.len();
+                continue;
+            }
+            counted += samples.len();
+            for (n, time) in samples {
+                let each = time.as_nanos() as f64 / n as f64;
+                self.figures.push(&format!("dump/{with}"), each);
             }
         }
         Ok(())
@@ -413,6 +415,15 @@ pub fn run(source: &Path, short: bool) -> Result<Figures> {
         bench.scale(source)?;
     }
     module.remove()?;
+    // Others aren't measured in rounds.
+    let in_rounds = |name: &str| !name.starts_with(PROFILE) && !name.starts_with(MEMORY_PART);
+    for (name, samples) in &bench.figures.0 {
+        let n = samples.len();
+        ensure!(
+            !in_rounds(name) || n >= ROUNDS,
+            "{name} has {n} samples, not {ROUNDS}"
+        );
+    }
     Ok(bench.figures)
 }
 

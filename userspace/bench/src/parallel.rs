@@ -12,13 +12,12 @@ use nix::sched::{sched_setaffinity, CpuSet};
 use nix::unistd::Pid;
 
 use crate::figures::Figures;
+use crate::guest::{ROUNDS, WARM_UP};
 use crate::kernel::{self, Attached, Insmod};
 use crate::netlink::{self, Connection, Place};
 
 /// Filters that a thread adds.
 const BATCH: u32 = 1_000;
-const WARM_UP: usize = 2;
-const ROUNDS: usize = 20;
 
 /// Adds and deletes by so many threads at once, one preference each: adds a second.
 fn rate(ifindex: u32, threads: u16) -> Result<f64> {
