@@ -347,9 +347,9 @@ begin_monitor() {
 	eventually has "$1" '"attached"'
 }
 
-# story FILE: what a monitor's file tells. Before what was attached on lo come exits
+# notifications FILE: what a monitor's file tells. Before what was attached on lo come exits
 # of namespaces that had the same number as this one.
-story() {
+notifications() {
 	jq -r '"\(.event) \(.dev) \(.firmware)" + (if .replaced then " for \(.replaced)" else "" end)' "$1" |
 		sed -n '/^attached lo/,$p'
 }
@@ -366,13 +366,13 @@ test_monitor_tells_what_becomes_of_firmware() {
 	eventually has "$file" '"gone"'
 	kill "$follower"
 	ends 'the monitor'
-	expect 'the story' 'attached lo noop
+	expect 'the notifications' 'attached lo noop
 attach ek0 stats
 replace ek0 next for stats
 detach ek0 next
 attach ek0 noop
 detach ek0 noop
-gone ek0 null' "$(story "$file")"
+gone ek0 null' "$(notifications "$file")"
 }
 
 test_monitor_and_show_tell_why_firmware_was_stopped() {

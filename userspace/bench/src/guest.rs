@@ -310,7 +310,7 @@ impl Bench {
         for firmware in ["noop", "stats", "acl"] {
             self.ops(source, port, firmware, with)?;
         }
-        ekho::netlink::delete_device("ek0")?;
+        ekho::kernel::netlink::delete_device("ek0")?;
         module.remove()
     }
 
@@ -331,8 +331,8 @@ impl Bench {
             self.dump(port, FLOWS, "stats")?;
             self.empty(port)?;
         }
-        ekho::netlink::delete_device("ek1")?;
-        ekho::netlink::delete_device("ek0")?;
+        ekho::kernel::netlink::delete_device("ek1")?;
+        ekho::kernel::netlink::delete_device("ek0")?;
         Ok(())
     }
 
@@ -379,8 +379,8 @@ impl Bench {
             let _attached = Attached::new(source, firmware, port)?;
             self.memory(port, Place::Hardware, firmware)?;
         }
-        ekho::netlink::delete_device("ek1")?;
-        ekho::netlink::delete_device("ek0")?;
+        ekho::kernel::netlink::delete_device("ek1")?;
+        ekho::kernel::netlink::delete_device("ek0")?;
         Ok(())
     }
 }
@@ -388,7 +388,7 @@ impl Bench {
 /// Measures everything; `short` leaves out what takes many flows.
 pub fn run(source: &Path, short: bool) -> Result<Figures> {
     mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE)?;
-    ekho::messages::silence();
+    ekho::kernel::libbpf_log::silence();
     let mut bench = Bench {
         connection: Connection::new()?,
         figures: Figures::default(),

@@ -12,9 +12,9 @@ use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{ensure, Context, Result};
-use ekho::bpf::{self, Ring};
-use ekho::event;
-use ekho::firmware::{Firmware, Loaded};
+use ekho::contract;
+use ekho::firmware::image::{Firmware, Loaded};
+use ekho::kernel::bpf::{self, Ring};
 use ekho::module::Module;
 use nix::errno::Errno;
 use nix::kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags};
@@ -56,7 +56,7 @@ pub fn modprobe(names: &[&str]) {
 
 /// A device of kind `ekho` that takes filters.
 pub fn add_port(connection: &mut Connection, name: &str) -> Result<u32> {
-    let ifindex = ekho::netlink::add_device(name)?;
+    let ifindex = ekho::kernel::netlink::add_device(name)?;
     take_filters(connection, ifindex)?;
     Ok(ifindex)
 }
@@ -77,7 +77,7 @@ pub fn add_netdevsim(connection: &mut Connection) -> Result<u32> {
         .next()
         .context("netdevsim made no device")??
         .file_name();
-    let ifindex = ekho::netlink::ifindex(&name.to_string_lossy())?;
+    let ifindex = ekho::kernel::netlink::ifindex(&name.to_string_lossy())?;
     take_filters(connection, ifindex)?;
     Ok(ifindex)
 }
@@ -98,7 +98,10 @@ impl Twin {
     fn load(path: &Path, module: &Module, ifindex: u32) -> Result<Self> {
         let loaded = Firmware::open(path)?.load(module, ifindex, &[])?;
         loaded.activate(module)?;
-        let events = loaded.maps().iter().find(|(name, _)| name == event::RING);
+        let events = loaded
+            .maps()
+            .iter()
+            .find(|(name, _)| name == contract::EVENTS_MAP);
         let events = events
             .map(|(_, map)| Ring::by_id(map.info().id))
             .transpose()?;

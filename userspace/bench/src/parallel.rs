@@ -61,7 +61,7 @@ fn rate(ifindex: u32, threads: u16) -> Result<f64> {
 
 /// Measures `parallel/1`, `parallel/2` and their ratio, in the order ABBA.
 pub fn run(source: &Path) -> Result<Figures> {
-    ekho::messages::silence();
+    ekho::kernel::libbpf_log::silence();
     let mut figures = Figures::default();
     let mut connection = Connection::new()?;
     // A busy host takes the CPU away for longer than the 10 ms after which firmware is stopped.
@@ -79,7 +79,7 @@ pub fn run(source: &Path) -> Result<Figures> {
         }
     }
     drop(noop);
-    ekho::netlink::delete_device("ek0")?;
+    ekho::kernel::netlink::delete_device("ek0")?;
     module.remove()?;
     Ok(figures)
 }

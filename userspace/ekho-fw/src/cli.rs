@@ -2,15 +2,18 @@
 
 //! The command line: what is said on it, and what `--help` and the man pages teach.
 
-use std::path::PathBuf;
+use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
-use ekho::pins;
+use anyhow::Result;
+use clap::{CommandFactory as _, Parser, Subcommand};
 
+use crate::args::Global;
 use crate::command::{
     completions, device, doctor, events, flows, inspect, list, load, man, monitor, replace, show,
     stats, unload,
 };
+use crate::context::Context;
+use crate::render::Output;
 
 const ABOUT: &str = "Load, replace, show and feed flow-offload firmware";
 
@@ -83,31 +86,6 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// Options that every command has.
-#[derive(Clone, Debug, Args)]
-#[command(next_help_heading = "Global options")]
-pub struct Global {
-    /// Print JSON instead of text
-    #[arg(short, long, global = true)]
-    pub json: bool,
-
-    /// Print JSON for reading: indented
-    #[arg(short, long, global = true)]
-    pub pretty: bool,
-
-    /// Work in this network namespace (of `ip netns`, or a path); mounts stay as they are
-    #[arg(short, long, global = true, value_name = "NAME")]
-    pub netns: Option<String>,
-
-    /// Pin below this directory of a bpffs
-    #[arg(long, global = true, value_name = "DIR", default_value = pins::DEFAULT_ROOT)]
-    pub pin_root: PathBuf,
-
-    /// Show what libbpf and the verifier say
-    #[arg(short, long, global = true)]
-    pub debug: bool,
-}
-
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -142,33 +120,37 @@ pub enum Command {
     Man(man::Args),
 }
 
-/// Which firmware is meant, and how it is to be called.
-#[derive(Debug, Args)]
-pub struct FirmwareArgs {
-    /// Firmware object: BPF compiled by clang
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
-
-    /// Network device
-    #[arg(long, value_name = "DEV")]
-    pub dev: String,
-
-    /// Call the firmware so, instead of what the object says
-    #[arg(long, value_name = "NAME")]
-    pub name: Option<String>,
-
-    /// Variable with the ops, when the object has several
-    #[arg(long, value_name = "VARIABLE")]
-    pub ops: Option<String>,
-
-    /// Write the verifier's whole log to this file when it rejects a program
-    #[arg(long, value_name = "FILE")]
-    pub log: Option<PathBuf>,
+impl Cli {
+    /// Does what the command line says.
+    pub fn run(&self, output: &Output) -> Result<ExitCode> {
+        // These two only write text about the tool itself.
+        match &self.command {
+            Command::Completions(args) => return completions::run(args, Self::command()),
+            Command::Man(args) => return man::run(args, Self::command()),
+            _ => {}
+        }
+        let context = Context::new(&self.global, output)?;
+        match &self.command {
+            Command::Load(args) => load::run(&context, args),
+            Command::Replace(args) => replace::run(&context, args),
+            Command::Unload(args) => unload::run(&context, args),
+            Command::List(args) => list::run(&context, args),
+            Command::Show(args) => show::run(&context, args),
+            Command::Device(args) => device::run(&context, args),
+            Command::Flows(args) => flows::run(&context, args),
+            Command::Events(args) => events::run(&context, args),
+            Command::Monitor(args) => monitor::run(&context, args),
+            Command::Stats(args) => stats::run(&context, args),
+            Command::Inspect(args) => inspect::run(&context, args),
+            Command::Doctor(args) => doctor::run(&context, args),
+            Command::Completions(_) | Command::Man(_) => Ok(ExitCode::SUCCESS),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
+    use std::path::PathBuf;
 
     use super::*;
 

@@ -8,10 +8,14 @@
 
 #![forbid(unsafe_code)]
 
+mod args;
 mod cli;
 mod command;
+mod context;
 mod failure;
 mod render;
+mod results;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -22,7 +26,7 @@ use crate::cli::Cli;
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let output = render::Output::new(&cli.global);
-    match command::run(cli, &output) {
+    match cli.run(&output) {
         Ok(code) => code,
         Err(error) => failure::report(&error, &output),
     }

@@ -141,13 +141,36 @@ fn an_unknown_namespace_is_status_6() {
 }
 
 #[test]
-fn completions_and_manual_go_to_standard_output() {
-    let output = ekho_fw(&["completions", "bash"]);
-    assert_eq!(status(&output), 0);
-    assert!(out(&output).contains("complete -F"));
+fn every_shell_gets_a_completion_script() {
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let output = ekho_fw(&["completions", shell]);
+        assert_eq!(status(&output), 0, "{shell}");
+        assert!(out(&output).contains("inspect"), "{shell}");
+    }
+}
+
+#[test]
+fn the_manual_page_has_exit_status_and_examples() {
     let output = ekho_fw(&["man"]);
     assert_eq!(status(&output), 0);
-    assert!(out(&output).contains(".TH ekho-fw 1"));
+    let page = out(&output);
+    assert!(page.contains(".TH ekho-fw 1"));
+    assert!(page.contains("Examples"));
+    // Lines of the table stay lines.
+    let (start, end) = (page.find(".nf").unwrap(), page.find(".fi").unwrap());
+    assert!(page[start..end].contains("\n  3  a privilege is missing\n"));
+    assert!(page[end..].contains(".SH VERSION"));
+}
+
+#[test]
+fn every_command_has_a_manual_page() {
+    let files = Files::new();
+    let directory = files.0.path().join("man1");
+    let output = ekho_fw(&["man", "--dir", directory.to_str().unwrap()]);
+    assert_eq!(status(&output), 0, "{}", err(&output));
+    for name in ["ekho-fw.1", "ekho-fw-load.1", "ekho-fw-stats-feed.1"] {
+        assert!(directory.join(name).exists(), "{name}");
+    }
 }
 
 #[test]

@@ -8,10 +8,10 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-use crate::capability::{Capabilities, Capability};
 use crate::error::{Class, Error};
+use crate::firmware::pins::Pins;
+use crate::kernel::capability::{Capabilities, Capability};
 use crate::module::Module;
-use crate::pins::Pins;
 
 /// How a check went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
-use crate::elf::ElfError;
-use crate::struct_ops::LayoutError;
-use crate::verifier::Rejection;
+use crate::object::elf::ElfError;
+use crate::object::struct_ops::LayoutError;
+use crate::object::verifier::Rejection;
 
 /// Result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -205,7 +205,7 @@ pub enum Error {
     // Events.
     #[error(
         "firmware `{firmware}` of `{dev}` sends no events: it has no ring buffer `{}`",
-        crate::event::RING
+        crate::contract::EVENTS_MAP
     )]
     NoEvents { firmware: String, dev: String },
 
@@ -294,6 +294,15 @@ pub fn errno_text(error: &io::Error) -> String {
             }
         }
         None => error.to_string(),
+    }
+}
+
+/// The name of an errno, or its number.
+pub fn errno_name(errno: i32) -> String {
+    match Errno::from_raw(errno) {
+        _ if errno == ENOTSUPP => "ENOTSUPP".into(),
+        Errno::UnknownErrno => format!("errno {errno}"),
+        known => format!("{known:?}"),
     }
 }
 
@@ -471,7 +480,7 @@ impl Error {
             Self::MissingOp { op, .. } => format!("set .{op} in its ops"),
             Self::BadName { .. } => format!(
                 "use 1 to {} letters, digits, `_`, `.` and `-`",
-                crate::struct_ops::NAME_MAX - 1
+                crate::object::struct_ops::NAME_MAX - 1
             ),
             Self::Sleepable { .. } => "use SEC(\"struct_ops/…\") instead of struct_ops.s".into(),
             Self::License { .. } => {

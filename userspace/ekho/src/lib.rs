@@ -7,59 +7,46 @@
 //! user space that talks to the kernel about it; `ekho-fw` is a command line on top,
 //! and agents and exporters are meant to be others.
 //!
+//! Modules only use those below them:
+//!
 //! ```text
-//!   file                              kernel
-//!  ┌──────────┐  elf, btf   ┌────────────────────────────┐
-//!  │ firmware │────────────▶│ bpf: programs, maps, links │◀── pins (bpffs)
-//!  └──────────┘             └────────────────────────────┘
-//!        │ struct_ops                  ▲          ▲
-//!        ▼                             │          │
-//!     attach ── load, replace, unload ─┘        stats ◀── feed (JSON lines)
-//!        │                                        │
-//!        └──▶ module (BTF) · debugfs (records) · netlink (devices, filters) ◀┘
+//!  doctor
+//!  monitor     events      flows       what happens · requests · counters
+//!  firmware                            attach, replace, unload, pins
+//!  module                              contract and state of the loaded module
+//!  kernel                              bpf(2), netlink, namespaces, capabilities
+//!  error
+//!  contract                            names and numbers of the firmware contract
+//!  object                              ELF, BTF, verifier logs: pure parsers
 //! ```
 //!
 //! | to … | see |
 //! |---|---|
 //! | look into a firmware object without privileges | [`firmware::Firmware::open`] |
-//! | attach, replace, detach | [`attach`] |
-//! | list devices, firmware, flows | [`debugfs::Debugfs`] |
-//! | write counters of flows | [`stats::Stats`], [`feed::feed`] |
-//! | read what firmware tells of requests | [`listen::Listener`], [`event::Event`] |
-//! | learn what becomes of firmware | [`uevent::Uevents`], [`story::Story`] |
+//! | attach, replace, detach | [`firmware::attach`] |
+//! | list devices, firmware, flows | [`module::State`] |
+//! | write counters of flows | [`flows::stats::Stats`], [`flows::feed::feed`] |
+//! | read what firmware tells of requests | [`events::Listener`], [`events::Event`] |
+//! | learn when firmware is attached, replaced, detached or stopped | [`monitor::Monitor`] |
 //! | find out whether a system is ready | [`doctor::Doctor`] |
 //!
 //! Data that is meant to be shown is plain and implements `serde::Serialize`: its
 //! JSON is `ekho-fw`'s, described in `SCHEMA.md`. Failures are [`Error`]s that read
 //! as sentences. libbpf's own messages are kept from standard error once
-//! [`messages::silence`] was called.
+//! [`kernel::libbpf_log::silence`] was called.
 
 #![deny(unsafe_code)]
 
-pub mod attach;
-#[expect(unsafe_code, reason = "libbpf-sys is C")]
-pub mod bpf;
-pub mod btf;
-pub mod capability;
-pub mod clock;
 pub mod contract;
-pub mod debugfs;
 pub mod doctor;
-pub mod elf;
 pub mod error;
-pub mod event;
-pub mod feed;
+pub mod events;
 pub mod firmware;
-pub mod listen;
-pub mod messages;
+pub mod flows;
+pub mod kernel;
 pub mod module;
-pub mod netlink;
-pub mod netns;
-pub mod pins;
-pub mod stats;
-pub mod story;
-pub mod struct_ops;
-pub mod uevent;
-pub mod verifier;
+pub mod monitor;
+pub mod number;
+pub mod object;
 
 pub use error::{Error, Result};

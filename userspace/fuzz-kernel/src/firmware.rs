@@ -15,9 +15,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure, Context as _, Result};
-use ekho::bpf;
 use ekho::error::{Class, Error};
 use ekho::firmware::Firmware;
+use ekho::kernel::bpf;
 use ekho::module::Module;
 use ekho_rtnl::{
     flag, info, kind, tc_gen, tcmsg, verdict, Connection, Request, CLSACT, INGRESS, TCA_KIND,
@@ -232,7 +232,7 @@ fn batch(
 
 /// The process of [`batch`]: a line for each case.
 pub fn cases(seed: u64, cases: std::ops::Range<u64>, paths: &Paths) -> Result<()> {
-    ekho::messages::silence();
+    ekho::kernel::libbpf_log::silence();
     let seeds = seeds(paths)?;
     let module = Module::open()?;
     let mut output = std::io::stdout();

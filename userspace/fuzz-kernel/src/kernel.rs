@@ -44,7 +44,7 @@ impl Kernel {
     /// Enters a new namespace, and loads the module if need be. It must not be in use, as it is
     /// removed in the end.
     pub fn enter(module: &Path) -> Result<Self> {
-        ekho::messages::silence();
+        ekho::kernel::libbpf_log::silence();
         unshare(CloneFlags::CLONE_NEWNET).context("can't make a network namespace: run as root")?;
         if !fs::exists("/sys/module/ekho")? {
             let file = File::open(module)

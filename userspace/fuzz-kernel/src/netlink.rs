@@ -14,12 +14,13 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, ensure, Context as _, Result};
-use ekho::bpf;
-use ekho::debugfs::{Debugfs, Filter};
-use ekho::firmware::{Firmware, Loaded};
+use ekho::firmware::image::{Firmware, Loaded};
+use ekho::flows::stats::{Change, Sink as _, Stats, Target};
+use ekho::kernel::bpf;
+use ekho::kernel::netlink::{FilterSpec, Hook};
+use ekho::module::debugfs::Debugfs;
+use ekho::module::state::Filter;
 use ekho::module::Module;
-use ekho::netlink::{FilterSpec, Hook};
-use ekho::stats::{Change, Sink as _, Stats, Target};
 use ekho_rtnl::{
     flag, info, kind, tc_gen, tcmsg, u32_at, verdict, Attributes, Request, CLSACT, INGRESS,
     TCA_KIND, TCA_OPTIONS,

@@ -8,7 +8,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
-use ekho::debugfs::{Debugfs, Filter};
+use ekho::module::debugfs::Debugfs;
+use ekho::module::state::{Filter, State as _};
 use libfuzzer_sys::fuzz_target;
 
 /// In memory, as it is written each time.

@@ -4,7 +4,7 @@
 
 #![no_main]
 
-use ekho::event::Event;
+use ekho::events::Event;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

@@ -5,8 +5,8 @@
 #![no_main]
 
 use ekho::error::Error;
-use ekho::feed::feed;
-use ekho::stats::{Change, Counters, Sink, Target, Updated};
+use ekho::flows::feed::feed;
+use ekho::flows::stats::{Change, Counters, Sink, Target, Updated};
 use libfuzzer_sys::fuzz_target;
 
 struct Last(Counters);

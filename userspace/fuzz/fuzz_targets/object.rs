@@ -9,7 +9,7 @@ use std::path::Path;
 use ekho::firmware::Firmware;
 use libfuzzer_sys::fuzz_target;
 
-fuzz_target!(init: ekho::messages::silence(), |data: &[u8]| {
+fuzz_target!(init: ekho::kernel::libbpf_log::silence(), |data: &[u8]| {
     match Firmware::open_bytes(Path::new("mutant.bpf.o"), data) {
         Ok(firmware) => {
             let _ = serde_json::to_string(firmware.inspection());

@@ -4,9 +4,9 @@
 
 #![no_main]
 
-use ekho::btf::{Btf, Kind};
-use ekho::elf;
-use ekho::struct_ops::{KernelLayout, Layout, LINK_SECTION, OPS, PLAIN_SECTION};
+use ekho::object::btf::{Btf, Kind};
+use ekho::object::elf;
+use ekho::object::struct_ops::{KernelLayout, Layout, LINK_SECTION, OPS, PLAIN_SECTION};
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

@@ -4,7 +4,7 @@
 
 #![no_main]
 
-use ekho::uevent::Uevent;
+use ekho::kernel::uevent::Uevent;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {

@@ -4,7 +4,7 @@
 
 #![no_main]
 
-use ekho::verifier::excerpt;
+use ekho::object::verifier::excerpt;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|log: &str| {

@@ -4,13 +4,15 @@
 
 #![no_main]
 
-use ekho::stats::{protocol, protocol_name, LastUsed};
-use ekho::{debugfs, netlink, struct_ops};
+use ekho::flows::stats::{protocol, protocol_name, LastUsed};
+use ekho::kernel::netlink;
+use ekho::number::parse_number;
+use ekho::object::struct_ops;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
     let _ = text.parse::<LastUsed>();
-    let _ = debugfs::parse_number(text);
+    let _ = parse_number(text);
     let _ = struct_ops::essential_name(text);
     if let Some(number) = protocol(text) {
         assert_eq!(protocol(&protocol_name(number)), Some(number));

@@ -15,8 +15,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context as _, Result};
-use ekho::bpf;
-use ekho::firmware::{Firmware, Loaded};
+use ekho::firmware::image::{Firmware, Loaded};
+use ekho::kernel::bpf;
 use ekho::module::Module;
 use ekho_rtnl::{
     flag, ifinfomsg, kind, tc_gen, tcmsg, u32_at, u32_selector, verdict, Attributes, Connection,
@@ -319,7 +319,7 @@ fn field<'a>(record: &'a str, key: &str) -> &'a str {
 impl System {
     /// Starts in a namespace of its own, with nothing in it, and with the module.
     pub fn new(paths: Paths) -> Result<Self> {
-        ekho::messages::silence();
+        ekho::kernel::libbpf_log::silence();
         let origin = File::open("/proc/thread-self/ns/net")?;
         let home = Namespace::new()?;
         setns(&home.file, CloneFlags::CLONE_NEWNET)?;

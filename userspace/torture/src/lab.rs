@@ -14,9 +14,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context as _, Result};
-use ekho::bpf::{self, Map};
-use ekho::firmware::{Firmware, Loaded};
-use ekho::module::{self, Module};
+use ekho::contract;
+use ekho::firmware::image::{Firmware, Loaded};
+use ekho::kernel::bpf::{self, Map};
+use ekho::module::Module;
 use ekho_rtnl::{
     bitfield32, tc_gen, u32_selector, verdict, CLSACT, INGRESS, TCA_CHAIN, TCA_KIND, TCA_OPTIONS,
 };
@@ -290,7 +291,7 @@ impl Files {
             fs::copy(&from, to).with_context(|| format!("can't copy {}", from.display()))?;
         }
         // What the module says of itself is what is tried.
-        symlink("/sys/kernel/btf/ekho", btf.join(module::NAME))?;
+        symlink("/sys/kernel/btf/ekho", btf.join(contract::MODULE))?;
         symlink("/sys/module", files.sysfs().join("module"))?;
         Ok(files)
     }

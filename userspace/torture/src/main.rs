@@ -80,7 +80,7 @@ enum Command {
 
 fn main() -> Result<ExitCode> {
     let cli = Cli::parse();
-    ekho::messages::silence();
+    ekho::kernel::libbpf_log::silence();
     let is_good = match cli.command {
         Command::Fail { step, most } => fail::run(&cli.paths, &step, most)?,
         Command::Race { seconds, seed } => {

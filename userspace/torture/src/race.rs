@@ -12,8 +12,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{ensure, Context as _, Result};
-use ekho::bpf;
-use ekho::firmware::Loaded;
+use ekho::firmware::image::Loaded;
+use ekho::kernel::bpf;
 use ekho_rtnl::{flag, Connection};
 use fastrand::Rng;
 

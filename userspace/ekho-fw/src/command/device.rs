@@ -5,10 +5,10 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use ekho::netlink;
-use serde::Serialize;
+use ekho::kernel::netlink;
 
-use super::Context;
+use crate::context::Context;
+use crate::results::DeviceChange;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -53,15 +53,6 @@ enum Command {
     List,
 }
 
-/// What `device add` and `device del` did.
-#[derive(Debug, Serialize)]
-pub struct DeviceChange {
-    /// Name of the device.
-    pub dev: String,
-    /// Index of the new device, `null` for one that was deleted.
-    pub ifindex: Option<u32>,
-}
-
 /// Adds, deletes or lists devices.
 pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
     match &args.command {
@@ -81,7 +72,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
             });
         }
         Command::List => {
-            let devices = context.debugfs.devices(&context.filter(None)?)?;
+            let devices = context.state.devices(&context.filter(None)?)?;
             context.output.print(devices.as_slice());
         }
     }

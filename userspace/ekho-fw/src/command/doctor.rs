@@ -8,7 +8,7 @@ use anyhow::Result;
 use ekho::doctor::Doctor;
 use ekho::error::Class;
 
-use super::Context;
+use crate::context::Context;
 use crate::failure;
 
 const EXAMPLES: &str = "\

@@ -5,13 +5,13 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use ekho::event::{self, Event};
-use ekho::listen::{Fate, Listener};
+use ekho::events::event::{self, Event};
+use ekho::events::listener::{Continuity, Listener};
 use nix::net::if_::if_indextoname;
-use serde::Serialize;
 
-use super::watch::{Limits, Watch};
-use super::Context;
+use crate::context::Context;
+use crate::results::{End, Line, Lost};
+use crate::watch::{Limits, Watch};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -45,42 +45,6 @@ pub struct Args {
     limits: Limits,
 }
 
-/// Events were lost.
-#[derive(Debug, Serialize)]
-pub struct Lost {
-    /// `lost`.
-    pub what: &'static str,
-    /// How many, since the last that was said or read.
-    pub count: u64,
-}
-
-/// Nothing more comes.
-#[derive(Debug, Serialize)]
-pub struct End {
-    /// `end`.
-    pub what: &'static str,
-    /// Why: `count`, `timeout`, `signal`, `reader`, `replaced` or `detached`.
-    pub reason: &'static str,
-    /// How many events were printed.
-    pub events: u64,
-    /// How many were lost meanwhile.
-    pub lost: u64,
-    /// How many records couldn't be read.
-    pub malformed: u64,
-}
-
-/// A line.
-#[derive(Debug, Serialize)]
-#[serde(untagged)]
-pub enum Line {
-    /// An event.
-    Event(Box<Event>),
-    /// Some that aren't there.
-    Lost(Lost),
-    /// The last.
-    End(End),
-}
-
 /// How many events were lost: a number that grows, in records and in a map.
 #[derive(Debug, Default)]
 struct Losses {
@@ -91,7 +55,7 @@ struct Losses {
 
 impl Losses {
     /// What is new. The first number is where it starts.
-    fn news(&mut self, total: u64) -> u64 {
+    fn new_since(&mut self, total: u64) -> u64 {
         let seen = self.seen.unwrap_or(total);
         self.seen = Some(seen.max(total));
         let count = total.saturating_sub(seen);
@@ -122,7 +86,7 @@ impl Session<'_> {
     }
 
     fn lost(&mut self, total: u64) -> bool {
-        match self.losses.news(total) {
+        match self.losses.new_since(total) {
             0 => true,
             count => self.print(&Line::Lost(Lost {
                 what: "lost",
@@ -182,27 +146,25 @@ impl Session<'_> {
             if let Some(reason) = self.drain()? {
                 return Ok(reason);
             }
-            let fate = self
-                .listener
-                .follow(&self.context.debugfs, &self.args.dev)?;
-            match fate {
-                Fate::Same => {}
-                Fate::Replaced => {
+            let continuity = self.listener.follow(&*self.context.state, &self.args.dev)?;
+            match continuity {
+                Continuity::Same => {}
+                Continuity::Replaced => {
                     // What came between the last look and the end of the old firmware.
                     if let Some(reason) = self.drain()? {
                         return Ok(reason);
                     }
-                    self.listener = Listener::open(&self.context.debugfs, &self.args.dev)?;
+                    self.listener = Listener::open(&*self.context.state, &self.args.dev)?;
                     self.losses.seen = None;
                     continue;
                 }
-                Fate::Silent | Fate::Gone => {
+                Continuity::Silent | Continuity::Gone => {
                     // Its detach op may run just now.
                     if let Some(reason) = self.watch.wait(&[self.listener.events()])? {
                         return Ok(reason);
                     }
-                    let reason = match fate {
-                        Fate::Silent => "replaced",
+                    let reason = match continuity {
+                        Continuity::Silent => "replaced",
                         _ => "detached",
                     };
                     return Ok(self.drain()?.unwrap_or(reason));
@@ -226,7 +188,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
         context,
         args,
         watch,
-        listener: Listener::open(&context.debugfs, &args.dev)?,
+        listener: Listener::open(&*context.state, &args.dev)?,
         losses: Losses::default(),
         events: 0,
         malformed: 0,
@@ -254,7 +216,7 @@ mod tests {
         let mut losses = Losses::default();
         let told: Vec<u64> = [5, 5, 8, 7, 8, 10]
             .into_iter()
-            .map(|total| losses.news(total))
+            .map(|total| losses.new_since(total))
             .collect();
         assert_eq!(told, [0, 0, 3, 0, 0, 2]);
         assert_eq!(losses.told, 5);

@@ -5,9 +5,9 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use ekho::netlink;
+use ekho::kernel::netlink;
 
-use super::Context;
+use crate::context::Context;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -28,9 +28,7 @@ pub struct Args {
 
 /// Lists flows.
 pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
-    let flows = context
-        .debugfs
-        .flows(&context.filter(args.dev.as_deref())?)?;
+    let flows = context.state.flows(&context.filter(args.dev.as_deref())?)?;
     if let (Some(dev), true) = (&args.dev, flows.is_empty()) {
         netlink::ifindex(dev)?;
     }

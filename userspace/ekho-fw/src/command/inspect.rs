@@ -9,7 +9,7 @@ use anyhow::Result;
 use ekho::error::Class;
 use ekho::firmware::Firmware;
 
-use super::Context;
+use crate::context::Context;
 use crate::failure;
 
 const EXAMPLES: &str = "\

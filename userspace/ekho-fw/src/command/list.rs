@@ -5,9 +5,9 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use ekho::attach;
+use ekho::firmware::status;
 
-use super::Context;
+use crate::context::Context;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -22,7 +22,7 @@ pub struct Args {}
 
 /// Lists attached firmware.
 pub fn run(context: &Context<'_>, _args: &Args) -> Result<ExitCode> {
-    let firmware = attach::list(&context.debugfs, &context.filter(None)?)?;
+    let firmware = status::list(&*context.state, &context.filter(None)?)?;
     context.output.print(firmware.as_slice());
     Ok(ExitCode::SUCCESS)
 }

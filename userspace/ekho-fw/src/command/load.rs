@@ -5,10 +5,10 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use ekho::attach;
+use ekho::firmware::attach;
 
-use super::{doing, keep_log, open_firmware, Context};
-use crate::cli::FirmwareArgs;
+use crate::args::FirmwareArgs;
+use crate::context::{doing, keep_log, open_firmware, Context};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -37,13 +37,13 @@ pub struct Args {
 pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
     let (file, dev) = (&args.firmware.file, &args.firmware.dev);
     let firmware = open_firmware(&args.firmware)?;
-    let attached = args.replace && context.debugfs.attached(dev)?.is_some();
+    let attached = args.replace && context.state.attached(dev)?.is_some();
     let operation = if attached {
         attach::replace
     } else {
         attach::load
     };
-    let outcome = operation(firmware, dev, &context.debugfs, &context.pins);
+    let outcome = operation(firmware, dev, &*context.state, &context.pins);
     let outcome = doing(keep_log(&args.firmware, outcome), || {
         format!("can't load {} on {dev}", file.display())
     })?;

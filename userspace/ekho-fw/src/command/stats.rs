@@ -9,13 +9,13 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::ArgGroup;
-use ekho::debugfs::parse_number;
 use ekho::error::Class;
-use ekho::feed::{self, LineError};
-use ekho::netlink::{FilterSpec, Hook};
-use ekho::stats::{protocol, Change, LastUsed, Op, Sink as _, Stats, Target};
+use ekho::flows::feed::{self, LineError};
+use ekho::flows::stats::{protocol, Change, LastUsed, Op, Sink as _, Stats, Target};
+use ekho::kernel::netlink::{FilterSpec, Hook};
+use ekho::number::parse_number;
 
-use super::Context;
+use crate::context::Context;
 use crate::failure;
 
 const EXAMPLES: &str = "\
@@ -186,7 +186,7 @@ impl One {
 }
 
 fn change(context: &Context<'_>, one: &One, op: Op) -> Result<ExitCode> {
-    let mut stats = Stats::open(&context.debugfs, context.filter(one.dev.as_deref())?)?;
+    let mut stats = Stats::open(&*context.state, context.filter(one.dev.as_deref())?)?;
     let updated = stats
         .change(&one.target(), &one.change(op))
         .context("can't write statistics")?;
@@ -210,7 +210,7 @@ fn feed(context: &Context<'_>, file: &Path) -> Result<ExitCode> {
         file.display().to_string()
     };
     let input = open(file)?;
-    let mut stats = Stats::open(&context.debugfs, context.filter(None)?)?;
+    let mut stats = Stats::open(&*context.state, context.filter(None)?)?;
     let report = |line: u64, error: &LineError| {
         eprintln!("ekho-fw: {name}, line {line}: {error}");
     };

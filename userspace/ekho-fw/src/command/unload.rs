@@ -5,9 +5,9 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use ekho::attach;
+use ekho::firmware::attach;
 
-use super::Context;
+use crate::context::Context;
 
 const EXAMPLES: &str = "\
 Example:
@@ -27,7 +27,7 @@ pub struct Args {
 
 /// Detaches firmware.
 pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
-    let removal = attach::unload(&args.dev, &context.debugfs, &context.pins)
+    let removal = attach::unload(&args.dev, &*context.state, &context.pins)
         .with_context(|| format!("can't unload the firmware of {}", args.dev))?;
     context.output.print(&removal);
     Ok(ExitCode::SUCCESS)

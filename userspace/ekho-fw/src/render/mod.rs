@@ -3,141 +3,18 @@
 //! From data to text or JSON.
 //!
 //! Commands hand over data of the library; what it looks like is decided here.
-//! [`Text`] is the aligned form for a person, `serde::Serialize` the one for
+//! [`style::Text`] is the aligned form for a person, `serde::Serialize` the one for
 //! programs: both from the same value, so that they can't drift apart.
 
-mod happenings;
+mod common;
+mod device;
+mod doctor;
+mod events;
+mod firmware;
+mod flow;
+mod monitor;
+mod output;
+mod style;
 mod table;
-mod text;
 
-use std::io::{self, IsTerminal as _, Write as _};
-
-use serde::Serialize;
-
-pub use table::{Align, Table};
-
-use crate::cli::Global;
-
-/// What text may use.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Style {
-    /// Colours and bold.
-    pub color: bool,
-    /// Whether a person is watching: say so when there is nothing to show.
-    pub terminal: bool,
-}
-
-impl Style {
-    fn wrap(self, code: &str, text: &str) -> String {
-        if self.color {
-            format!("\x1b[{code}m{text}\x1b[0m")
-        } else {
-            text.to_owned()
-        }
-    }
-
-    /// Text that heads something.
-    pub fn bold(self, text: &str) -> String {
-        self.wrap("1", text)
-    }
-
-    /// Text about something that is well.
-    pub fn good(self, text: &str) -> String {
-        self.wrap("32", text)
-    }
-
-    /// Text about something that deserves a look.
-    pub fn warn(self, text: &str) -> String {
-        self.wrap("33", text)
-    }
-
-    /// Text about something that is broken.
-    pub fn bad(self, text: &str) -> String {
-        self.wrap("31", text)
-    }
-}
-
-/// Data that has a form for a person.
-pub trait Text {
-    /// That form, each line with its newline.
-    fn text(&self, style: Style) -> String;
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    Text,
-    Json,
-    Pretty,
-}
-
-/// Where results go, and in which form.
-#[derive(Debug)]
-pub struct Output {
-    format: Format,
-    style: Style,
-}
-
-impl Output {
-    /// As the command line and the terminal say.
-    pub fn new(global: &Global) -> Self {
-        let format = match (global.json, global.pretty) {
-            (_, true) => Format::Pretty,
-            (true, false) => Format::Json,
-            (false, false) => Format::Text,
-        };
-        let terminal = io::stdout().is_terminal();
-        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let dumb = std::env::var_os("TERM").is_some_and(|term| term == "dumb");
-        Self {
-            format,
-            style: Style {
-                color: terminal && !no_color && !dumb,
-                terminal,
-            },
-        }
-    }
-
-    /// Prints a result. False if nobody reads any more, which is for commands that would
-    /// go on and on.
-    pub fn print<T: Serialize + Text + ?Sized>(&self, data: &T) -> bool {
-        match self.format {
-            Format::Text => write_out(&data.text(self.style)),
-            Format::Json | Format::Pretty => self.json(data),
-        }
-    }
-
-    /// Prints data when JSON is wanted, and nothing otherwise.
-    pub fn json<T: Serialize + ?Sized>(&self, data: &T) -> bool {
-        let text = match self.format {
-            Format::Text => return true,
-            Format::Json => serde_json::to_string(data),
-            Format::Pretty => serde_json::to_string_pretty(data),
-        };
-        match text {
-            Ok(text) => write_out(&format!("{text}\n")),
-            Err(err) => {
-                eprintln!("ekho-fw: can't write JSON: {err}");
-                true
-            }
-        }
-    }
-}
-
-/// Writes to standard output; a reader that left early (`| head`) is no failure, and
-/// false.
-fn write_out(text: &str) -> bool {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Ok(()) => true,
-        Err(err) if err.kind() == io::ErrorKind::BrokenPipe => false,
-        Err(err) => {
-            eprintln!("ekho-fw: can't write to standard output: {err}");
-            std::process::exit(1);
-        }
-    }
-}
-
-/// Writes plain text, such as a manual page.
-pub fn plain(text: &str) {
-    write_out(text);
-}
+pub use output::{plain, Output};

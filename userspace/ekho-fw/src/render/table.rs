@@ -2,7 +2,7 @@
 
 //! Columns that line up.
 
-use super::Style;
+use super::style::Style;
 
 /// On which side a column is flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

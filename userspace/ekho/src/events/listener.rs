@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Listening to a firmware's events, for as long as there is firmware.
+//! Reading a firmware's events until it is detached.
 //!
 //! ```text
 //!  firmware ──▶ ring buffer `ekho_events` ──▶ Listener::take ──▶ Event::parse
@@ -10,13 +10,14 @@
 
 use std::os::fd::{AsFd as _, BorrowedFd};
 
-use crate::attach::{self, Attachment};
-use crate::bpf::{Map, Ring};
-use crate::capability::{self, Capability};
-use crate::debugfs::Debugfs;
+use crate::contract::{EVENTS_MAP as RING, LOST_MAP as LOST};
 use crate::error::{Error, Result};
-use crate::event::{LOST, RING};
+use crate::firmware::attach;
+use crate::firmware::Attachment;
+use crate::kernel::bpf::{Map, Ring};
+use crate::kernel::capability::{self, Capability};
 use crate::module::Module;
+use crate::module::State;
 
 /// Reader of the events of a device's firmware. Another reader of the same firmware
 /// takes part of them. The link is held open meanwhile, as it says when it is detached:
@@ -29,9 +30,9 @@ pub struct Listener {
     lost: Option<Map>,
 }
 
-/// What became of the firmware.
+/// Whether the firmware that is listened to is still there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fate {
+pub enum Continuity {
     /// It is still there, or its successor that goes on with the same ring buffer.
     Same,
     /// It was replaced, and the successor has a ring buffer of its own.
@@ -45,9 +46,9 @@ pub enum Fate {
 impl Listener {
     /// Opens the events of the firmware on a device of this network namespace
     /// (`CAP_SYS_ADMIN`).
-    pub fn open(debugfs: &Debugfs, dev: &str) -> Result<Self> {
+    pub fn open(state: &dyn State, dev: &str) -> Result<Self> {
         capability::require("reading events", &[Capability::SysAdmin])?;
-        let record = attach::find(debugfs, dev)?;
+        let record = attach::find(state, dev)?;
         let attachment = Attachment::open(&Module::open()?, record)?;
         let silent = || Error::NoEvents {
             firmware: attachment.record().firmware.clone(),
@@ -100,27 +101,27 @@ impl Listener {
 
     /// Looks at what became of the firmware, and goes on with its successor where that
     /// uses the same ring buffer.
-    pub fn follow(&mut self, debugfs: &Debugfs, dev: &str) -> Result<Fate> {
+    pub fn follow(&mut self, state: &dyn State, dev: &str) -> Result<Continuity> {
         if self.attachment.is_current() {
-            return Ok(Fate::Same);
+            return Ok(Continuity::Same);
         }
-        match Self::open(debugfs, dev) {
+        match Self::open(state, dev) {
             // Another attachment, made since.
             Ok(next) if next.attachment.record().link != self.attachment.record().link => {
-                Ok(Fate::Gone)
+                Ok(Continuity::Gone)
             }
             Ok(next) if next.ring_id == self.ring_id => {
                 self.attachment = next.attachment;
-                Ok(Fate::Same)
+                Ok(Continuity::Same)
             }
-            Ok(_) => Ok(Fate::Replaced),
-            Err(Error::NoEvents { .. }) => Ok(Fate::Silent),
+            Ok(_) => Ok(Continuity::Replaced),
+            Err(Error::NoEvents { .. }) => Ok(Continuity::Silent),
             Err(
                 Error::NotAttached { .. }
                 | Error::Stopped { .. }
                 | Error::NoDevice { .. }
                 | Error::Io { .. },
-            ) => Ok(Fate::Gone),
+            ) => Ok(Continuity::Gone),
             Err(error) => Err(error),
         }
     }

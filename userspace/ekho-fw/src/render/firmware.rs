@@ -1,92 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The form for a person of everything that the commands print.
+//! Firmware: attached, what was done to it, and in an object.
 
-use std::path::Path;
-
-use ekho::attach::{Outcome, Removal, Status};
 use ekho::contract::Capabilities;
-use ekho::debugfs::{Action, Device, Firmware, Flow, Match, OnDevice};
-use ekho::doctor::{Report, Verdict};
-use ekho::event::errno_name;
-use ekho::feed::Summary;
-use ekho::firmware::Inspection;
-use ekho::netns;
-use ekho::stats::{protocol_name, Updated};
+use ekho::error::errno_name;
+use ekho::firmware::attach::{Outcome, Removal};
+use ekho::firmware::image::Inspection;
+use ekho::firmware::status::Status;
+use ekho::module::state::Firmware;
 
-use super::happenings::exit_text;
-use super::{Align, Style, Table, Text};
-use crate::command::device::DeviceChange;
-use crate::command::show::Shown;
-
-/// A line for a person when a list is empty, nothing for a program.
-fn nothing(style: Style, text: &str) -> String {
-    if style.terminal {
-        format!("{text}\n")
-    } else {
-        String::new()
-    }
-}
-
-/// Whether a column for the network namespace is of use.
-fn several_netns<T: OnDevice>(records: &[T]) -> bool {
-    let here = netns::current().ok();
-    records
-        .iter()
-        .any(|record| here.is_some_and(|here| here != record.netns()))
-}
-
-fn netns_text(number: u64, name: &Option<String>) -> String {
-    match name {
-        Some(name) => name.clone(),
-        None if netns::current().is_ok_and(|here| here == number) => "this".into(),
-        None => number.to_string(),
-    }
-}
-
-fn or_dash(text: &Option<String>) -> String {
-    text.clone().unwrap_or_else(|| "-".into())
-}
-
-fn on_off(on: Option<bool>) -> String {
-    match on {
-        None => "-",
-        Some(true) => "on",
-        Some(false) => "off",
-    }
-    .to_owned()
-}
-
-fn path_text(path: &Path) -> String {
-    path.display().to_string()
-}
-
-/// Adds the namespace after the first column, where that says something.
-struct Rows {
-    table: Table,
-    with_netns: bool,
-}
-
-impl Rows {
-    fn new<T: OnDevice>(records: &[T], columns: &[(&str, Align)]) -> Self {
-        let with_netns = several_netns(records);
-        let mut all = columns.to_vec();
-        if with_netns {
-            all.insert(1, ("NETNS", Align::Left));
-        }
-        Self {
-            table: Table::new(&all),
-            with_netns,
-        }
-    }
-
-    fn row(&mut self, netns: String, mut cells: Vec<String>) {
-        if self.with_netns {
-            cells.insert(1, netns);
-        }
-        self.table.row(cells);
-    }
-}
+use super::common::{exit_text, joined, netns_text, nothing, path_text, Rows};
+use super::style::{Style, Text};
+use super::table::{Align, Table};
+use crate::results::Shown;
 
 impl Text for [Firmware] {
     fn text(&self, style: Style) -> String {
@@ -126,127 +52,6 @@ impl Text for [Firmware] {
                     firmware.calls.destroy.to_string(),
                     firmware.calls.stats.to_string(),
                     firmware.calls.violations.to_string(),
-                ],
-            );
-        }
-        rows.table.render(style, "")
-    }
-}
-
-impl Text for [Device] {
-    fn text(&self, style: Style) -> String {
-        use Align::{Left, Right};
-
-        if self.is_empty() {
-            return nothing(
-                style,
-                "there is no device of kind ekho, and none that is served",
-            );
-        }
-        let tells_offload = self.iter().any(|device| device.hw_tc_offload.is_some());
-        let mut columns = vec![
-            ("DEVICE", Left),
-            ("KIND", Left),
-            ("BINDINGS", Right),
-            ("FLOWS", Right),
-            ("FIRMWARE", Left),
-        ];
-        if tells_offload {
-            columns.insert(2, ("HW-TC-OFFLOAD", Left));
-        }
-        let mut rows = Rows::new(self, &columns);
-        for device in self {
-            let mut cells = vec![
-                device.dev.clone(),
-                device.kind.clone(),
-                device.bindings.to_string(),
-                device.flows.to_string(),
-                or_dash(&device.firmware),
-            ];
-            if tells_offload {
-                cells.insert(2, on_off(device.hw_tc_offload));
-            }
-            rows.row(netns_text(device.netns, &device.netns_name), cells);
-        }
-        rows.table.render(style, "")
-    }
-}
-
-pub(super) fn match_text(item: &Match) -> String {
-    match &item.mask {
-        Some(mask) => format!("{} {}/{mask}", item.field, item.value),
-        None => format!("{} {}", item.field, item.value),
-    }
-}
-
-fn action_text(action: &Action) -> String {
-    match &action.argument {
-        Some(argument) => format!("{} {argument}", action.name),
-        None => action.name.clone(),
-    }
-}
-
-pub(super) fn joined(items: impl Iterator<Item = String>) -> String {
-    let text = items.collect::<Vec<_>>().join(", ");
-    if text.is_empty() {
-        "-".into()
-    } else {
-        text
-    }
-}
-
-/// A duration in the unit that suits it.
-fn ago(milliseconds: Option<u64>) -> String {
-    match milliseconds {
-        None => "never".into(),
-        Some(ms) if ms < 10_000 => format!("{ms} ms"),
-        Some(ms) if ms < 600_000 => format!("{} s", ms / 1000),
-        Some(ms) => format!("{} min", ms / 60_000),
-    }
-}
-
-impl Text for [Flow] {
-    fn text(&self, style: Style) -> String {
-        use Align::{Left, Right};
-
-        if self.is_empty() {
-            return nothing(style, "no flow is offloaded");
-        }
-        let mut rows = Rows::new(
-            self,
-            &[
-                ("DEVICE", Left),
-                ("SOURCE", Left),
-                ("CHAIN", Right),
-                ("PRIO", Right),
-                ("PROTOCOL", Left),
-                ("PACKETS", Right),
-                ("BYTES", Right),
-                ("DROPS", Right),
-                ("LAST USED", Right),
-                ("SOFTWARE", Left),
-                ("COOKIE", Left),
-                ("MATCH", Left),
-                ("ACTIONS", Left),
-            ],
-        );
-        for flow in self {
-            rows.row(
-                netns_text(flow.netns, &flow.netns_name),
-                vec![
-                    flow.dev.clone(),
-                    or_dash(&flow.source),
-                    flow.chain.to_string(),
-                    flow.prio.to_string(),
-                    protocol_name(flow.protocol),
-                    flow.packets.to_string(),
-                    flow.bytes.to_string(),
-                    flow.drops.to_string(),
-                    ago(flow.last_used_ms),
-                    if flow.skip_sw { "skipped" } else { "too" }.to_owned(),
-                    format!("{:#x}", flow.cookie),
-                    joined(flow.matches.iter().map(match_text)),
-                    joined(flow.actions.iter().map(action_text)),
                 ],
             );
         }
@@ -474,33 +279,6 @@ impl Text for Removal {
     }
 }
 
-impl Text for DeviceChange {
-    fn text(&self, _style: Style) -> String {
-        match self.ifindex {
-            Some(ifindex) => format!("{}: added, index {ifindex}\n", self.dev),
-            None => format!("{}: deleted\n", self.dev),
-        }
-    }
-}
-
-impl Text for Updated {
-    fn text(&self, _style: Style) -> String {
-        format!(
-            "{}: flow {:#x} has {} packets, {} bytes, {} drops\n",
-            self.dev, self.cookie, self.counters.packets, self.counters.bytes, self.counters.drops
-        )
-    }
-}
-
-impl Text for Summary {
-    fn text(&self, _style: Style) -> String {
-        format!(
-            "{} lines: {} applied, {} malformed, {} about unknown flows, {} failed\n",
-            self.lines, self.applied, self.malformed, self.unknown, self.failed
-        )
-    }
-}
-
 impl Text for Inspection {
     fn text(&self, style: Style) -> String {
         let mut text = format!("{}\n", style.bold(&path_text(&self.file)));
@@ -572,29 +350,9 @@ impl Text for Inspection {
     }
 }
 
-impl Text for Report {
-    fn text(&self, style: Style) -> String {
-        let mut text = String::new();
-        for check in &self.checks {
-            let verdict = match check.verdict {
-                Verdict::Ok => style.good("ok     "),
-                Verdict::Warning => style.warn("warning"),
-                Verdict::Failure => style.bad("FAILED "),
-            };
-            let remedy = check
-                .remedy
-                .as_ref()
-                .map_or_else(String::new, |remedy| format!("; {remedy}"));
-            text += &format!("{verdict}  {}{remedy}\n", check.finding);
-        }
-        text
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use ekho::debugfs::Calls;
-    use ekho::doctor::Check;
+    use ekho::module::state::Calls;
 
     use super::*;
 
@@ -602,78 +360,6 @@ mod tests {
         color: false,
         terminal: false,
     };
-
-    fn flow() -> Flow {
-        Flow {
-            ifindex: 3,
-            dev: "ek0".into(),
-            netns: netns::current().unwrap(),
-            netns_name: None,
-            cookie: 0xffff_8880_0000_1000,
-            source: Some("flower".into()),
-            chain: 0,
-            prio: 10,
-            protocol: 0x0800,
-            skip_sw: true,
-            packets: 10,
-            bytes: 1000,
-            drops: 0,
-            last_used_ms: Some(1200),
-            polls: 4,
-            matches: vec![Match {
-                field: "dst_ip".into(),
-                value: "10.0.0.1".into(),
-                mask: Some("255.255.255.255".into()),
-            }],
-            actions: vec![Action {
-                name: "drop".into(),
-                argument: None,
-            }],
-        }
-    }
-
-    #[test]
-    fn flows_are_one_line_each() {
-        assert_eq!(
-            [flow()].text(PLAIN),
-            "\
-DEVICE  SOURCE  CHAIN  PRIO  PROTOCOL  PACKETS  BYTES  DROPS  LAST USED  SOFTWARE  COOKIE              MATCH                            ACTIONS
-ek0     flower      0    10  ip             10   1000      0    1200 ms  skipped   0xffff888000001000  dst_ip 10.0.0.1/255.255.255.255  drop
-"
-        );
-    }
-
-    #[test]
-    fn the_namespace_is_shown_where_it_is_another() {
-        let mut other = flow();
-        other.netns += 1;
-        other.netns_name = Some("blue".into());
-        let text = [flow(), other].text(PLAIN);
-        assert!(text.starts_with("DEVICE  NETNS"), "{text}");
-        assert!(text.contains("ek0     blue"), "{text}");
-    }
-
-    #[test]
-    fn columns_that_no_record_fills_are_left_out() {
-        let mut device = Device {
-            ifindex: 3,
-            dev: "ek0".into(),
-            netns: netns::current().unwrap(),
-            netns_name: None,
-            kind: "ekho".into(),
-            hw_tc_offload: None,
-            bindings: 1,
-            flows: 2,
-            occupied: None,
-            firmware: None,
-        };
-        assert_eq!(
-            [device.clone()].text(PLAIN),
-            "DEVICE  KIND  BINDINGS  FLOWS  FIRMWARE\nek0     ekho         1      2  -\n"
-        );
-        device.hw_tc_offload = Some(true);
-        assert!([device].text(PLAIN).contains("HW-TC-OFFLOAD"));
-    }
 
     #[test]
     fn empty_lists_are_silent_for_programs() {
@@ -704,7 +390,7 @@ ek0     flower      0    10  ip             10   1000      0    1200 ms  skipped
                 calls: Calls::default(),
             },
             pins: vec!["/sys/fs/bpf/ekho/ek0/link".into()],
-            programs: vec![ekho::attach::ProgramStatus {
+            programs: vec![ekho::firmware::status::ProgramStatus {
                 op: "replace".into(),
                 id: 31,
                 name: "stats_replace".into(),
@@ -714,7 +400,7 @@ ek0     flower      0    10  ip             10   1000      0    1200 ms  skipped
                 run_count: 0,
                 run_time_ns: 0,
             }],
-            maps: vec![ekho::attach::MapStatus {
+            maps: vec![ekho::firmware::status::MapStatus {
                 id: 22,
                 name: "flow_stats".into(),
                 kind: "hash".into(),
@@ -737,7 +423,7 @@ ek0     flower      0    10  ip             10   1000      0    1200 ms  skipped
                 budget_us: Some(10_000),
             }),
             occupied: Some(3),
-            refusals: vec![ekho::debugfs::Refusal {
+            refusals: vec![ekho::module::state::Refusal {
                 ifindex: 3,
                 netns: 1,
                 errno: 95,
@@ -781,31 +467,6 @@ ek0: firmware stats, ABI 1, generation 2
     }
 
     #[test]
-    fn the_doctor_gives_the_remedy_on_the_same_line() {
-        let report = Report {
-            ok: false,
-            checks: vec![
-                Check {
-                    id: "kernel".into(),
-                    verdict: Verdict::Ok,
-                    finding: "kernel 7.2".into(),
-                    remedy: None,
-                },
-                Check {
-                    id: "module".into(),
-                    verdict: Verdict::Failure,
-                    finding: "the module ekho isn't loaded".into(),
-                    remedy: Some("load it".into()),
-                },
-            ],
-        };
-        assert_eq!(
-            report.text(PLAIN),
-            "ok       kernel 7.2\nFAILED   the module ekho isn't loaded; load it\n"
-        );
-    }
-
-    #[test]
     fn outcomes_are_sentences() {
         let outcome = Outcome {
             dev: "ek0".into(),
@@ -831,13 +492,5 @@ ek0: firmware stats, ABI 1, generation 2
                 r#""carried_maps":["flow_stats"],"new_maps":[]}"#
             )
         );
-    }
-
-    #[test]
-    fn durations_suit_a_person() {
-        assert_eq!(ago(None), "never");
-        assert_eq!(ago(Some(9_999)), "9999 ms");
-        assert_eq!(ago(Some(10_000)), "10 s");
-        assert_eq!(ago(Some(3_600_000)), "60 min");
     }
 }

@@ -15,18 +15,18 @@ use std::collections::HashMap;
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
-use crate::attach::Attachment;
-use crate::bpf::{self, Map, UpdateMode};
-use crate::capability::{self, Capability};
-use crate::clock;
-use crate::debugfs::{parse_number, Debugfs, Filter, Flow};
+use crate::contract::STATS_MAP as MAP;
 use crate::error::{Error, Result};
-use crate::firmware::describe;
+use crate::firmware::attachment::Attachment;
+use crate::firmware::image::describe;
+use crate::kernel::bpf::{self, Map, UpdateMode};
+use crate::kernel::capability::{self, Capability};
+use crate::kernel::clock;
+use crate::kernel::netlink::{self, FilterSpec};
+use crate::module::state::{Filter, Flow, State};
 use crate::module::Module;
-use crate::netlink::{self, FilterSpec};
+use crate::number::parse_number;
 
-/// Name of the map.
-pub const MAP: &str = "flow_stats";
 /// Size of a key.
 const KEY_SIZE: u32 = 8;
 /// Size of `struct ekho_flow_counters`.
@@ -175,7 +175,7 @@ pub struct Updated {
     /// Name of the flow's device.
     pub dev: String,
     /// The kernel's key of the flow, as `"0x…"`.
-    #[serde(serialize_with = "crate::debugfs::hex")]
+    #[serde(serialize_with = "crate::number::serialize_hex")]
     pub cookie: u64,
     /// The totals now.
     #[serde(flatten)]
@@ -203,8 +203,8 @@ impl Source {
 
 /// The statistics maps of the firmware that is attached.
 #[derive(Debug)]
-pub struct Stats {
-    debugfs: Debugfs,
+pub struct Stats<'state> {
+    state: &'state dyn State,
     module: Module,
     filter: Filter,
     sources: Vec<Source>,
@@ -252,14 +252,14 @@ fn polled(before: &[Flow], after: &[Flow]) -> Vec<u64> {
         .collect()
 }
 
-impl Stats {
+impl<'state> Stats<'state> {
     /// Opens the statistics maps of the firmware on devices that `filter` selects
     /// (`CAP_SYS_ADMIN`). Firmware without such a map only matters when a flow of it
     /// is meant.
-    pub fn open(debugfs: &Debugfs, filter: Filter) -> Result<Self> {
+    pub fn open(state: &'state dyn State, filter: Filter) -> Result<Self> {
         capability::require("writing statistics", &[Capability::SysAdmin])?;
         let mut stats = Self {
-            debugfs: debugfs.clone(),
+            state,
             module: Module::open()?,
             filter,
             sources: Vec::new(),
@@ -274,7 +274,7 @@ impl Stats {
     fn refresh(&mut self) -> Result<()> {
         self.sources.clear();
         self.unfit.clear();
-        for record in self.debugfs.firmware(&self.filter)? {
+        for record in self.state.firmware(&self.filter)? {
             let dev = record.dev.clone();
             // Firmware may go away between the record and the look at it.
             let attachment = match Attachment::open(&self.module, record) {
@@ -410,7 +410,7 @@ impl Stats {
     fn resolve(&self, filter: &FilterSpec) -> Result<u64> {
         let mine = |flow: &Flow| flow.chain == filter.chain && flow.prio == u32::from(filter.prio);
         let flows = || -> Result<Vec<Flow>> {
-            let mut flows = self.debugfs.flows(&Filter::device(&filter.dev)?)?;
+            let mut flows = self.state.flows(&Filter::device(&filter.dev)?)?;
             flows.retain(mine);
             Ok(flows)
         };
@@ -459,7 +459,7 @@ impl Stats {
     }
 }
 
-impl Sink for Stats {
+impl Sink for Stats<'_> {
     fn change(&mut self, target: &Target, change: &Change) -> Result<Updated> {
         match target {
             Target::Cookie { cookie, dev } => self.change_cookie(*cookie, dev.as_deref(), change),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What becomes of firmware: attached, replaced, detached, stopped for breaking the
+//! Notifications about firmware: attached, replaced, detached, stopped for breaking the
 //! contract, its device gone.
 //!
 //! The module sends uevents of the device (`ACTION=change` with `EKHO_EVENT`), and
@@ -10,10 +10,10 @@ use std::collections::HashMap;
 
 use serde::Serialize;
 
-use crate::debugfs::{Debugfs, Exit, Filter};
 use crate::error::Result;
-use crate::netns;
-use crate::uevent::Uevent;
+use crate::kernel::netns;
+use crate::kernel::uevent::Uevent;
+use crate::module::state::{Exit, Filter, State};
 
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -39,7 +39,7 @@ pub enum Kind {
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Happening {
+pub struct Notification {
     /// What it was.
     pub event: Kind,
     /// When it was noticed, in ns of `CLOCK_MONOTONIC`; for `exit`, when it happened.
@@ -60,7 +60,7 @@ pub struct Happening {
     pub flows: Option<u64>,
 }
 
-impl Happening {
+impl Notification {
     fn new(event: Kind, time_ns: u64) -> Self {
         Self {
             event,
@@ -91,60 +91,60 @@ impl Happening {
 
 /// Follows the firmware of this network namespace.
 #[derive(Debug)]
-pub struct Story {
-    debugfs: Debugfs,
+pub struct Monitor<'state> {
+    state: &'state dyn State,
     filter: Filter,
     /// The devices that were told of, and their firmware.
     devices: HashMap<String, Option<String>>,
 }
 
-impl Story {
+impl<'state> Monitor<'state> {
     /// Begins with what there is, after what has been: ends by force, then firmware that
     /// is attached.
-    pub fn begin(
-        debugfs: &Debugfs,
+    pub fn start(
+        state: &'state dyn State,
         dev: Option<&str>,
         now_ns: u64,
-    ) -> Result<(Self, Vec<Happening>)> {
+    ) -> Result<(Self, Vec<Notification>)> {
         let filter = Filter {
             netns: Some(netns::current()?),
             dev: dev.map(str::to_owned),
         };
-        let mut happened: Vec<Happening> = debugfs
+        let mut notifications: Vec<Notification> = state
             .exits(&filter)?
             .iter()
-            .map(Happening::of_exit)
+            .map(Notification::of_exit)
             .collect();
         let mut devices = HashMap::new();
-        for record in debugfs.firmware(&filter)? {
-            happened.push(Happening {
+        for record in state.firmware(&filter)? {
+            notifications.push(Notification {
                 dev: Some(record.dev.clone()),
                 firmware: Some(record.firmware.clone()),
-                ..Happening::new(Kind::Attached, now_ns)
+                ..Notification::new(Kind::Attached, now_ns)
             });
             devices.insert(record.dev, Some(record.firmware));
         }
-        let story = Self {
-            debugfs: debugfs.clone(),
+        let monitor = Self {
+            state,
             filter,
             devices,
         };
-        Ok((story, happened))
+        Ok((monitor, notifications))
     }
 
     /// Messages were lost: what is attached is looked up anew.
-    pub fn lost(&mut self, now_ns: u64) -> Result<Happening> {
+    pub fn lost(&mut self, now_ns: u64) -> Result<Notification> {
         self.devices = self
-            .debugfs
+            .state
             .firmware(&self.filter)?
             .into_iter()
             .map(|record| (record.dev, Some(record.firmware)))
             .collect();
-        Ok(Happening::new(Kind::Lost, now_ns))
+        Ok(Notification::new(Kind::Lost, now_ns))
     }
 
     /// What a message tells, if it is about firmware.
-    pub fn tell(&mut self, message: &Uevent, now_ns: u64) -> Result<Option<Happening>> {
+    pub fn receive(&mut self, message: &Uevent, now_ns: u64) -> Result<Option<Notification>> {
         let get = |key| message.get(key).map(str::to_owned);
         if message.get("SUBSYSTEM") != Some("net") {
             return Ok(None);
@@ -157,10 +157,10 @@ impl Story {
         }
         match message.get("ACTION") {
             Some("remove") => {
-                return Ok(self.devices.remove(&dev).map(|firmware| Happening {
+                return Ok(self.devices.remove(&dev).map(|firmware| Notification {
                     dev: Some(dev),
                     firmware,
-                    ..Happening::new(Kind::Gone, now_ns)
+                    ..Notification::new(Kind::Gone, now_ns)
                 }));
             }
             // It has another name now.
@@ -179,10 +179,10 @@ impl Story {
             return Ok(None);
         };
         let firmware = get("EKHO_FIRMWARE");
-        let mut happening = Happening {
+        let mut notification = Notification {
             dev: Some(dev.clone()),
             firmware: firmware.clone(),
-            ..Happening::new(
+            ..Notification::new(
                 match event {
                     "attach" => Kind::Attach,
                     "replace" => Kind::Replace,
@@ -193,32 +193,32 @@ impl Story {
                 now_ns,
             )
         };
-        match (happening.event, firmware) {
+        match (notification.event, firmware) {
             (Kind::Attach | Kind::Replace, firmware) => {
                 let before = self.devices.insert(dev, firmware).flatten();
-                happening.replaced = before.filter(|_| happening.event == Kind::Replace);
+                notification.replaced = before.filter(|_| notification.event == Kind::Replace);
             }
             (Kind::Detach, _) => {
                 self.devices.insert(dev, None);
             }
             (Kind::Exit, firmware) => {
-                happening.op = get("EKHO_OP");
-                happening.code = get("EKHO_CODE");
-                happening.reason = get("EKHO_REASON");
+                notification.op = get("EKHO_OP");
+                notification.code = get("EKHO_CODE");
+                notification.reason = get("EKHO_REASON");
                 // The record knows more, and may be there only after the message.
                 let newest = self
-                    .debugfs
+                    .state
                     .exits(&self.filter)?
                     .into_iter()
                     .rfind(|exit| exit.dev == dev && Some(&exit.firmware) == firmware.as_ref());
                 if let Some(exit) = newest {
-                    happening = Happening::of_exit(&exit);
+                    notification = Notification::of_exit(&exit);
                 }
                 self.devices.insert(dev, None);
             }
             _ => {}
         }
-        Ok(Some(happening))
+        Ok(Some(notification))
     }
 }
 
@@ -227,8 +227,9 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::module::debugfs::Debugfs;
 
-    fn story(exits: &str) -> (tempfile::TempDir, Story, Vec<Happening>) {
+    fn monitor(exits: &str) -> (tempfile::TempDir, Monitor<'static>, Vec<Notification>) {
         let directory = tempfile::tempdir().unwrap();
         let here = netns::current().unwrap();
         let firmware = format!(
@@ -242,9 +243,9 @@ mod tests {
             exits.replace("netns=0", &format!("netns={here}")),
         )
         .unwrap();
-        let debugfs = Debugfs::new(directory.path());
-        let (story, happened) = Story::begin(&debugfs, None, 5).unwrap();
-        (directory, story, happened)
+        let state: &Debugfs = Box::leak(Box::new(Debugfs::new(directory.path())));
+        let (monitor, notifications) = Monitor::start(state, None, 5).unwrap();
+        (directory, monitor, notifications)
     }
 
     fn message(variables: &[&str]) -> Uevent {
@@ -256,10 +257,10 @@ mod tests {
 
     #[test]
     fn it_begins_with_what_there_is_here() {
-        let (_directory, _story, happened) = story(EXIT);
-        let kinds: Vec<_> = happened
+        let (_directory, _monitor, notifications) = monitor(EXIT);
+        let kinds: Vec<_> = notifications
             .iter()
-            .map(|happening| (happening.event, happening.dev.as_deref().unwrap()))
+            .map(|notification| (notification.event, notification.dev.as_deref().unwrap()))
             .collect();
         assert_eq!(
             kinds,
@@ -273,16 +274,16 @@ mod tests {
 
     #[test]
     fn a_replacement_knows_what_it_replaced() {
-        let (_directory, mut story, _) = story("");
+        let (_directory, mut monitor, _) = monitor("");
         let replace = message(&[
             "ACTION=change",
             "EKHO_EVENT=replace",
             "EKHO_DEV=ek0",
             "EKHO_FIRMWARE=new",
         ]);
-        let happening = story.tell(&replace, 9).unwrap().unwrap();
+        let notification = monitor.receive(&replace, 9).unwrap().unwrap();
         assert_eq!(
-            serde_json::to_string(&happening).unwrap(),
+            serde_json::to_string(&notification).unwrap(),
             concat!(
                 r#"{"event":"replace","time_ns":9,"dev":"ek0","firmware":"new","replaced":"stats","#,
                 r#""op":null,"code":null,"reason":null,"flows":null}"#
@@ -292,7 +293,7 @@ mod tests {
 
     #[test]
     fn an_exit_is_told_with_its_record_or_without() {
-        let (directory, mut story, _) = story("");
+        let (directory, mut monitor, _) = monitor("");
         let exit = message(&[
             "ACTION=change",
             "EKHO_EVENT=exit",
@@ -302,54 +303,63 @@ mod tests {
             "EKHO_CODE=returned",
             "EKHO_REASON=replace returned 1",
         ]);
-        let happening = story.tell(&exit, 9).unwrap().unwrap();
-        assert_eq!(happening.reason.as_deref(), Some("replace returned 1"));
-        assert_eq!((happening.flows, happening.time_ns), (None, 9));
+        let notification = monitor.receive(&exit, 9).unwrap().unwrap();
+        assert_eq!(notification.reason.as_deref(), Some("replace returned 1"));
+        assert_eq!((notification.flows, notification.time_ns), (None, 9));
         let here = netns::current().unwrap();
         let exits = EXIT.replace("netns=0", &format!("netns={here}"));
         fs::write(directory.path().join("exits"), exits).unwrap();
-        let happening = story.tell(&exit, 9).unwrap().unwrap();
-        assert_eq!((happening.flows, happening.time_ns), (Some(2), 3));
+        let notification = monitor.receive(&exit, 9).unwrap().unwrap();
+        assert_eq!((notification.flows, notification.time_ns), (Some(2), 3));
     }
 
     #[test]
     fn only_devices_that_were_told_of_are_missed() {
-        let (_directory, mut story, _) = story("");
+        let (_directory, mut monitor, _) = monitor("");
         let gone = |dev| message(&["ACTION=remove", &format!("INTERFACE={dev}")]);
-        assert_eq!(story.tell(&gone("lo"), 1).unwrap(), None);
-        let happening = story.tell(&gone("ek1"), 1).unwrap().unwrap();
-        assert_eq!(happening.event, Kind::Gone);
-        assert_eq!(happening.firmware.as_deref(), Some("noop"));
-        assert_eq!(story.tell(&gone("ek1"), 1).unwrap(), None);
+        assert_eq!(monitor.receive(&gone("lo"), 1).unwrap(), None);
+        let notification = monitor.receive(&gone("ek1"), 1).unwrap().unwrap();
+        assert_eq!(notification.event, Kind::Gone);
+        assert_eq!(notification.firmware.as_deref(), Some("noop"));
+        assert_eq!(monitor.receive(&gone("ek1"), 1).unwrap(), None);
         let detach = message(&["ACTION=change", "EKHO_EVENT=detach", "EKHO_DEV=ek0"]);
-        assert_eq!(story.tell(&detach, 1).unwrap().unwrap().event, Kind::Detach);
-        assert_eq!(story.tell(&gone("ek0"), 1).unwrap().unwrap().firmware, None);
+        assert_eq!(
+            monitor.receive(&detach, 1).unwrap().unwrap().event,
+            Kind::Detach
+        );
+        assert_eq!(
+            monitor.receive(&gone("ek0"), 1).unwrap().unwrap().firmware,
+            None
+        );
     }
 
     #[test]
     fn a_device_keeps_its_firmware_under_another_name() {
-        let (_directory, mut story, _) = story("");
+        let (_directory, mut monitor, _) = monitor("");
         let renamed = message(&[
             "ACTION=move",
             "DEVPATH_OLD=/devices/virtual/net/ek1",
             "INTERFACE=new1",
         ]);
-        assert_eq!(story.tell(&renamed, 1).unwrap(), None);
+        assert_eq!(monitor.receive(&renamed, 1).unwrap(), None);
         let gone = message(&["ACTION=remove", "INTERFACE=new1"]);
-        let happening = story.tell(&gone, 1).unwrap().unwrap();
-        assert_eq!(happening.firmware.as_deref(), Some("noop"));
+        let notification = monitor.receive(&gone, 1).unwrap().unwrap();
+        assert_eq!(notification.firmware.as_deref(), Some("noop"));
     }
 
     #[test]
     fn other_messages_tell_nothing() {
-        let (_directory, mut story, _) = story("");
+        let (_directory, mut monitor, _) = monitor("");
         for variables in [
             &["ACTION=change", "INTERFACE=ek0"][..],
             &["ACTION=change", "EKHO_EVENT=attach"],
         ] {
-            assert_eq!(story.tell(&message(variables), 1).unwrap(), None);
+            assert_eq!(monitor.receive(&message(variables), 1).unwrap(), None);
         }
         let odd = message(&["ACTION=change", "EKHO_EVENT=frob", "EKHO_DEV=ek0"]);
-        assert_eq!(story.tell(&odd, 1).unwrap().unwrap().event, Kind::Unknown);
+        assert_eq!(
+            monitor.receive(&odd, 1).unwrap().unwrap().event,
+            Kind::Unknown
+        );
     }
 }

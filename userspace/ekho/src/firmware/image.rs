@@ -12,7 +12,6 @@
 //! [`Firmware::open`] finds everything that can be found wrong without the kernel;
 //! [`Firmware::load`] turns what the kernel finds into [`Error`]s.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -22,17 +21,18 @@ use libbpf_rs::{MapCore as _, ObjectBuilder, OpenMap, OpenObject};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use crate::bpf::{self, Map, MapInfo, UpdateMode};
-use crate::btf::{Btf, Kind};
 use crate::contract::Capabilities;
-use crate::elf::{self, license_is_gpl_compatible};
 use crate::error::{Error, Result, ENOTSUPP};
-use crate::messages::{self, Collector, Messages};
+use crate::kernel::bpf::{self, Map, MapInfo, UpdateMode};
+use crate::kernel::libbpf_log::{self, Collector, Messages};
 use crate::module::Module;
-use crate::struct_ops::{
+use crate::number::hex;
+use crate::object::btf::{Btf, Kind};
+use crate::object::elf::{self, license_is_gpl_compatible};
+use crate::object::struct_ops::{
     essential_name, name_is_valid, Layout, LINK_SECTION, MANDATORY, OPS, PLAIN_SECTION,
 };
-use crate::verifier::{self, Rejection};
+use crate::object::verifier::{self, Rejection};
 
 /// A set of ops in an object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -124,14 +124,6 @@ pub struct Firmware {
     layouts: Vec<Layout>,
     selected: Option<usize>,
     name: Option<String>,
-}
-
-/// Bytes in hexadecimal.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 fn map_kind(map: &OpenMap<'_>) -> u32 {
@@ -413,7 +405,7 @@ impl Firmware {
             }
         }
         bpf::forbid_auto_pins(&mut self.object).map_err(prepare)?;
-        if messages::debug() {
+        if libbpf_log::debug() {
             for mut program in self.object.progs_mut() {
                 program.set_log_level(1);
             }
@@ -922,7 +914,7 @@ mod tests {
     #[test]
     fn a_bad_name_can_be_overridden() {
         let mut firmware = open(ekho_fixtures::BAD_NAME).unwrap();
-        let module = crate::module::tests_support::module();
+        let module = crate::module::abi::tests_support::module();
         assert!(matches!(
             firmware.check(&module),
             Err(Error::BadName { .. })
@@ -936,7 +928,7 @@ mod tests {
     fn a_newer_abi_is_refused_before_loading() {
         let firmware = open(ekho_fixtures::NEWER_ABI).unwrap();
         let error = firmware
-            .check(&crate::module::tests_support::module())
+            .check(&crate::module::abi::tests_support::module())
             .unwrap_err();
         assert_eq!(
             error.to_string(),

@@ -10,7 +10,7 @@ use object::elf::EM_BPF;
 use object::read::elf::{ElfFile64, FileHeader as _};
 use object::{Endianness, Object as _, ObjectSection as _, ObjectSymbol as _};
 
-use crate::btf::{is_printable, shown};
+use crate::object::btf::{is_printable, shown};
 
 /// What is wrong with a file, in words that continue "FILE …".
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]

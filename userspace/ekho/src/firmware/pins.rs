@@ -18,8 +18,8 @@ use std::path::{Path, PathBuf};
 
 use nix::sys::statfs::{statfs, BPF_FS_MAGIC};
 
-use crate::bpf::{self, LinkInfo, Map, Pinned};
 use crate::error::{Error, Result};
+use crate::kernel::bpf::{self, LinkInfo, Map, Pinned};
 
 /// Where pins go by default.
 pub const DEFAULT_ROOT: &str = "/sys/fs/bpf/ekho";

@@ -16,9 +16,9 @@ use netlink_sys::protocols::NETLINK_ROUTE;
 use netlink_sys::{Socket, SocketAddr};
 use nix::errno::Errno;
 
-use crate::capability::Capability;
+use crate::contract;
 use crate::error::{Error, Result};
-use crate::module;
+use crate::kernel::capability::Capability;
 
 const NLMSG_ERROR: u16 = 2;
 const NLMSG_DONE: u16 = 3;
@@ -180,7 +180,7 @@ pub fn add_device(dev: &str) -> Result<u32> {
     message
         .attributes
         .push(LinkAttribute::LinkInfo(vec![LinkInfo::Kind(
-            InfoKind::Other(module::NAME.to_owned()),
+            InfoKind::Other(contract::MODULE.to_owned()),
         )]));
     request(
         RouteNetlinkMessage::NewLink(message),
@@ -228,7 +228,7 @@ fn kind_of(payload: &[u8]) -> Option<String> {
 /// Deletes a device of kind `ekho`; any other is refused.
 pub fn delete_device(dev: &str) -> Result<()> {
     let kind = device_kind(dev)?;
-    if kind != module::NAME {
+    if kind != contract::MODULE {
         return Err(Error::NotEkhoDevice {
             dev: dev.to_owned(),
             kind: if kind.is_empty() { "none".into() } else { kind },

@@ -11,219 +11,17 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::{Serialize, Serializer};
-
-use crate::contract::Capabilities;
+use crate::contract::{self, Capabilities};
 use crate::error::{Error, Result};
-use crate::module;
-use crate::netns;
+use crate::number::parse_number;
+
+use super::state::{
+    name_netns, Action, Calls, Declared, Device, Exit, Filter, Firmware, Flow, Match, OnDevice,
+    Refusal, State, Version,
+};
 
 /// Where the module's records are.
 pub const DEFAULT: &str = "/sys/kernel/debug/ekho";
-
-/// The loaded module's version.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Version {
-    /// Newest ABI that it speaks.
-    pub abi: u32,
-    /// Version of the module itself.
-    pub module: String,
-}
-
-/// A network device that takes firmware, or has some.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Device {
-    /// Interface index in its network namespace.
-    pub ifindex: u32,
-    /// Current name.
-    pub dev: String,
-    /// Inode number of its network namespace.
-    pub netns: u64,
-    /// Name of the namespace, when `ip netns` gave it one.
-    pub netns_name: Option<String>,
-    /// `ekho` for a device of that kind, `indirect` for any other that is served.
-    pub kind: String,
-    /// Whether `ethtool -K … hw-tc-offload` is on; `null` when the module doesn't tell.
-    pub hw_tc_offload: Option<bool>,
-    /// Blocks that are bound.
-    pub bindings: u64,
-    /// Flows that are offloaded.
-    pub flows: u64,
-    /// Places for flows that are taken, those of refused replacements included: what
-    /// counts for `max_flows`. `null` when the module doesn't tell.
-    pub occupied: Option<u64>,
-    /// Name of the attached firmware.
-    pub firmware: Option<String>,
-}
-
-/// How often each op was called.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Calls {
-    /// Calls of `replace`.
-    pub replace: u64,
-    /// Calls of `replace` that refused.
-    pub replace_refused: u64,
-    /// Calls of `destroy`.
-    pub destroy: u64,
-    /// Calls of `stats`.
-    pub stats: u64,
-    /// Answers outside of the contract.
-    pub violations: u64,
-}
-
-/// Firmware that is attached.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Firmware {
-    /// Interface index of its device.
-    pub ifindex: u32,
-    /// Current name of its device.
-    pub dev: String,
-    /// Inode number of the device's network namespace.
-    pub netns: u64,
-    /// Name of the namespace, when `ip netns` gave it one.
-    pub netns_name: Option<String>,
-    /// Name of the firmware.
-    pub firmware: String,
-    /// ABI it was built for.
-    pub abi: u32,
-    /// Id of the BPF link that attaches it.
-    pub link: u32,
-    /// Id of the struct_ops map that holds it; `null` when the module doesn't tell
-    /// and this process may not look.
-    pub map: Option<u32>,
-    /// 1 for the first firmware on this link, then one more with each replacement.
-    pub generation: u32,
-    /// Flows that it has accepted.
-    pub flows: u64,
-    /// Ops that it implements.
-    pub ops: Vec<String>,
-    /// How often each was called.
-    pub calls: Calls,
-}
-
-/// A field that a flow matches on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Match {
-    /// Field, such as `dst_ip`.
-    pub field: String,
-    /// Value it must have.
-    pub value: String,
-    /// Bits that count, when not all do.
-    pub mask: Option<String>,
-}
-
-/// What happens to the packets of a flow.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Action {
-    /// Action, such as `drop` or `redirect`.
-    pub name: String,
-    /// Its argument, such as a device.
-    pub argument: Option<String>,
-}
-
-/// A flow that is offloaded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Flow {
-    /// Interface index of its device.
-    pub ifindex: u32,
-    /// Current name of its device.
-    pub dev: String,
-    /// Inode number of the device's network namespace.
-    pub netns: u64,
-    /// Name of the namespace, when `ip netns` gave it one.
-    pub netns_name: Option<String>,
-    /// The kernel's key of the flow, as `"0x…"`.
-    #[serde(serialize_with = "hex")]
-    pub cookie: u64,
-    /// Who wants it offloaded: `flower`, `matchall`, `u32`, `nft`, `flowtable` or
-    /// `action`; `null` when the module doesn't tell.
-    pub source: Option<String>,
-    /// Chain of the filter.
-    pub chain: u32,
-    /// Preference of the filter.
-    pub prio: u32,
-    /// EtherType of the filter.
-    pub protocol: u16,
-    /// Whether the filter exists in hardware only.
-    pub skip_sw: bool,
-    /// Packets that the kernel was told of so far.
-    pub packets: u64,
-    /// Bytes that the kernel was told of so far.
-    pub bytes: u64,
-    /// Drops that the kernel was told of so far.
-    pub drops: u64,
-    /// Milliseconds since the last hit, `null` if there was none.
-    pub last_used_ms: Option<u64>,
-    /// How often the kernel asked for the flow's statistics.
-    pub polls: u64,
-    /// What it matches.
-    #[serde(rename = "match")]
-    pub matches: Vec<Match>,
-    /// What it does.
-    pub actions: Vec<Action>,
-}
-
-/// What the device of attached firmware can do.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Declared {
-    /// Interface index of the device.
-    pub ifindex: u32,
-    /// Inode number of the device's network namespace.
-    pub netns: u64,
-    /// What it can do.
-    pub capabilities: Capabilities,
-}
-
-/// How often flows were refused for one reason.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Refusal {
-    /// Interface index of the device.
-    #[serde(skip)]
-    pub ifindex: u32,
-    /// Inode number of the device's network namespace.
-    #[serde(skip)]
-    pub netns: u64,
-    /// The errno; 0 stands for all reasons that are too many to tell apart.
-    pub errno: i32,
-    /// How often.
-    pub count: u64,
-    /// The reason, as the user of tc was told it.
-    pub reason: String,
-}
-
-/// How firmware was stopped that broke the contract.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Exit {
-    /// Interface index of its device.
-    pub ifindex: u32,
-    /// Name of its device.
-    pub dev: String,
-    /// Inode number of the device's network namespace.
-    pub netns: u64,
-    /// Name of the namespace, when `ip netns` gave it one.
-    pub netns_name: Option<String>,
-    /// Name of the firmware.
-    pub firmware: String,
-    /// Which firmware on its link it was.
-    pub generation: u32,
-    /// Op that broke the contract.
-    pub op: String,
-    /// What it did, in a word of the module's.
-    pub code: String,
-    /// The number that goes with it: what it returned, how long it took.
-    pub value: i64,
-    /// Flows that went back to software.
-    pub flows: u64,
-    /// When, in ns of `CLOCK_MONOTONIC`.
-    pub time_ns: u64,
-    /// What it did, in words.
-    pub reason: String,
-}
-
-/// Writes a cookie as text: JSON numbers lose precision above 2^53.
-pub fn hex<S: Serializer>(cookie: &u64, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(&format_args!("{cookie:#x}"))
-}
 
 /// One line, by key.
 struct Record<'line>(HashMap<&'line str, &'line str>);
@@ -292,16 +90,6 @@ impl<'line> Record<'line> {
     /// A counter that an older or newer module may not have.
     fn counter(&self, key: &str) -> u64 {
         self.number(key).unwrap_or(0)
-    }
-}
-
-/// A number in decimal, or in hexadecimal with `0x`.
-pub fn parse_number(text: &str) -> Option<u64> {
-    match text.strip_prefix("0x").or_else(|| text.strip_prefix("0X")) {
-        Some(digits) if !digits.starts_with('+') => u64::from_str_radix(digits, 16).ok(),
-        Some(_) => None,
-        None if text.starts_with('+') => None,
-        None => text.parse().ok(),
     }
 }
 
@@ -458,69 +246,6 @@ fn parse_exit(line: &str) -> Result<Exit, String> {
     })
 }
 
-/// A record that belongs to a device in a network namespace.
-pub trait OnDevice {
-    /// Current name of the device.
-    fn dev(&self) -> &str;
-    /// Inode number of the device's network namespace.
-    fn netns(&self) -> u64;
-    /// Where the name of the namespace goes.
-    fn netns_name_mut(&mut self) -> &mut Option<String>;
-}
-
-macro_rules! on_device {
-    ($($record:ty),*) => {$(
-        impl OnDevice for $record {
-            fn dev(&self) -> &str {
-                &self.dev
-            }
-            fn netns(&self) -> u64 {
-                self.netns
-            }
-            fn netns_name_mut(&mut self) -> &mut Option<String> {
-                &mut self.netns_name
-            }
-        }
-    )*};
-}
-
-on_device!(Device, Firmware, Flow, Exit);
-
-/// Which records are wanted.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Filter {
-    /// Of this network namespace only.
-    pub netns: Option<u64>,
-    /// Of the device with this name only.
-    pub dev: Option<String>,
-}
-
-impl Filter {
-    /// Records of one device in this process' network namespace.
-    pub fn device(dev: &str) -> Result<Self> {
-        Ok(Self {
-            netns: Some(netns::current()?),
-            dev: Some(dev.to_owned()),
-        })
-    }
-
-    fn matches(&self, record: &impl OnDevice) -> bool {
-        self.netns.is_none_or(|netns| netns == record.netns())
-            && self.dev.as_deref().is_none_or(|dev| dev == record.dev())
-    }
-}
-
-/// Adds what `ip netns` calls the namespaces.
-fn name_netns(records: &mut [impl OnDevice]) {
-    if records.is_empty() {
-        return;
-    }
-    let names = netns::names();
-    for record in records {
-        *record.netns_name_mut() = names.get(&record.netns()).cloned();
-    }
-}
-
 /// Reader of the module's records.
 #[derive(Clone, Debug)]
 pub struct Debugfs {
@@ -549,7 +274,7 @@ impl Debugfs {
     /// Why a record can't be read: module, privilege, or mount.
     fn explain(&self, path: PathBuf, source: io::Error) -> Error {
         if source.kind() == io::ErrorKind::NotFound
-            && !Path::new("/sys/module").join(module::NAME).exists()
+            && !Path::new("/sys/module").join(contract::MODULE).exists()
         {
             return Error::ModuleNotLoaded;
         }
@@ -581,8 +306,17 @@ impl Debugfs {
         Ok(records)
     }
 
-    /// Version of the module.
-    pub fn version(&self) -> Result<Version> {
+    /// Records of a file that modules of ABI 1 don't have.
+    fn newer<T>(&self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>> {
+        if self.directory.is_dir() && !self.directory.join(name).exists() {
+            return Ok(Vec::new());
+        }
+        self.parse(name, parse)
+    }
+}
+
+impl State for Debugfs {
+    fn version(&self) -> Result<Version> {
         self.parse("version", parse_version)?
             .pop()
             .ok_or_else(|| Error::Format {
@@ -591,51 +325,32 @@ impl Debugfs {
             })
     }
 
-    /// Devices that take firmware.
-    pub fn devices(&self, filter: &Filter) -> Result<Vec<Device>> {
+    fn devices(&self, filter: &Filter) -> Result<Vec<Device>> {
         self.records("devices", filter, parse_device)
     }
 
-    /// Firmware that is attached.
-    pub fn firmware(&self, filter: &Filter) -> Result<Vec<Firmware>> {
+    fn firmware(&self, filter: &Filter) -> Result<Vec<Firmware>> {
         self.records("firmware", filter, parse_firmware)
     }
 
-    /// Flows that are offloaded.
-    pub fn flows(&self, filter: &Filter) -> Result<Vec<Flow>> {
+    fn flows(&self, filter: &Filter) -> Result<Vec<Flow>> {
         self.records("flows", filter, parse_flow)
     }
 
-    /// Records of a file that modules of ABI 1 don't have.
-    fn newer<T>(&self, name: &str, parse: impl Fn(&str) -> Result<T, String>) -> Result<Vec<T>> {
-        if self.directory.is_dir() && !self.directory.join(name).exists() {
-            return Ok(Vec::new());
-        }
-        self.parse(name, parse)
-    }
-
-    /// What the devices of attached firmware can do.
-    pub fn capabilities(&self) -> Result<Vec<Declared>> {
+    fn capabilities(&self) -> Result<Vec<Declared>> {
         self.newer("capabilities", parse_declared)
     }
 
-    /// How often flows were refused, by device and reason.
-    pub fn refusals(&self) -> Result<Vec<Refusal>> {
+    fn refusals(&self) -> Result<Vec<Refusal>> {
         self.newer("refusals", parse_refusal)
     }
 
-    /// Firmware that was stopped because it broke the contract, the oldest first.
-    pub fn exits(&self, filter: &Filter) -> Result<Vec<Exit>> {
+    fn exits(&self, filter: &Filter) -> Result<Vec<Exit>> {
         let mut exits = self.newer("exits", parse_exit)?;
         exits.retain(|exit| filter.matches(exit));
         exits.sort_by_key(|exit| exit.time_ns);
         name_netns(&mut exits);
         Ok(exits)
-    }
-
-    /// The firmware of a device in this process' network namespace.
-    pub fn attached(&self, dev: &str) -> Result<Option<Firmware>> {
-        Ok(self.firmware(&Filter::device(dev)?)?.pop())
     }
 }
 

@@ -17,10 +17,10 @@ use std::io::{self, BufRead};
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::debugfs::parse_number;
 use crate::error::{Error, Result};
-use crate::netlink::{FilterSpec, Hook};
-use crate::stats::{protocol, Change, LastUsed, Op, Sink, Target};
+use crate::flows::stats::{protocol, Change, LastUsed, Op, Sink, Target};
+use crate::kernel::netlink::{FilterSpec, Hook};
+use crate::number::parse_number;
 
 /// Longest line of a feed in bytes.
 pub const LINE_MAX: usize = 64 * 1024;
@@ -257,7 +257,7 @@ mod tests {
     use std::collections::HashMap;
 
     use super::*;
-    use crate::stats::{Counters, Updated};
+    use crate::flows::stats::{Counters, Updated};
 
     /// Knows the cookies 1 and 2, on `ek0`.
     #[derive(Default)]

@@ -6,12 +6,10 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::btf::Btf;
+use crate::contract::MODULE;
 use crate::error::{Error, Result};
-use crate::struct_ops::{KernelLayout, ABI};
-
-/// Name of the module.
-pub const NAME: &str = "ekho";
+use crate::object::btf::Btf;
+use crate::object::struct_ops::{KernelLayout, ABI};
 
 /// What the loaded module says of itself through its BTF.
 #[derive(Debug)]
@@ -29,7 +27,7 @@ impl Module {
     /// Reads it below another sysfs than /sys.
     pub fn read(sysfs: &Path) -> Result<Self> {
         let unusable = |why: String| Error::ModuleUnusable { why };
-        let path = sysfs.join("kernel/btf").join(NAME);
+        let path = sysfs.join("kernel/btf").join(MODULE);
         let vmlinux = sysfs.join("kernel/btf/vmlinux");
 
         // A kernel without memory must not pass for one without the module.
@@ -41,7 +39,7 @@ impl Module {
             if !exists(&vmlinux)? {
                 return Err(Error::NoVmlinuxBtf { path: vmlinux });
             }
-            if exists(&sysfs.join("module").join(NAME))? {
+            if exists(&sysfs.join("module").join(MODULE))? {
                 return Err(unusable("it was built without BTF".into()));
             }
             return Err(Error::ModuleNotLoaded);
@@ -85,7 +83,7 @@ pub(crate) mod tests_support {
 
     /// The module of the fixtures, which speaks ABI 2.
     pub(crate) fn module() -> Module {
-        let sections = crate::elf::check(ekho_fixtures::KERNEL).unwrap();
+        let sections = crate::object::elf::check(ekho_fixtures::KERNEL).unwrap();
         Module::from_btf(&Btf::parse(sections.btf).unwrap()).unwrap()
     }
 }
@@ -93,7 +91,7 @@ pub(crate) mod tests_support {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::elf;
+    use crate::object::elf;
 
     #[test]
     fn abi_and_layout_come_from_btf() {

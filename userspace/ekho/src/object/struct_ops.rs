@@ -10,7 +10,7 @@
 //! (`bpf_map__init_kern_struct_ops()`): order doesn't matter, a member unknown to
 //! the kernel must be zero, a member unknown to the firmware stays zero.
 
-use crate::btf::{shown, Btf, Kind, TypeId};
+use crate::object::btf::{shown, Btf, Kind, TypeId};
 
 /// Name of the struct_ops type.
 pub const OPS: &str = "bpf_flow_offload_ops";
@@ -257,7 +257,7 @@ pub fn name_is_valid(name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::elf;
+    use crate::object::elf;
 
     fn btf(object: &[u8]) -> Btf {
         Btf::parse(elf::check(object).unwrap().btf).unwrap()

@@ -8,18 +8,13 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use nix::errno::Errno;
 use serde::Serialize;
 
 use crate::contract;
-use crate::debugfs::{hex, Match};
-use crate::error::ENOTSUPP;
-use crate::stats::Counters;
-
-/// Name of the ring buffer.
-pub const RING: &str = "ekho_events";
-/// Name of the map that counts lost events.
-pub const LOST: &str = "ekho_lost";
+use crate::error::errno_name;
+use crate::flows::stats::Counters;
+use crate::module::state::Match;
+use crate::number::{hex, serialize_hex};
 
 /// `EKHO_EVENT_VERSION`.
 const VERSION: u16 = 1;
@@ -67,7 +62,7 @@ pub enum EventError {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FlowId {
     /// The kernel's key of the flow, as `"0x…"`.
-    #[serde(serialize_with = "hex")]
+    #[serde(serialize_with = "serialize_hex")]
     pub cookie: u64,
     /// Who wants it offloaded.
     pub source: &'static str,
@@ -359,7 +354,7 @@ fn number(bytes: &[u8], native: bool) -> Option<u64> {
 
 /// The bytes of a field, or of its mask, as text.
 fn value(format: Format, bytes: &[u8]) -> String {
-    let as_bytes = || crate::firmware::hex(bytes);
+    let as_bytes = || hex(bytes);
     let text = match format {
         Format::Dec => number(bytes, false).map(|n| n.to_string()),
         Format::NativeDec => number(bytes, true).map(|n| n.to_string()),
@@ -487,15 +482,6 @@ fn qdisc_kind(kind: u32) -> &'static str {
         "etf", "mq", "root",
     ];
     KINDS.get(kind as usize).copied().unwrap_or(KINDS[0])
-}
-
-/// The name of an errno, or its number.
-pub fn errno_name(errno: i32) -> String {
-    match Errno::from_raw(errno) {
-        _ if errno == ENOTSUPP => "ENOTSUPP".into(),
-        Errno::UnknownErrno => format!("errno {errno}"),
-        known => format!("{known:?}"),
-    }
 }
 
 impl Event {

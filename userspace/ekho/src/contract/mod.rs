@@ -7,7 +7,16 @@
 
 use serde::Serialize;
 
-use crate::struct_ops::Layout;
+use crate::object::struct_ops::Layout;
+
+/// Name of the module, and of the kind of device that it makes.
+pub const MODULE: &str = "ekho";
+/// Name of the map in which firmware takes the counters of its flows from user space.
+pub const STATS_MAP: &str = "flow_stats";
+/// Name of the ring buffer through which firmware sends events.
+pub const EVENTS_MAP: &str = "ekho_events";
+/// Name of the map that counts the events that found no room.
+pub const LOST_MAP: &str = "ekho_lost";
 
 /// Stands for what has no name here: a newer module's, or none at all.
 const UNKNOWN: &str = "unknown";
@@ -200,7 +209,7 @@ impl Capabilities {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::struct_ops::Slot;
+    use crate::object::struct_ops::Slot;
 
     #[test]
     fn numbers_have_the_names_of_the_contract() {

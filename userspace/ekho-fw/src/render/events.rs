@@ -1,32 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The form for a person of what happens: a line each, with the time in front as in
-//! the kernel's log.
+//! Events, a line each, with the time in front as in the kernel's log.
 
-use ekho::debugfs::Exit;
-use ekho::event::{Action, Event, FlowId, Rule};
-use ekho::stats::protocol_name;
-use ekho::story::{Happening, Kind};
+use ekho::events::event::{Action, Event, FlowId, Rule};
+use ekho::flows::stats::protocol_name;
 
-use super::text::{joined, match_text};
-use super::{Style, Text};
-use crate::command::events::{End, Line, Lost};
-
-/// A time as the kernel's log has it.
-fn stamp(time_ns: u64) -> String {
-    format!(
-        "[{:5}.{:06}]",
-        time_ns / 1_000_000_000,
-        time_ns % 1_000_000_000 / 1000
-    )
-}
-
-fn plural(count: u64, noun: &str) -> String {
-    match count {
-        1 => format!("1 {noun}"),
-        _ => format!("{count} {noun}s"),
-    }
-}
+use super::common::{joined, match_text, plural, stamp};
+use super::style::{Style, Text};
+use crate::results::{End, Line, Lost};
 
 fn flow_text(flow: &FlowId) -> String {
     let mut text = format!("{:#x} {}", flow.cookie, flow.source);
@@ -173,66 +154,10 @@ impl Text for Line {
     }
 }
 
-/// What the module remembers of firmware that it stopped.
-pub fn exit_text(exit: &Exit) -> String {
-    format!(
-        "{} firmware {} was stopped: {}; {} went back to software",
-        stamp(exit.time_ns),
-        exit.firmware,
-        exit.reason,
-        plural(exit.flows, "flow")
-    )
-}
-
-impl Text for Happening {
-    fn text(&self, style: Style) -> String {
-        let or_unknown = |text: &Option<String>| text.clone().unwrap_or_else(|| "?".into());
-        let firmware = style.bold(&or_unknown(&self.firmware));
-        let told = match self.event {
-            Kind::Attached => format!("firmware {firmware} is attached"),
-            Kind::Attach => format!("firmware {firmware} was {}", style.good("attached")),
-            Kind::Replace => match &self.replaced {
-                Some(old) => format!("firmware {old} was replaced by {firmware}"),
-                None => format!("firmware was replaced by {firmware}"),
-            },
-            Kind::Detach => format!("firmware {firmware} was {}", style.warn("detached")),
-            Kind::Exit => {
-                let flows = self.flows.map_or_else(String::new, |flows| {
-                    format!("; {} went back to software", plural(flows, "flow"))
-                });
-                let reason = match (&self.reason, &self.op) {
-                    (Some(reason), _) if !reason.is_empty() => reason.clone(),
-                    (_, Some(op)) => format!("{op} broke the contract"),
-                    _ => "it broke the contract".into(),
-                };
-                format!(
-                    "firmware {firmware} was {}: {reason}{flows}",
-                    style.bad("stopped")
-                )
-            }
-            Kind::Gone => match &self.firmware {
-                Some(_) => format!("the device is gone, and firmware {firmware} with it"),
-                None => "the device is gone".into(),
-            },
-            Kind::Lost => {
-                let text =
-                    style.warn("messages of the kernel were lost: something is missing here");
-                return format!("{} {text}\n", stamp(self.time_ns));
-            }
-            Kind::Unknown => format!("something happened to firmware {firmware}"),
-        };
-        format!(
-            "{} {}: {told}\n",
-            stamp(self.time_ns),
-            style.bold(&or_unknown(&self.dev))
-        )
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use ekho::debugfs::Match;
-    use ekho::stats::Counters;
+    use ekho::flows::stats::Counters;
+    use ekho::module::state::Match;
 
     use super::*;
 
@@ -359,42 +284,5 @@ mod tests {
             end("detached", 1),
             "1 event, 2 lost, 1 unreadable; the firmware is detached\n"
         );
-    }
-
-    #[test]
-    fn what_becomes_of_firmware_is_told_in_sentences() {
-        let exit = Exit {
-            ifindex: 3,
-            dev: "ek0".into(),
-            netns: 1,
-            netns_name: None,
-            firmware: "bad".into(),
-            generation: 1,
-            op: "replace".into(),
-            code: "returned".into(),
-            value: 1,
-            flows: 1,
-            time_ns: 5_000_000_000,
-            reason: "replace returned 1".into(),
-        };
-        let happening = Happening::of_exit(&exit);
-        assert_eq!(
-            happening.text(PLAIN),
-            "[    5.000000] ek0: firmware bad was stopped: replace returned 1; 1 flow went back to software\n"
-        );
-        let told = |event, replaced: Option<&str>| {
-            Happening {
-                event,
-                replaced: replaced.map(str::to_owned),
-                ..happening.clone()
-            }
-            .text(PLAIN)
-        };
-        assert!(
-            told(Kind::Replace, Some("old")).ends_with("ek0: firmware old was replaced by bad\n")
-        );
-        assert!(told(Kind::Attach, None).ends_with("ek0: firmware bad was attached\n"));
-        assert!(told(Kind::Gone, None).ends_with("the device is gone, and firmware bad with it\n"));
-        assert!(told(Kind::Lost, None).ends_with("something is missing here\n"));
     }
 }

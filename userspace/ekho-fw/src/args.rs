@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Options that several commands have.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use ekho::firmware::pins;
+
+/// Options that every command has.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "Global options")]
+pub struct Global {
+    /// Print JSON instead of text
+    #[arg(short, long, global = true)]
+    pub json: bool,
+
+    /// Print JSON for reading: indented
+    #[arg(short, long, global = true)]
+    pub pretty: bool,
+
+    /// Work in this network namespace (of `ip netns`, or a path); mounts stay as they are
+    #[arg(short, long, global = true, value_name = "NAME")]
+    pub netns: Option<String>,
+
+    /// Pin below this directory of a bpffs
+    #[arg(long, global = true, value_name = "DIR", default_value = pins::DEFAULT_ROOT)]
+    pub pin_root: PathBuf,
+
+    /// Show what libbpf and the verifier say
+    #[arg(short, long, global = true)]
+    pub debug: bool,
+}
+
+/// Which firmware is meant, and how it is to be called.
+#[derive(Debug, Args)]
+pub struct FirmwareArgs {
+    /// Firmware object: BPF compiled by clang
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+
+    /// Network device
+    #[arg(long, value_name = "DEV")]
+    pub dev: String,
+
+    /// Call the firmware so, instead of what the object says
+    #[arg(long, value_name = "NAME")]
+    pub name: Option<String>,
+
+    /// Variable with the ops, when the object has several
+    #[arg(long, value_name = "VARIABLE")]
+    pub ops: Option<String>,
+
+    /// Write the verifier's whole log to this file when it rejects a program
+    #[arg(long, value_name = "FILE")]
+    pub log: Option<PathBuf>,
+}

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What the commands work with.
+
+use anyhow::{Context as _, Result};
+use ekho::error::Class;
+use ekho::firmware::{Firmware, Pins};
+use ekho::kernel::{libbpf_log, netns};
+use ekho::module::debugfs::Debugfs;
+use ekho::module::state::{Filter, State};
+
+use crate::args::{FirmwareArgs, Global};
+use crate::render::Output;
+
+/// What the commands work with.
+#[derive(Debug)]
+pub struct Context<'output> {
+    /// Where results go.
+    pub output: &'output Output,
+    /// What the module says of devices, firmware and flows.
+    pub state: Box<dyn State>,
+    /// Where firmware is pinned.
+    pub pins: Pins,
+    /// Whether one network namespace was chosen.
+    one_netns: bool,
+}
+
+impl<'output> Context<'output> {
+    /// Enters the network namespace that was chosen.
+    pub fn new(global: &Global, output: &'output Output) -> Result<Self> {
+        libbpf_log::set_debug(global.debug);
+        if let Some(name) = &global.netns {
+            netns::enter(name)?;
+        }
+        Ok(Self {
+            output,
+            state: Box::new(Debugfs::default()),
+            pins: Pins::new(&global.pin_root),
+            one_netns: global.netns.is_some(),
+        })
+    }
+
+    /// Records to list: of one device of this namespace, else of the namespace that
+    /// was chosen, else all.
+    pub fn filter(&self, dev: Option<&str>) -> Result<Filter> {
+        let netns = if self.one_netns || dev.is_some() {
+            Some(netns::current()?)
+        } else {
+            None
+        };
+        Ok(Filter {
+            netns,
+            dev: dev.map(str::to_owned),
+        })
+    }
+}
+
+/// Opens the firmware that the command line means.
+pub fn open_firmware(args: &FirmwareArgs) -> Result<Firmware> {
+    let mut firmware = Firmware::open(&args.file)?;
+    if let Some(variable) = &args.ops {
+        firmware.select(variable)?;
+    }
+    if let Some(name) = &args.name {
+        firmware.rename(name)?;
+    }
+    Ok(firmware)
+}
+
+/// Keeps the verifier's log where the command line wants it.
+pub fn keep_log<T>(args: &FirmwareArgs, result: ekho::Result<T>) -> ekho::Result<T> {
+    if let (Some(path), Err(ekho::Error::Verifier { rejection, .. })) = (&args.log, &result) {
+        match std::fs::write(path, &rejection.log) {
+            Ok(()) => eprintln!("ekho-fw: the verifier's log is in {}", path.display()),
+            Err(err) => eprintln!("ekho-fw: can't write {}: {err}", path.display()),
+        }
+    }
+    result
+}
+
+/// Says what was being done, unless the error is about the firmware itself: then it
+/// names the file already.
+pub fn doing<T>(result: ekho::Result<T>, what: impl FnOnce() -> String) -> Result<T> {
+    match result {
+        Err(error) if error.class() == Class::Firmware => Err(error.into()),
+        other => other.with_context(what),
+    }
+}

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Parts that several results have.
+
+use std::path::Path;
+
+use ekho::kernel::netns;
+use ekho::module::state::{Exit, Match, OnDevice};
+
+use super::style::Style;
+use super::table::{Align, Table};
+
+/// A line for a person when a list is empty, nothing for a program.
+pub fn nothing(style: Style, text: &str) -> String {
+    if style.terminal {
+        format!("{text}\n")
+    } else {
+        String::new()
+    }
+}
+
+/// Whether a column for the network namespace is of use.
+pub fn several_netns<T: OnDevice>(records: &[T]) -> bool {
+    let here = netns::current().ok();
+    records
+        .iter()
+        .any(|record| here.is_some_and(|here| here != record.netns()))
+}
+
+pub fn netns_text(number: u64, name: &Option<String>) -> String {
+    match name {
+        Some(name) => name.clone(),
+        None if netns::current().is_ok_and(|here| here == number) => "this".into(),
+        None => number.to_string(),
+    }
+}
+
+pub fn or_dash(text: &Option<String>) -> String {
+    text.clone().unwrap_or_else(|| "-".into())
+}
+
+pub fn path_text(path: &Path) -> String {
+    path.display().to_string()
+}
+
+/// Adds the namespace after the first column, where that says something.
+pub struct Rows {
+    pub table: Table,
+    with_netns: bool,
+}
+
+impl Rows {
+    pub fn new<T: OnDevice>(records: &[T], columns: &[(&str, Align)]) -> Self {
+        let with_netns = several_netns(records);
+        let mut all = columns.to_vec();
+        if with_netns {
+            all.insert(1, ("NETNS", Align::Left));
+        }
+        Self {
+            table: Table::new(&all),
+            with_netns,
+        }
+    }
+
+    pub fn row(&mut self, netns: String, mut cells: Vec<String>) {
+        if self.with_netns {
+            cells.insert(1, netns);
+        }
+        self.table.row(cells);
+    }
+}
+
+pub fn match_text(item: &Match) -> String {
+    match &item.mask {
+        Some(mask) => format!("{} {}/{mask}", item.field, item.value),
+        None => format!("{} {}", item.field, item.value),
+    }
+}
+
+pub fn joined(items: impl Iterator<Item = String>) -> String {
+    let text = items.collect::<Vec<_>>().join(", ");
+    if text.is_empty() {
+        "-".into()
+    } else {
+        text
+    }
+}
+
+/// A time as the kernel's log has it.
+pub fn stamp(time_ns: u64) -> String {
+    format!(
+        "[{:5}.{:06}]",
+        time_ns / 1_000_000_000,
+        time_ns % 1_000_000_000 / 1000
+    )
+}
+
+pub fn plural(count: u64, noun: &str) -> String {
+    match count {
+        1 => format!("1 {noun}"),
+        _ => format!("{count} {noun}s"),
+    }
+}
+
+/// What the module remembers of firmware that it stopped.
+pub fn exit_text(exit: &Exit) -> String {
+    format!(
+        "{} firmware {} was stopped: {}; {} went back to software",
+        stamp(exit.time_ns),
+        exit.firmware,
+        exit.reason,
+        plural(exit.flows, "flow")
+    )
+}

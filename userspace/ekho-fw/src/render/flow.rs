@@ -1,0 +1,166 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Flows and their counters.
+
+use ekho::flows::feed::Summary;
+use ekho::flows::stats::{protocol_name, Updated};
+use ekho::module::state::{Action, Flow};
+
+use super::common::{joined, match_text, netns_text, nothing, or_dash, Rows};
+use super::style::{Style, Text};
+use super::table::Align;
+
+fn action_text(action: &Action) -> String {
+    match &action.argument {
+        Some(argument) => format!("{} {argument}", action.name),
+        None => action.name.clone(),
+    }
+}
+
+/// A duration in the unit that suits it.
+fn ago(milliseconds: Option<u64>) -> String {
+    match milliseconds {
+        None => "never".into(),
+        Some(ms) if ms < 10_000 => format!("{ms} ms"),
+        Some(ms) if ms < 600_000 => format!("{} s", ms / 1000),
+        Some(ms) => format!("{} min", ms / 60_000),
+    }
+}
+
+impl Text for [Flow] {
+    fn text(&self, style: Style) -> String {
+        use Align::{Left, Right};
+
+        if self.is_empty() {
+            return nothing(style, "no flow is offloaded");
+        }
+        let mut rows = Rows::new(
+            self,
+            &[
+                ("DEVICE", Left),
+                ("SOURCE", Left),
+                ("CHAIN", Right),
+                ("PRIO", Right),
+                ("PROTOCOL", Left),
+                ("PACKETS", Right),
+                ("BYTES", Right),
+                ("DROPS", Right),
+                ("LAST USED", Right),
+                ("SOFTWARE", Left),
+                ("COOKIE", Left),
+                ("MATCH", Left),
+                ("ACTIONS", Left),
+            ],
+        );
+        for flow in self {
+            rows.row(
+                netns_text(flow.netns, &flow.netns_name),
+                vec![
+                    flow.dev.clone(),
+                    or_dash(&flow.source),
+                    flow.chain.to_string(),
+                    flow.prio.to_string(),
+                    protocol_name(flow.protocol),
+                    flow.packets.to_string(),
+                    flow.bytes.to_string(),
+                    flow.drops.to_string(),
+                    ago(flow.last_used_ms),
+                    if flow.skip_sw { "skipped" } else { "too" }.to_owned(),
+                    format!("{:#x}", flow.cookie),
+                    joined(flow.matches.iter().map(match_text)),
+                    joined(flow.actions.iter().map(action_text)),
+                ],
+            );
+        }
+        rows.table.render(style, "")
+    }
+}
+
+impl Text for Updated {
+    fn text(&self, _style: Style) -> String {
+        format!(
+            "{}: flow {:#x} has {} packets, {} bytes, {} drops\n",
+            self.dev, self.cookie, self.counters.packets, self.counters.bytes, self.counters.drops
+        )
+    }
+}
+
+impl Text for Summary {
+    fn text(&self, _style: Style) -> String {
+        format!(
+            "{} lines: {} applied, {} malformed, {} about unknown flows, {} failed\n",
+            self.lines, self.applied, self.malformed, self.unknown, self.failed
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ekho::kernel::netns;
+    use ekho::module::state::Match;
+
+    use super::*;
+
+    const PLAIN: Style = Style {
+        color: false,
+        terminal: false,
+    };
+
+    fn flow() -> Flow {
+        Flow {
+            ifindex: 3,
+            dev: "ek0".into(),
+            netns: netns::current().unwrap(),
+            netns_name: None,
+            cookie: 0xffff_8880_0000_1000,
+            source: Some("flower".into()),
+            chain: 0,
+            prio: 10,
+            protocol: 0x0800,
+            skip_sw: true,
+            packets: 10,
+            bytes: 1000,
+            drops: 0,
+            last_used_ms: Some(1200),
+            polls: 4,
+            matches: vec![Match {
+                field: "dst_ip".into(),
+                value: "10.0.0.1".into(),
+                mask: Some("255.255.255.255".into()),
+            }],
+            actions: vec![Action {
+                name: "drop".into(),
+                argument: None,
+            }],
+        }
+    }
+
+    #[test]
+    fn flows_are_one_line_each() {
+        assert_eq!(
+            [flow()].text(PLAIN),
+            "\
+DEVICE  SOURCE  CHAIN  PRIO  PROTOCOL  PACKETS  BYTES  DROPS  LAST USED  SOFTWARE  COOKIE              MATCH                            ACTIONS
+ek0     flower      0    10  ip             10   1000      0    1200 ms  skipped   0xffff888000001000  dst_ip 10.0.0.1/255.255.255.255  drop
+"
+        );
+    }
+
+    #[test]
+    fn the_namespace_is_shown_where_it_is_another() {
+        let mut other = flow();
+        other.netns += 1;
+        other.netns_name = Some("blue".into());
+        let text = [flow(), other].text(PLAIN);
+        assert!(text.starts_with("DEVICE  NETNS"), "{text}");
+        assert!(text.contains("ek0     blue"), "{text}");
+    }
+
+    #[test]
+    fn durations_suit_a_person() {
+        assert_eq!(ago(None), "never");
+        assert_eq!(ago(Some(9_999)), "9999 ms");
+        assert_eq!(ago(Some(10_000)), "10 s");
+        assert_eq!(ago(Some(3_600_000)), "60 min");
+    }
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The loaded module: which contract it offers, and what it says of its devices.
+
+pub mod abi;
+pub mod debugfs;
+pub mod state;
+
+pub use abi::Module;
+pub use state::State;

@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What the module says of devices, firmware and flows.
+//!
+//! [`State`] is the one way by which this crate asks the module; what implements it
+//! decides how: [`super::debugfs::Debugfs`] reads files for people.
+
+use std::fmt::Debug;
+
+use serde::Serialize;
+
+use crate::contract::Capabilities;
+use crate::error::Result;
+use crate::kernel::netns;
+use crate::number::serialize_hex;
+
+/// The loaded module's version.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Version {
+    /// Newest ABI that it speaks.
+    pub abi: u32,
+    /// Version of the module itself.
+    pub module: String,
+}
+
+/// A network device that takes firmware, or has some.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Device {
+    /// Interface index in its network namespace.
+    pub ifindex: u32,
+    /// Current name.
+    pub dev: String,
+    /// Inode number of its network namespace.
+    pub netns: u64,
+    /// Name of the namespace, when `ip netns` gave it one.
+    pub netns_name: Option<String>,
+    /// `ekho` for a device of that kind, `indirect` for any other that is served.
+    pub kind: String,
+    /// Whether `ethtool -K … hw-tc-offload` is on; `null` when the module doesn't tell.
+    pub hw_tc_offload: Option<bool>,
+    /// Blocks that are bound.
+    pub bindings: u64,
+    /// Flows that are offloaded.
+    pub flows: u64,
+    /// Places for flows that are taken, those of refused replacements included: what
+    /// counts for `max_flows`. `null` when the module doesn't tell.
+    pub occupied: Option<u64>,
+    /// Name of the attached firmware.
+    pub firmware: Option<String>,
+}
+
+/// How often each op was called.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Calls {
+    /// Calls of `replace`.
+    pub replace: u64,
+    /// Calls of `replace` that refused.
+    pub replace_refused: u64,
+    /// Calls of `destroy`.
+    pub destroy: u64,
+    /// Calls of `stats`.
+    pub stats: u64,
+    /// Answers outside of the contract.
+    pub violations: u64,
+}
+
+/// Firmware that is attached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Firmware {
+    /// Interface index of its device.
+    pub ifindex: u32,
+    /// Current name of its device.
+    pub dev: String,
+    /// Inode number of the device's network namespace.
+    pub netns: u64,
+    /// Name of the namespace, when `ip netns` gave it one.
+    pub netns_name: Option<String>,
+    /// Name of the firmware.
+    pub firmware: String,
+    /// ABI it was built for.
+    pub abi: u32,
+    /// Id of the BPF link that attaches it.
+    pub link: u32,
+    /// Id of the struct_ops map that holds it; `null` when the module doesn't tell
+    /// and this process may not look.
+    pub map: Option<u32>,
+    /// 1 for the first firmware on this link, then one more with each replacement.
+    pub generation: u32,
+    /// Flows that it has accepted.
+    pub flows: u64,
+    /// Ops that it implements.
+    pub ops: Vec<String>,
+    /// How often each was called.
+    pub calls: Calls,
+}
+
+/// A field that a flow matches on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Match {
+    /// Field, such as `dst_ip`.
+    pub field: String,
+    /// Value it must have.
+    pub value: String,
+    /// Bits that count, when not all do.
+    pub mask: Option<String>,
+}
+
+/// What happens to the packets of a flow.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Action {
+    /// Action, such as `drop` or `redirect`.
+    pub name: String,
+    /// Its argument, such as a device.
+    pub argument: Option<String>,
+}
+
+/// A flow that is offloaded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Flow {
+    /// Interface index of its device.
+    pub ifindex: u32,
+    /// Current name of its device.
+    pub dev: String,
+    /// Inode number of the device's network namespace.
+    pub netns: u64,
+    /// Name of the namespace, when `ip netns` gave it one.
+    pub netns_name: Option<String>,
+    /// The kernel's key of the flow, as `"0x…"`.
+    #[serde(serialize_with = "serialize_hex")]
+    pub cookie: u64,
+    /// Who wants it offloaded: `flower`, `matchall`, `u32`, `nft`, `flowtable` or
+    /// `action`; `null` when the module doesn't tell.
+    pub source: Option<String>,
+    /// Chain of the filter.
+    pub chain: u32,
+    /// Preference of the filter.
+    pub prio: u32,
+    /// EtherType of the filter.
+    pub protocol: u16,
+    /// Whether the filter exists in hardware only.
+    pub skip_sw: bool,
+    /// Packets that the kernel was told of so far.
+    pub packets: u64,
+    /// Bytes that the kernel was told of so far.
+    pub bytes: u64,
+    /// Drops that the kernel was told of so far.
+    pub drops: u64,
+    /// Milliseconds since the last hit, `null` if there was none.
+    pub last_used_ms: Option<u64>,
+    /// How often the kernel asked for the flow's statistics.
+    pub polls: u64,
+    /// What it matches.
+    #[serde(rename = "match")]
+    pub matches: Vec<Match>,
+    /// What it does.
+    pub actions: Vec<Action>,
+}
+
+/// What the device of attached firmware can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Declared {
+    /// Interface index of the device.
+    pub ifindex: u32,
+    /// Inode number of the device's network namespace.
+    pub netns: u64,
+    /// What it can do.
+    pub capabilities: Capabilities,
+}
+
+/// How often flows were refused for one reason.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Refusal {
+    /// Interface index of the device.
+    #[serde(skip)]
+    pub ifindex: u32,
+    /// Inode number of the device's network namespace.
+    #[serde(skip)]
+    pub netns: u64,
+    /// The errno; 0 stands for all reasons that are too many to tell apart.
+    pub errno: i32,
+    /// How often.
+    pub count: u64,
+    /// The reason, as the user of tc was told it.
+    pub reason: String,
+}
+
+/// How firmware was stopped that broke the contract.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Exit {
+    /// Interface index of its device.
+    pub ifindex: u32,
+    /// Name of its device.
+    pub dev: String,
+    /// Inode number of the device's network namespace.
+    pub netns: u64,
+    /// Name of the namespace, when `ip netns` gave it one.
+    pub netns_name: Option<String>,
+    /// Name of the firmware.
+    pub firmware: String,
+    /// Which firmware on its link it was.
+    pub generation: u32,
+    /// Op that broke the contract.
+    pub op: String,
+    /// What it did, in a word of the module's.
+    pub code: String,
+    /// The number that goes with it: what it returned, how long it took.
+    pub value: i64,
+    /// Flows that went back to software.
+    pub flows: u64,
+    /// When, in ns of `CLOCK_MONOTONIC`.
+    pub time_ns: u64,
+    /// What it did, in words.
+    pub reason: String,
+}
+
+/// A record that belongs to a device in a network namespace.
+pub trait OnDevice {
+    /// Current name of the device.
+    fn dev(&self) -> &str;
+    /// Inode number of the device's network namespace.
+    fn netns(&self) -> u64;
+    /// Where the name of the namespace goes.
+    fn netns_name_mut(&mut self) -> &mut Option<String>;
+}
+
+macro_rules! on_device {
+    ($($record:ty),*) => {$(
+        impl OnDevice for $record {
+            fn dev(&self) -> &str {
+                &self.dev
+            }
+            fn netns(&self) -> u64 {
+                self.netns
+            }
+            fn netns_name_mut(&mut self) -> &mut Option<String> {
+                &mut self.netns_name
+            }
+        }
+    )*};
+}
+
+on_device!(Device, Firmware, Flow, Exit);
+
+/// Which records are wanted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Of this network namespace only.
+    pub netns: Option<u64>,
+    /// Of the device with this name only.
+    pub dev: Option<String>,
+}
+
+impl Filter {
+    /// Records of one device in this process' network namespace.
+    pub fn device(dev: &str) -> Result<Self> {
+        Ok(Self {
+            netns: Some(netns::current()?),
+            dev: Some(dev.to_owned()),
+        })
+    }
+
+    /// Whether a record is wanted.
+    pub fn matches(&self, record: &impl OnDevice) -> bool {
+        self.netns.is_none_or(|netns| netns == record.netns())
+            && self.dev.as_deref().is_none_or(|dev| dev == record.dev())
+    }
+}
+
+/// What the module can be asked.
+///
+/// Records are those that a filter selects; what a module of an older ABI doesn't tell
+/// is empty.
+pub trait State: Debug {
+    /// Version of the module.
+    fn version(&self) -> Result<Version>;
+
+    /// Devices that take firmware.
+    fn devices(&self, filter: &Filter) -> Result<Vec<Device>>;
+
+    /// Firmware that is attached.
+    fn firmware(&self, filter: &Filter) -> Result<Vec<Firmware>>;
+
+    /// Flows that are offloaded.
+    fn flows(&self, filter: &Filter) -> Result<Vec<Flow>>;
+
+    /// What the devices of attached firmware can do.
+    fn capabilities(&self) -> Result<Vec<Declared>>;
+
+    /// How often flows were refused, by device and reason.
+    fn refusals(&self) -> Result<Vec<Refusal>>;
+
+    /// Firmware that was stopped because it broke the contract, the oldest first.
+    fn exits(&self, filter: &Filter) -> Result<Vec<Exit>>;
+
+    /// The firmware of a device in this process' network namespace.
+    fn attached(&self, dev: &str) -> Result<Option<Firmware>> {
+        Ok(self.firmware(&Filter::device(dev)?)?.pop())
+    }
+}
+
+/// Adds what `ip netns` calls the namespaces.
+pub(super) fn name_netns(records: &mut [impl OnDevice]) {
+    if records.is_empty() {
+        return;
+    }
+    let names = netns::names();
+    for record in records {
+        *record.netns_name_mut() = names.get(&record.netns()).cloned();
+    }
+}
