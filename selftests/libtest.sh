@@ -21,6 +21,9 @@
 #	rows                        prints their names, TABLE/ROW
 #	table_TABLE                 runs those of a table: `row ROW [LINE...]` for each
 #
+# A file whose cases come from elsewhere defines `cases`, which prints their names, and
+# a function test_NAME for each.
+#
 # Exit status: 0, 1 if a case failed, 4 if none can run here.
 
 here=${BASH_SOURCE[0]%/*}
@@ -495,6 +498,7 @@ main() {
 	[[ ${1:-} != --case ]] || run_case "$2"
 	local cases=() all name wanted number=0 failures=0 status before left words reason line
 	mapfile -t all < <(! declare -F rows >/dev/null || rows
+		! declare -F cases >/dev/null || cases
 		sed -n 's/^test_\([a-z0-9_]*\)() {$/\1/p' "$0")
 	for name in "${all[@]}"; do
 		for wanted in "${@:-}"; do
