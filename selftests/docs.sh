@@ -71,9 +71,9 @@ run_block() {
 # Of a block that failed before its end.
 forget_namespaces() {
 	local name
-	for name in $(sed -n "$first,/^\`\`\`\$/s/^ip netns add \([a-z0-9]*\)\$/\1/p" "$file"); do
+	while read -r name; do
 		[[ ! -e /run/netns/$name ]] || ip netns del "$name"
-	done
+	done < <(tail -n "+$first" "$file" | sed -n '/^```$/q; s/^ip netns add \([a-z0-9]*\)$/\1/p')
 }
 
 main "$@"
