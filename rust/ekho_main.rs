@@ -35,6 +35,7 @@ mod ops;
 mod port;
 
 use abstractions::{
+    compat,
     debugfs::Files,
     flow_offload::IndirectRegistration,
     net_device::Watch,
@@ -64,7 +65,7 @@ module! {
 
 /// Microseconds that an op may take if the firmware doesn't say.
 fn default_budget_us() -> u32 {
-    match *module_parameters::budget_us.value() {
+    match compat::param(module_parameters::budget_us.value()) {
         // No op takes no time.
         0 => 10_000,
         budget_us => budget_us,

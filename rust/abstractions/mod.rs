@@ -6,6 +6,7 @@
 //! file could be proposed upstream. They are the only users of [`crate::bindings`]; only `ops`
 //! uses the module's own C types besides.
 
+pub(crate) mod compat;
 pub(crate) mod cookie_table;
 pub(crate) mod debugfs;
 pub(crate) mod flow_offload;

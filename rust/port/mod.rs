@@ -27,6 +27,7 @@
 
 use crate::{
     abstractions::{
+        compat::smp_mb,
         cookie_table::Entry,
         flow_offload::{
             BoundCallback,
@@ -70,7 +71,6 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
-        barrier::smp_mb,
         new_mutex,
         rcu,
         Arc,
