@@ -28,6 +28,7 @@
 
 /* Macros that bindgen can't evaluate, and constants of anonymous enums. */
 const u8 EKHO_CONST_NETREG_REGISTERED = NETREG_REGISTERED;
+const u32 EKHO_CONST_IFLA_ADDRESS = IFLA_ADDRESS;
 const u32 EKHO_CONST_ETH_MAX_MTU = ETH_MAX_MTU;
 const u64 EKHO_CONST_NETIF_F_HW_TC = NETIF_F_HW_TC;
 const u64 EKHO_CONST_NETIF_F_SG = NETIF_F_SG;

@@ -21,6 +21,7 @@
 #include <net/act_api.h>
 #include <net/gen_stats.h>
 #include <net/net_namespace.h>
+#include <net/netlink.h>
 #include <net/netdev_lock.h>
 
 #include "ekho.h"
@@ -142,6 +143,31 @@ bool ekho_helper_dev_net_admin(const struct net_device *dev)
 void ekho_helper_dev_hw_addr_random(struct net_device *dev)
 {
 	eth_hw_addr_random(dev);
+}
+
+void *ekho_helper_netdev_priv(const struct net_device *dev)
+{
+	return netdev_priv(dev);
+}
+
+bool ekho_helper_netif_running(const struct net_device *dev)
+{
+	return netif_running(dev);
+}
+
+int ekho_helper_nla_len(const struct nlattr *nla)
+{
+	return nla_len(nla);
+}
+
+const void *ekho_helper_nla_data(const struct nlattr *nla)
+{
+	return nla_data(nla);
+}
+
+bool ekho_helper_is_valid_ether_addr(const u8 *addr)
+{
+	return is_valid_ether_addr(addr);
 }
 
 void ekho_helper_dev_lockdep_set_classes(struct net_device *dev)

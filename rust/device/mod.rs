@@ -40,6 +40,7 @@ pub(crate) struct Ekho;
 
 impl LinkDriver for Ekho {
     const KIND: &'static CStr = c"ekho";
+    const SPEED: u32 = 10_000;
 
     fn setup_block(dev: &NetDevice, block: BlockOffload<'_>) -> Result {
         intake::blocks::setup(dev, block)
