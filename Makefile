@@ -38,7 +38,7 @@ firmware  := $(patsubst bpf/%.bpf.c,bpf/build/%.bpf.o,$(wildcard bpf/*.bpf.c))
 
 # Files of the module that are pure logic, with `#[cfg(test)]` tests that run on
 # the build host: rustc --test FILE.
-export MODULE_HOST_TESTS ?= rust/abstractions/flow_rule/text.rs rust/faults/parse.rs rust/flows/counter.rs
+export MODULE_HOST_TESTS ?= rust/abstractions/tc/flow_rule/text.rs rust/faults/parse.rs rust/flows/counter.rs
 
 .PHONY: help
 help: ## list the targets

@@ -37,10 +37,12 @@ mod port;
 use abstractions::{
     compat,
     debugfs::Files,
-    flow_offload::IndirectRegistration,
-    net_device::Watch,
-    rcu,
-    rtnl_link::LinkRegistration, //
+    net::{
+        net_device::Watch,
+        rtnl_link::LinkRegistration, //
+    },
+    sync::rcu,
+    tc::flow_offload::IndirectRegistration, //
 };
 use kernel::prelude::*;
 use port::Binding;

@@ -11,11 +11,11 @@
 
 use crate::{
     abstractions::{
-        cookie_table::{
+        sync::cookie_table::{
             CookieTable,
             Entry, //
         },
-        flow_rule::FlowRule, //
+        tc::flow_rule::FlowRule, //
     },
     bindings::{
         ekho_destroy_ctx,
@@ -43,7 +43,7 @@ use crate::{
         ekho_stats_kind_EKHO_STATS_TOTALS as TOTALS,
         EKHO_EVENT_VERSION, //
     },
-    ops::contract::Table,
+    ops::contract::Table, //
 };
 use core::{
     ffi::c_int,
@@ -380,7 +380,7 @@ unsafe fn enter(ctx: *mut ekho_replace_ctx) -> c_int {
         Some(!(0..).map_while(|n| rule.action(n)).any(to_itself))
     };
     if fits() != Some(true) {
-        return crate::abstractions::flow_offload::eopnotsupp().to_errno();
+        return crate::abstractions::error::eopnotsupp().to_errno();
     }
     // SAFETY: As for this function.
     unsafe { create(ctx) }

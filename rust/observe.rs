@@ -14,12 +14,14 @@ use crate::{
             Files,
             Show, //
         },
-        flow_offload::StatsDelta,
-        flow_rule::{
-            action_names, key_names,
-            text::{
-                ActionsText,
-                MatchText, //
+        tc::{
+            flow_offload::StatsDelta,
+            flow_rule::{
+                action_names, key_names,
+                text::{
+                    ActionsText,
+                    MatchText, //
+                },
             },
         },
     },

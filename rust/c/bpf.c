@@ -4,7 +4,7 @@
  *
  * struct_ops stubs are looked up by symbol and then by BTF name, and kfuncs by
  * BTF name, so both have to be C functions. They forward to Rust at once; the
- * callbacks of struct bpf_struct_ops itself are Rust (abstractions/struct_ops.rs).
+ * callbacks of struct bpf_struct_ops itself are Rust (abstractions/bpf/struct_ops.rs).
  */
 #include <linux/bpf_verifier.h>
 #include <linux/btf.h>

@@ -27,7 +27,7 @@
 #include "ekho.h"
 
 /*
- * Flow records by cookie: abstractions/cookie_table.rs. The compiler knows that
+ * Flow records by cookie: abstractions/sync/cookie_table.rs. The compiler knows that
  * a cookie is one word, which the general functions don't.
  */
 static u32 ekho_cookie_hash(const void *cookie, u32 len, u32 seed)

@@ -9,19 +9,25 @@
 
 use crate::{
     abstractions::{
-        flow_offload::{
-            qdisc::QdiscRequest,
-            BlockOffload, //
+        net::{
+            net_device::{
+                NetDevice,
+                Rtnl,
+                SetupTc,
+                SetupTcFn, //
+            },
+            ptp::SoftClock,
+            rtnl_link::LinkDriver, //
         },
-        net_device::{
-            NetDevice,
-            Rtnl,
-            SetupTc, //
-        },
-        ptp::SoftClock,
-        rtnl_link::{
-            setup_tc_of,
-            LinkDriver, //
+        tc::{
+            flow_offload::{
+                qdisc::QdiscRequest,
+                BlockOffload, //
+            },
+            setup_tc::{
+                setup_tc_of,
+                TcDriver, //
+            },
         },
     },
     intake,
@@ -41,14 +47,7 @@ pub(crate) struct Ekho;
 impl LinkDriver for Ekho {
     const KIND: &'static CStr = c"ekho";
     const SPEED: u32 = 10_000;
-
-    fn setup_block(dev: &NetDevice, block: BlockOffload<'_>) -> Result {
-        intake::blocks::setup(dev, block)
-    }
-
-    fn setup_qdisc(dev: &NetDevice, qdisc: QdiscRequest) -> Result {
-        intake::qdiscs::setup(dev, &qdisc)
-    }
+    const SETUP_TC: SetupTcFn = setup_tc_of::<Self>();
 
     fn ptp_clock() -> Option<i32> {
         i32::try_from(CLOCK.load(Relaxed)).ok()
@@ -65,6 +64,16 @@ impl LinkDriver for Ekho {
             return Err(EBUSY);
         }
         Ok(())
+    }
+}
+
+impl TcDriver for Ekho {
+    fn setup_block(dev: &NetDevice, block: BlockOffload<'_>) -> Result {
+        intake::blocks::setup(dev, block)
+    }
+
+    fn setup_qdisc(dev: &NetDevice, qdisc: QdiscRequest) -> Result {
+        intake::qdiscs::setup(dev, &qdisc)
     }
 }
 
@@ -107,7 +116,7 @@ pub(crate) enum Owner {
 pub(crate) fn owner(dev: &NetDevice) -> Owner {
     match dev.setup_tc() {
         SetupTc::None => Owner::Indirect,
-        SetupTc::Driver(f) if f == setup_tc_of::<Ekho>() => Owner::Ekho,
+        SetupTc::Driver(f) if f == Ekho::SETUP_TC.address() => Owner::Ekho,
         SetupTc::Driver(_) => Owner::Other,
     }
 }

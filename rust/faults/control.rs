@@ -2,16 +2,8 @@
 
 //! The file `faults`: shows the knobs that are set, and takes lines that set them.
 
-use super::{
-    parse::{
-        self,
-        Device,
-        Mistake, //
-    },
-    NEW, //
-};
 use crate::{
-    abstractions::net_device::{
+    abstractions::net::net_device::{
         NetDevice,
         Rtnl,
         RtnlGuard, //
@@ -19,6 +11,14 @@ use crate::{
     device::{
         self,
         Owner, //
+    },
+    faults::{
+        parse::{
+            self,
+            Device,
+            Mistake, //
+        },
+        NEW, //
     },
     port::{
         self,

@@ -13,7 +13,7 @@
 pub(crate) mod control;
 mod parse;
 
-use crate::abstractions::rcu::RcuSlot;
+use crate::abstractions::sync::rcu::RcuSlot;
 use core::fmt;
 use kernel::{
     prelude::*,

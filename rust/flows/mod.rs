@@ -17,15 +17,17 @@
 pub(crate) mod counter;
 
 use crate::abstractions::{
-    cookie_table::{
+    sync::cookie_table::{
         CookieTable,
         Entry, //
     },
-    flow_offload::StatsDelta,
-    flow_rule::{
-        text::Encoder,
-        FlowRule, //
-    }, //
+    tc::{
+        flow_offload::StatsDelta,
+        flow_rule::{
+            text::Encoder,
+            FlowRule, //
+        },
+    },
 };
 use counter::Counter;
 use kernel::{

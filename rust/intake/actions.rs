@@ -5,21 +5,21 @@
 //! They belong to a network namespace, not to a device: each firmware in the namespace is asked, and
 //! tc counts how many have taken one.
 
-use super::flows::{
-    self,
-    Site, //
-};
 use crate::{
     abstractions::{
-        flow_offload::{
-            eopnotsupp,
+        error::eopnotsupp,
+        net::net_device::NetDevice,
+        tc::flow_offload::{
             ActionCallback,
             Command,
             FlowRequest, //
         },
-        net_device::NetDevice, //
     },
     flows::Source,
+    intake::flows::{
+        self,
+        Site, //
+    },
     port::Port, //
 };
 use kernel::{

@@ -2,14 +2,14 @@
 
 //! Blocks of filters that are bound to devices, and the requests that arrive through them.
 
-use super::flows::{
-    self,
-    Site, //
-};
 use crate::{
     abstractions::{
-        flow_offload::{
-            eopnotsupp,
+        error::eopnotsupp,
+        net::net_device::{
+            NetDevice,
+            Rtnl, //
+        },
+        tc::flow_offload::{
             Binder,
             BlockCallback,
             BlockCommand,
@@ -24,14 +24,16 @@ use crate::{
             Released,
             Request, //
         },
-        net_device::{
-            NetDevice,
-            Rtnl, //
-        },
     },
     faults,
     flows::Source,
-    intake,
+    intake::{
+        self,
+        flows::{
+            self,
+            Site, //
+        },
+    },
     ops::contract::{
         HOOK_EGRESS,
         HOOK_INGRESS, //

@@ -4,12 +4,12 @@
 
 use crate::{
     abstractions::{
-        flow_offload::{
-            eopnotsupp,
+        error::eopnotsupp,
+        net::net_device::NetDevice,
+        tc::flow_offload::{
             FlowRequest,
             StatsDelta, //
         },
-        net_device::NetDevice, //
     },
     flows::{
         Counters,
@@ -30,7 +30,7 @@ use crate::{
             Refusal, //
         },
     },
-    port::Port,
+    port::Port, //
 };
 use kernel::{
     prelude::*,

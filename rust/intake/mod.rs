@@ -22,7 +22,7 @@ pub(crate) mod blocks;
 pub(crate) mod flows;
 pub(crate) mod qdiscs;
 
-use crate::abstractions::{
+use crate::abstractions::sync::{
     rcu::RcuSlot,
     workqueue::OwnedQueue, //
 };

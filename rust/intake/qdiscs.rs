@@ -4,11 +4,9 @@
 
 use crate::{
     abstractions::{
-        flow_offload::{
-            eopnotsupp,
-            qdisc::QdiscRequest, //
-        },
-        net_device::NetDevice, //
+        error::eopnotsupp,
+        net::net_device::NetDevice,
+        tc::flow_offload::qdisc::QdiscRequest, //
     },
     port, //
 };

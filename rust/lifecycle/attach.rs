@@ -2,24 +2,9 @@
 
 //! Attach, replacement and detach: the struct_ops side.
 
-use super::news::{
-    self,
-    News, //
-};
 use crate::{
     abstractions::{
-        flow_offload::{
-            eopnotsupp,
-            ActionRegistration, //
-        },
-        net_device::{
-            NetDevice,
-            Rtnl,
-            RtnlGuard, //
-        },
-        netlink::OwnExtAck,
-        rcu::RcuSlot,
-        struct_ops::{
+        bpf::struct_ops::{
             Descriptor,
             Link,
             LinkKey,
@@ -28,6 +13,17 @@ use crate::{
             StructOps,
             TableRef, //
         },
+        error::eopnotsupp,
+        net::{
+            net_device::{
+                NetDevice,
+                Rtnl,
+                RtnlGuard, //
+            },
+            netlink::OwnExtAck, //
+        },
+        sync::rcu::RcuSlot,
+        tc::flow_offload::ActionRegistration, //
     },
     device::{
         self,
@@ -37,6 +33,10 @@ use crate::{
         self,
         actions::Actions,
         flows::destroy_rest, //
+    },
+    lifecycle::news::{
+        self,
+        News, //
     },
     ops::{
         contract::{

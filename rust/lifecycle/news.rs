@@ -8,7 +8,7 @@
 //! `EKHO_REASON`. It goes to listeners in the device's network namespace, and to no others.
 
 use crate::{
-    abstractions::{
+    abstractions::net::{
         net_device::{
             NetDevice,
             Rtnl, //

@@ -4,9 +4,8 @@
 
 #![deny(unsafe_code)]
 
-use super::attach;
 use crate::{
-    abstractions::net_device::{
+    abstractions::net::net_device::{
         Event,
         NetDevice,
         Rtnl,
@@ -17,6 +16,7 @@ use crate::{
         Owner, //
     },
     intake,
+    lifecycle::attach,
     port, //
 };
 use kernel::prelude::*;

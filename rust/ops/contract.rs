@@ -7,19 +7,21 @@
 
 use crate::{
     abstractions::{
-        flow_offload::{
-            qdisc::{
-                QdiscRequest,
-                QdiscStats, //
-            },
-            HnodeRequest,
-            StatsDelta, //
-        },
-        flow_rule::FlowRule,
-        net_device::NetDevice,
-        struct_ops::{
+        bpf::struct_ops::{
             Parts,
             TableRef, //
+        },
+        net::net_device::NetDevice,
+        tc::{
+            flow_offload::{
+                qdisc::{
+                    QdiscRequest,
+                    QdiscStats, //
+                },
+                HnodeRequest,
+                StatsDelta, //
+            },
+            flow_rule::FlowRule, //
         },
     },
     bindings,
@@ -316,7 +318,7 @@ fn check(ret: c_int) -> OpResult {
     const ENOTSUPP_: c_int = -524;
     match ret {
         0 => Ok(Ok(())),
-        ENOTSUPP_ => Ok(Err(crate::abstractions::flow_offload::eopnotsupp())),
+        ENOTSUPP_ => Ok(Err(crate::abstractions::error::eopnotsupp())),
         _ if (-ERRNO_LAST..0).contains(&ret) && ret != -ERRNO_AGAIN => {
             Ok(Err(Error::from_errno(ret)))
         }

@@ -11,7 +11,7 @@
 
 #![deny(unsafe_code)]
 
-use super::{
+use crate::ops::{
     contract::{
         Name,
         Reason, //

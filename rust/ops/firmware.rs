@@ -4,16 +4,15 @@
 
 #![deny(unsafe_code)]
 
-use super::turns::Turns;
 use crate::{
     abstractions::{
-        flow_offload::{
-            eopnotsupp,
+        error::eopnotsupp,
+        net::net_device::NetDevice,
+        stopwatch::Stopwatch,
+        tc::flow_offload::{
             qdisc::QdiscRequest,
             HnodeRequest, //
         },
-        net_device::NetDevice,
-        stopwatch::Stopwatch, //
     },
     faults::FaultSlot,
     flows::{
@@ -39,6 +38,7 @@ use crate::{
             self,
             Op, //
         },
+        turns::Turns, //
     },
 };
 use kernel::{

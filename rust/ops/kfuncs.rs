@@ -3,7 +3,7 @@
 //! What firmware can call. The C functions of `c/bpf.c` forward to these.
 
 use crate::{
-    abstractions::flow_rule::FlowRule,
+    abstractions::tc::flow_rule::FlowRule,
     bindings::{
         ekho_action,
         ekho_replace_ctx,

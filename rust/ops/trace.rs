@@ -4,14 +4,14 @@
 
 use crate::{
     abstractions::{
-        net_device::NetDevice,
+        net::net_device::NetDevice,
         tracepoint::declare_module_trace, //
     },
     bindings::{
         net_device,
         EKHO_NAME_MAX, //
     },
-    ops::exit::Exit,
+    ops::exit::Exit, //
 };
 use core::{
     ffi::c_int,

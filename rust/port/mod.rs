@@ -28,19 +28,23 @@
 use crate::{
     abstractions::{
         compat::smp_mb,
-        cookie_table::Entry,
-        flow_offload::{
+        module,
+        net::{
+            net_device::{
+                DevName,
+                NetDevice,
+                Rtnl, //
+            },
+            netlink::OwnExtAck, //
+        },
+        sync::{
+            cookie_table::Entry,
+            rcu::RcuSlot, //
+        },
+        tc::flow_offload::{
             BoundCallback,
             TcBlock, //
         },
-        module,
-        net_device::{
-            DevName,
-            NetDevice,
-            Rtnl, //
-        },
-        netlink::OwnExtAck,
-        rcu::RcuSlot, //
     },
     faults::{
         self,

@@ -7,7 +7,7 @@
 use libfuzzer_sys::fuzz_target;
 
 #[expect(dead_code, reason = "the module uses the rest of it")]
-#[path = "../../../rust/abstractions/flow_rule/text.rs"]
+#[path = "../../../rust/abstractions/tc/flow_rule/text.rs"]
 mod text;
 
 fuzz_target!(|data: &[u8]| {

@@ -54,12 +54,3 @@ pub(crate) use request::{
     Request,
     StatsDelta, //
 };
-
-use crate::bindings;
-use core::ffi::c_int;
-use kernel::prelude::*;
-
-/// The error for requests that a driver has no use for.
-pub(crate) fn eopnotsupp() -> Error {
-    Error::from_errno(-(bindings::EOPNOTSUPP as c_int))
-}

@@ -2,14 +2,14 @@
 
 //! Blocks of filters, and the devices that they are bound to.
 
-use super::{
-    eopnotsupp,
-    request::Request, //
-};
 use crate::{
     abstractions::{
-        net_device::Rtnl,
-        netlink::OwnExtAck, //
+        error::eopnotsupp,
+        net::{
+            net_device::Rtnl,
+            netlink::OwnExtAck, //
+        },
+        tc::flow_offload::request::Request, //
     },
     bindings, //
 };

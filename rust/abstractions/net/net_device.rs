@@ -104,6 +104,32 @@ impl core::fmt::Display for DevName {
     }
 }
 
+/// A driver's `ndo_setup_tc`.
+#[derive(Clone, Copy)]
+pub(crate) struct SetupTcFn(RawSetupTc);
+
+/// The type of `net_device_ops::ndo_setup_tc`.
+type RawSetupTc =
+    unsafe extern "C" fn(*mut bindings::net_device, bindings::tc_setup_type, *mut c_void) -> c_int;
+
+impl SetupTcFn {
+    /// # Safety
+    ///
+    /// `f` must keep the contract of `ndo_setup_tc` for a device of any driver that uses it.
+    pub(crate) const unsafe fn from_raw(f: RawSetupTc) -> Self {
+        Self(f)
+    }
+
+    pub(super) const fn as_raw(self) -> RawSetupTc {
+        self.0
+    }
+
+    /// What tells it from those of other drivers.
+    pub(crate) fn address(self) -> usize {
+        self.0 as usize
+    }
+}
+
 /// How a device can be given offload requests.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SetupTc {

@@ -4,7 +4,10 @@
 //!
 //! C header: [`include/linux/ptp_clock_kernel.h`](srctree/include/linux/ptp_clock_kernel.h)
 
-use crate::bindings;
+use crate::{
+    abstractions::error::eopnotsupp,
+    bindings, //
+};
 use core::{
     ffi::c_int,
     ptr::NonNull, //
@@ -156,7 +159,7 @@ impl SoftClock {
         _request: *mut bindings::ptp_clock_request,
         _on: c_int,
     ) -> c_int {
-        super::flow_offload::eopnotsupp().to_errno()
+        eopnotsupp().to_errno()
     }
 }
 

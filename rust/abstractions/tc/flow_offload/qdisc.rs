@@ -2,11 +2,13 @@
 
 //! Requests to offload a qdisc, one type of data for each kind.
 
-use super::eopnotsupp;
 use crate::{
     abstractions::{
-        net_device::NetDevice,
-        netlink::ExtAck, //
+        error::eopnotsupp,
+        net::{
+            net_device::NetDevice,
+            netlink::ExtAck, //
+        },
     },
     bindings, //
 };

@@ -11,11 +11,11 @@
 
 use crate::{
     abstractions::{
-        flow_rule::{
+        net::netlink::ExtAck,
+        tc::flow_rule::{
             FlowRule,
             OwnedRule, //
         },
-        netlink::ExtAck, //
     },
     bindings, //
 };

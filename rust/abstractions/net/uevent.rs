@@ -4,11 +4,13 @@
 //!
 //! C header: [`include/linux/kobject.h`](srctree/include/linux/kobject.h)
 
-use super::net_device::{
-    NetDevice,
-    Rtnl, //
+use crate::{
+    abstractions::net::net_device::{
+        NetDevice,
+        Rtnl, //
+    },
+    bindings, //
 };
-use crate::bindings;
 use core::ptr;
 use kernel::{
     prelude::*,

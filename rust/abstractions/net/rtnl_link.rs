@@ -16,29 +16,22 @@
 
 use crate::{
     abstractions::{
-        flow_offload::{
-            eopnotsupp,
-            qdisc::{
-                query_caps,
-                QdiscRequest, //
+        error::eopnotsupp,
+        net::{
+            net_device::{
+                with_rtnl_held,
+                NetDevice,
+                Rtnl,
+                SetupTcFn, //
             },
-            Binder,
-            BlockOffload, //
+            netlink::ExtAck, //
         },
-        net_device::{
-            NetDevice,
-            Rtnl, //
-        },
-        netlink::ExtAck, //
     },
     bindings, //
 };
 use core::{
-    ffi::{
-        c_int,
-        c_void, //
-    },
-    marker::PhantomData,
+    ffi::c_int,
+    marker::PhantomData, //
 };
 use kernel::{
     error::{
@@ -58,13 +51,8 @@ pub(crate) trait LinkDriver: 'static {
     /// The speed of a new device in Mbit/s, one of those in `ethtool.h`.
     const SPEED: u32;
 
-    /// A block of filters is bound to the device, or unbound.
-    ///
-    /// Process context. Under RTNL if the block is a qdisc's.
-    fn setup_block(dev: &NetDevice, block: BlockOffload<'_>) -> Result;
-
-    /// Something is wanted of a qdisc that is to be offloaded. RTNL held.
-    fn setup_qdisc(dev: &NetDevice, qdisc: QdiscRequest) -> Result;
+    /// What takes offload requests for the devices.
+    const SETUP_TC: SetupTcFn;
 
     /// The number of the PTP clock that devices of this kind have. Any context.
     fn ptp_clock() -> Option<i32>;
@@ -107,7 +95,7 @@ impl<T: LinkDriver> VTable<T> {
         ndo_open: Some(Self::open),
         ndo_stop: Some(Self::stop),
         ndo_start_xmit: Some(Self::start_xmit),
-        ndo_setup_tc: Some(Self::setup_tc),
+        ndo_setup_tc: Some(T::SETUP_TC.as_raw()),
         ndo_set_features: Some(Self::set_features),
         ndo_set_rx_mode_async: Some(Self::set_rx_mode),
         ndo_change_carrier: Some(Self::change_carrier),
@@ -377,30 +365,6 @@ impl<T: LinkDriver> VTable<T> {
 
     /// # Safety
     ///
-    /// To be called as `ndo_setup_tc`.
-    unsafe extern "C" fn setup_tc(
-        dev: *mut bindings::net_device,
-        kind: bindings::tc_setup_type,
-        data: *mut c_void,
-    ) -> c_int {
-        // SAFETY: `dev` is registered for the length of the call.
-        let dev = unsafe { NetDevice::from_raw(dev) };
-        // SAFETY: These two come with a `struct flow_block_offload`, which is the callee's for the
-        // length of the call.
-        let block = |binder| unsafe { BlockOffload::direct(data.cast(), binder) };
-        let result = match kind {
-            bindings::tc_setup_type_TC_SETUP_BLOCK => T::setup_block(dev, block(Binder::Block)),
-            bindings::tc_setup_type_TC_SETUP_FT => T::setup_block(dev, block(Binder::Flowtable)),
-            // SAFETY: That is what this one comes with.
-            bindings::tc_setup_type_TC_QUERY_CAPS => unsafe { query_caps(data.cast()) },
-            // SAFETY: What else comes is about qdiscs, as it came.
-            _ => T::setup_qdisc(dev, unsafe { QdiscRequest::from_raw(kind, data) }),
-        };
-        from_result(|| result.map(|()| 0))
-    }
-
-    /// # Safety
-    ///
     /// To be called as `ndo_set_features`.
     unsafe extern "C" fn set_features(
         dev: *mut bindings::net_device,
@@ -413,18 +377,9 @@ impl<T: LinkDriver> VTable<T> {
             return 0;
         }
         // SAFETY: Features are changed under RTNL.
-        let result = unsafe {
-            super::net_device::with_rtnl_held(|rtnl| T::set_hw_tc_offload(dev, on, rtnl))
-        };
+        let result = unsafe { with_rtnl_held(|rtnl| T::set_hw_tc_offload(dev, on, rtnl)) };
         from_result(|| result.map(|()| 0))
     }
-}
-
-/// The address of the `ndo_setup_tc` by which devices of kind `T` are known.
-pub(crate) fn setup_tc_of<T: LinkDriver>() -> usize {
-    VTable::<T>::NETDEV_OPS
-        .ndo_setup_tc
-        .map_or(0, |f| f as usize)
 }
 
 /// Makes a kind of device known until dropped, which deletes all devices of the kind.

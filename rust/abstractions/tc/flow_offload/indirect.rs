@@ -3,18 +3,20 @@
 //! Offload on behalf of devices whose drivers have none: indirect blocks, and actions that belong
 //! to no device.
 
-use super::{
-    block::{
-        release_cb,
-        Binder,
-        BlockCallback,
-        BlockOffload,
-        Indirect, //
-    },
-    request::FlowRequest, //
-};
 use crate::{
-    abstractions::net_device::NetDevice,
+    abstractions::{
+        net::net_device::NetDevice,
+        tc::flow_offload::{
+            block::{
+                release_cb,
+                Binder,
+                BlockCallback,
+                BlockOffload,
+                Indirect, //
+            },
+            request::FlowRequest, //
+        },
+    },
     bindings, //
 };
 use core::{

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Network devices, and what the kernel offers along with them.
+
+pub(crate) mod net_device;
+pub(crate) mod netlink;
+pub(crate) mod ptp;
+pub(crate) mod rtnl_link;
+pub(crate) mod uevent;

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Data that several contexts share, and work that is left for later.
+
+pub(crate) mod cookie_table;
+pub(crate) mod rcu;
+pub(crate) mod workqueue;

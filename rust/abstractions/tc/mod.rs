@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Traffic control: offload requests of tc and nftables.
+
+pub(crate) mod flow_offload;
+pub(crate) mod flow_rule;
+pub(crate) mod setup_tc;
