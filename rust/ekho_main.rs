@@ -11,28 +11,32 @@
 //!                                              intake ──▶ flows      what was accepted
 //!                                                 │
 //!                                                 ▼
-//!   bpf(2) ──▶ lifecycle ──▶ port ───────────▶ ops ──▶ firmware (BPF)
+//!   bpf(2) ──▶ lifecycle ──▶ offload ──────▶ firmware ──▶ contract ──▶ BPF
 //!                              │
 //!                              └──▶ observe ──▶ debugfs
 //! ```
 //!
-//! Layers: [`bindings`] (generated) are used by [`abstractions`] only, which know nothing of EKHO;
-//! the rest is the driver.
+//! Layers, from low to high, each of which uses those before it: [`bindings`] (generated),
+//! [`abstractions`], which know nothing of EKHO, [`contract`] with BPF, [`flows`] and [`faults`],
+//! [`firmware`], [`offload`], [`intake`], [`device`], [`lifecycle`], [`observe`].
 
 #![crate_name = "ekho"]
 
 mod abstractions;
 mod bindings;
+mod contract;
 mod device;
 mod faults;
+mod firmware;
 mod flows;
 mod intake;
 mod lifecycle;
 #[cfg(ekho_native)]
+#[path = "../bench/native/native.rs"]
 mod native;
 mod observe;
-mod ops;
-mod port;
+mod offload;
+mod version;
 
 use abstractions::{
     compat,
@@ -44,11 +48,25 @@ use abstractions::{
     sync::rcu,
     tc::flow_offload::IndirectRegistration, //
 };
+use device::{
+    clock::Clock,
+    netdev, //
+};
+use firmware::budget;
+use intake::block::{
+    binding::Binding,
+    bindings as block_bindings,
+    callback, //
+};
 use kernel::prelude::*;
-use port::Binding;
-
-/// The module's version.
-const VERSION: &str = "0.1.0";
+use lifecycle::{
+    attach,
+    notifier::Devices, //
+};
+use offload::{
+    devices,
+    work, //
+};
 
 module! {
     type: Ekho,
@@ -65,15 +83,6 @@ module! {
     },
 }
 
-/// Microseconds that an op may take if the firmware doesn't say.
-fn default_budget_us() -> u32 {
-    match compat::param(module_parameters::budget_us.value()) {
-        // No op takes no time.
-        0 => 10_000,
-        budget_us => budget_us,
-    }
-}
-
 /// The module.
 ///
 /// It can only be removed while no firmware exists: each is a struct_ops map, which holds the
@@ -84,11 +93,11 @@ struct Ekho {
     observe: Files,
     indirect: Indirect,
     #[pin]
-    link: LinkRegistration<device::Ekho>,
+    link: LinkRegistration<netdev::Ekho>,
     #[pin]
-    watch: Watch<lifecycle::Devices>,
+    watch: Watch<Devices>,
     #[pin]
-    clock: device::Clock,
+    clock: Clock,
     end: End,
 }
 
@@ -96,13 +105,13 @@ impl kernel::InPlaceModule for Ekho {
     fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             end: End::new()?,
-            clock <- device::Clock::new(module),
+            clock <- Clock::new(module),
             watch <- Watch::new(),
             link <- LinkRegistration::new(),
             indirect: Indirect(IndirectRegistration::new()?),
             observe <- observe::files(module),
             _: {
-                lifecycle::register(module).inspect_err(|error| {
+                attach::register(module).inspect_err(|error| {
                     if *error == ENOEXEC {
                         pr_err!("the module was built without BTF: build it with a vmlinux in the kernel's build directory\n");
                     }
@@ -117,7 +126,7 @@ struct Indirect(IndirectRegistration<Binding, Binding>);
 
 impl Drop for Indirect {
     fn drop(&mut self) {
-        intake::blocks::close();
+        callback::close();
     }
 }
 
@@ -128,18 +137,20 @@ impl End {
     fn new() -> Result<Self> {
         // What `drop` takes down need not have been set up.
         let end = Self;
-        port::init();
+        budget::set_default(compat::param(module_parameters::budget_us.value()));
+        devices::init();
+        block_bindings::init();
         lifecycle::init()?;
-        intake::init()?;
+        work::init()?;
         Ok(end)
     }
 }
 
 impl Drop for End {
     fn drop(&mut self) {
-        intake::drain();
+        work::drain();
         lifecycle::clear();
-        port::clear();
+        devices::clear();
         faults::clear();
         // Flows are freed by RCU callbacks in this module's text.
         rcu::barrier();

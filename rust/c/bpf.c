@@ -17,62 +17,18 @@
  * A stub gives an op's prototype, and stands in for it where the kernel wants
  * a callable default. None is ever called: dispatch tests for NULL.
  */
-static int bpf_flow_offload_ops__attach(struct ekho_attach_ctx *ctx)
-{
-	return 0;
+#define EKHO_OP_STUB(name, result, argument, value)			\
+static result bpf_flow_offload_ops__##name(struct argument *ctx)	\
+{									\
+	return value;							\
 }
+EKHO_OPS(EKHO_OP_STUB)
 
-static void bpf_flow_offload_ops__detach(struct ekho_detach_ctx *ctx)
-{
-}
-
-static int bpf_flow_offload_ops__replace(struct ekho_replace_ctx *ctx)
-{
-	return -EOPNOTSUPP;
-}
-
-static int bpf_flow_offload_ops__destroy(struct ekho_destroy_ctx *ctx)
-{
-	return -EOPNOTSUPP;
-}
-
-static int bpf_flow_offload_ops__stats(struct ekho_stats_ctx *ctx)
-{
-	return -EOPNOTSUPP;
-}
-
-static int
-bpf_flow_offload_ops__template_create(struct ekho_replace_ctx *ctx)
-{
-	return -EOPNOTSUPP;
-}
-
-static int
-bpf_flow_offload_ops__template_destroy(struct ekho_destroy_ctx *ctx)
-{
-	return -EOPNOTSUPP;
-}
-
-static int bpf_flow_offload_ops__hnode(struct ekho_hnode_ctx *ctx)
-{
-	return -EOPNOTSUPP;
-}
-
-static int bpf_flow_offload_ops__qdisc(struct ekho_qdisc_ctx *ctx)
-{
-	return -EOPNOTSUPP;
-}
+#define EKHO_OP_MEMBER(name, result, argument, value)			\
+	.name = bpf_flow_offload_ops__##name,
 
 struct bpf_flow_offload_ops ekho_cfi_stubs = {
-	.attach = bpf_flow_offload_ops__attach,
-	.detach = bpf_flow_offload_ops__detach,
-	.replace = bpf_flow_offload_ops__replace,
-	.destroy = bpf_flow_offload_ops__destroy,
-	.stats = bpf_flow_offload_ops__stats,
-	.template_create = bpf_flow_offload_ops__template_create,
-	.template_destroy = bpf_flow_offload_ops__template_destroy,
-	.hnode = bpf_flow_offload_ops__hnode,
-	.qdisc = bpf_flow_offload_ops__qdisc,
+	EKHO_OPS(EKHO_OP_MEMBER)
 };
 
 static const struct bpf_func_proto *

@@ -20,6 +20,7 @@
 #include <net/sch_generic.h>
 
 #include "abi.h"
+#include "ops.h"
 
 /* bpf.c */
 extern struct bpf_flow_offload_ops ekho_cfi_stubs;
@@ -27,7 +28,7 @@ extern const struct bpf_verifier_ops ekho_verifier_ops;
 int ekho_register_struct_ops(struct bpf_struct_ops *st_ops);
 int ekho_register_kfuncs(struct module *owner);
 
-/* Implemented in Rust (ops/kfuncs.rs). */
+/* Implemented in Rust (contract/kfuncs.rs). */
 int ekho_kfunc_set_stats(struct ekho_stats_ctx *ctx, u64 packets, u64 bytes,
 			 u64 drops, u64 last_used_ns);
 int ekho_kfunc_add_stats(struct ekho_stats_ctx *ctx, u64 packets, u64 bytes,

@@ -15,6 +15,8 @@
 #include <linux/netdevice.h>
 #include <linux/tracepoint.h>
 
+#include "ops.h"
+
 DECLARE_EVENT_CLASS(ekho_op,
 	TP_PROTO(const struct net_device *dev, const char *firmware, u64 cookie,
 		 int result, u64 duration_ns),
@@ -40,23 +42,14 @@ DECLARE_EVENT_CLASS(ekho_op,
 		  __entry->cookie, __entry->result, __entry->duration_ns)
 );
 
-#define EKHO_OP_EVENT(name)							\
-DEFINE_EVENT(ekho_op, name,							\
+#define EKHO_OP_EVENT(name, type, argument, value)				\
+DEFINE_EVENT(ekho_op, ekho_##name,						\
 	TP_PROTO(const struct net_device *dev, const char *firmware, u64 cookie,	\
 		 int result, u64 duration_ns),					\
-	TP_ARGS(dev, firmware, cookie, result, duration_ns))
+	TP_ARGS(dev, firmware, cookie, result, duration_ns));
+EKHO_OPS(EKHO_OP_EVENT)
 
-EKHO_OP_EVENT(ekho_attach);
-EKHO_OP_EVENT(ekho_detach);
-EKHO_OP_EVENT(ekho_replace);
-EKHO_OP_EVENT(ekho_destroy);
-EKHO_OP_EVENT(ekho_stats);
-EKHO_OP_EVENT(ekho_template_create);
-EKHO_OP_EVENT(ekho_template_destroy);
-EKHO_OP_EVENT(ekho_hnode);
-EKHO_OP_EVENT(ekho_qdisc);
-
-/* The firmware is stopped: see ops/exit.rs for the code and its value. */
+/* The firmware is stopped: see firmware/exit.rs for the code and its value. */
 TRACE_EVENT(ekho_exit,
 	TP_PROTO(const struct net_device *dev, const char *firmware,
 		 u32 generation, const char *op, const char *code, s64 value,

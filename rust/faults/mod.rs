@@ -5,13 +5,12 @@
 //! They act where hardware would fail: before the firmware is asked, or after it has answered, so
 //! firmware can't tell, and isn't blamed. A device without knobs pays for one load per request.
 //!
-//! [`parse`] is the language of the file, [`control`] the file; the knobs themselves go with the
-//! device's port, and those of devices to come with the module.
+//! [`parse`] is the language of the file. The knobs themselves go with the device, and those of
+//! devices to come with the module.
 
 #![deny(unsafe_code)]
 
-pub(crate) mod control;
-mod parse;
+pub(crate) mod parse;
 
 use crate::abstractions::sync::rcu::RcuSlot;
 use core::fmt;
@@ -33,24 +32,16 @@ use kernel::{
 use parse::{
     Change,
     Knob,
-    Stats,
-    OPS,
-    REGISTER,
-    SITES, //
+    Point,
+    Stats, //
 };
 
-// The places among [`SITES`] of what isn't an op; that of REGISTER is known to the language.
-/// A block is bound to the device.
-pub(crate) const BIND: usize = OPS;
-/// The kernel takes filters back from firmware that leaves.
-pub(crate) const WITHDRAW: usize = OPS + 1;
-
 /// The knobs of devices to come.
-static NEW: FaultSlot = FaultSlot::new();
+pub(crate) static NEW: FaultSlot = FaultSlot::new();
 
 /// A device of kind `ekho` is being registered: what becomes of that.
-pub(crate) fn strike_new() -> Strike {
-    NEW.strike(REGISTER, &rcu::read_lock())
+pub(crate) fn inject_register() -> Fault {
+    NEW.inject(Point::Register, &rcu::read_lock())
 }
 
 /// Drops what is static; nobody can set knobs any more. Process context.
@@ -58,29 +49,29 @@ pub(crate) fn clear() {
     drop(NEW.0.replace(None));
 }
 
-/// A knob, and how many calls it has seen.
-struct Site {
+/// A knob that is set, and how many calls it has seen.
+struct Armed {
     knob: Knob,
     calls: Atomic<u64>,
 }
 
 /// The knobs of a device that are set.
 struct Faults {
-    sites: [Option<Site>; SITES.len()],
+    points: [Option<Armed>; Point::COUNT],
     nospc_after: Option<u32>,
     stats: Option<Stats>,
 }
 
 impl Faults {
     #[cold]
-    fn strike(&self, site: usize) -> Strike {
-        let Some(site) = self.sites.get(site).and_then(Option::as_ref) else {
-            return Strike::default();
+    fn inject(&self, point: Point) -> Fault {
+        let Some(armed) = &self.points[point.index()] else {
+            return Fault::default();
         };
-        let call = site.calls.fetch_add(1, Relaxed) + 1;
-        let knob = site.knob;
+        let call = armed.calls.fetch_add(1, Relaxed) + 1;
+        let knob = armed.knob;
         if knob.nth != 0 && knob.nth != call {
-            return Strike::default();
+            return Fault::default();
         }
         // Busy: statistics are asked for in atomic context. Some at a time, as `udelay` wants.
         let mut left = i64::from(knob.delay_us);
@@ -88,7 +79,7 @@ impl Faults {
             udelay(Delta::from_micros(left.min(1000)));
             left -= 1000;
         }
-        Strike {
+        Fault {
             error: (knob.errno != 0).then(|| Error::from_errno(-knob.errno)),
             recurse: knob.recurse,
         }
@@ -97,7 +88,7 @@ impl Faults {
 
 /// What happens to a call.
 #[derive(Default)]
-pub(crate) struct Strike {
+pub(crate) struct Fault {
     /// It fails.
     pub(crate) error: Option<Error>,
     /// It is entered once more while it runs.
@@ -118,12 +109,12 @@ impl FaultSlot {
         self.0.get(&rcu::read_lock()).is_some()
     }
 
-    /// One of [`SITES`] is called: waits if it has to. Any context.
+    /// `point` is called: what becomes of that. Waits if it has to. Any context.
     #[inline]
-    pub(crate) fn strike(&self, site: usize, guard: &rcu::Guard) -> Strike {
+    pub(crate) fn inject(&self, point: Point, guard: &rcu::Guard) -> Fault {
         match self.0.get(guard) {
-            Some(faults) => faults.strike(site),
-            None => Strike::default(),
+            Some(faults) => faults.inject(point),
+            None => Fault::default(),
         }
     }
 
@@ -148,7 +139,7 @@ impl FaultSlot {
 
     /// Sets a knob. What the others have seen is kept. By one at a time, which RTNL sees to;
     /// process context.
-    fn change(&self, change: Change) -> Result {
+    pub(crate) fn change(&self, change: Change) -> Result {
         if change == Change::Clear {
             drop(self.0.replace(None));
             return Ok(());
@@ -157,11 +148,11 @@ impl FaultSlot {
             let guard = rcu::read_lock();
             let old = self.0.get(&guard);
             Faults {
-                sites: core::array::from_fn(|n| {
-                    let site = old?.sites[n].as_ref()?;
-                    Some(Site {
-                        knob: site.knob,
-                        calls: Atomic::new(site.calls.load(Relaxed)),
+                points: core::array::from_fn(|n| {
+                    let armed = old?.points[n].as_ref()?;
+                    Some(Armed {
+                        knob: armed.knob,
+                        calls: Atomic::new(armed.calls.load(Relaxed)),
                     })
                 }),
                 nospc_after: old.and_then(|old| old.nospc_after),
@@ -170,8 +161,8 @@ impl FaultSlot {
         };
         match change {
             Change::Clear => {}
-            Change::Site(site, knob) => {
-                faults.sites[site] = Some(Site {
+            Change::Point(point, knob) => {
+                faults.points[point.index()] = Some(Armed {
                     knob,
                     calls: Atomic::new(0),
                 });
@@ -184,16 +175,16 @@ impl FaultSlot {
     }
 
     /// Writes each knob on a line, with `who` in front.
-    fn show(&self, f: &mut fmt::Formatter<'_>, who: &dyn fmt::Display) -> fmt::Result {
+    pub(crate) fn show(&self, f: &mut fmt::Formatter<'_>, who: &dyn fmt::Display) -> fmt::Result {
         let guard = rcu::read_lock();
         let Some(faults) = self.0.get(&guard) else {
             return Ok(());
         };
-        for (name, site) in SITES.iter().zip(&faults.sites) {
-            let Some(Site { knob, calls }) = site else {
+        for (point, armed) in Point::all().zip(&faults.points) {
+            let Some(Armed { knob, calls }) = armed else {
                 continue;
             };
-            write!(f, "{who} op={name} calls={}", calls.load(Relaxed))?;
+            write!(f, "{who} op={} calls={}", point.name(), calls.load(Relaxed))?;
             if knob.nth != 0 {
                 write!(f, " nth={}", knob.nth)?;
             }

@@ -15,34 +15,73 @@
 //! netns=N` for a device that the file `devices` shows. `new` stands for devices of kind `ekho`
 //! that are yet to come, in any namespace.
 //!
-//! Depends on `core` only, and is tested on the host: `rustc --edition 2021 --test parse.rs`.
+//! Depends on `core` and the list of ops only, and is tested on the host: `rustc --edition 2021
+//! --test parse.rs`.
 
+#[cfg(not(test))]
+use crate::contract::op::Op;
 use core::str::SplitAsciiWhitespace;
+#[cfg(test)]
+use op::Op;
 
-/// What can fail: the ops in the order of `ops::Op`, and then what the kernel does itself.
-pub(crate) const SITES: [&str; OPS + 3] = [
-    "attach",
-    "detach",
-    "replace",
-    "destroy",
-    "stats",
-    "template_create",
-    "template_destroy",
-    "hnode",
-    "qdisc",
-    "bind",
-    "withdraw",
-    "register",
-];
+#[cfg(test)]
+#[path = "../contract/op.rs"]
+mod op;
 
-/// How many of [`SITES`] are ops.
-pub(crate) const OPS: usize = 9;
+/// A call that faults can be injected into.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[cfg_attr(test, derive(Debug))]
+pub(crate) enum Point {
+    /// An op of the firmware.
+    Op(Op),
+    /// A block is bound to the device.
+    Bind,
+    /// The kernel takes filters back from firmware that leaves.
+    Withdraw,
+    /// A device of kind `ekho` is registered: over by the time that there is a device.
+    Register,
+}
 
-/// The one among [`SITES`] that has no result.
-const DETACH: usize = 1;
+impl Point {
+    /// How many there are.
+    pub(crate) const COUNT: usize = Op::COUNT + 3;
 
-/// The one among [`SITES`] that is over when there is a device.
-pub(crate) const REGISTER: usize = OPS + 2;
+    /// All of them, in the order of [`Self::index`].
+    pub(crate) fn all() -> impl Iterator<Item = Self> {
+        Op::ALL
+            .iter()
+            .map(|op| Self::Op(*op))
+            .chain([Self::Bind, Self::Withdraw, Self::Register])
+    }
+
+    /// Its place among all, below [`Self::COUNT`].
+    pub(crate) fn index(self) -> usize {
+        match self {
+            Self::Op(op) => op as usize,
+            Self::Bind => Op::COUNT,
+            Self::Withdraw => Op::COUNT + 1,
+            Self::Register => Op::COUNT + 2,
+        }
+    }
+
+    /// Its name in the language.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Op(op) => op.name(),
+            Self::Bind => "bind",
+            Self::Withdraw => "withdraw",
+            Self::Register => "register",
+        }
+    }
+
+    /// Whether it has a result, which could be an error.
+    fn has_result(self) -> bool {
+        match self {
+            Self::Op(op) => op.has_result(),
+            _ => true,
+        }
+    }
+}
 
 /// The longest delay in microseconds: the CPU is busy for as long.
 const DELAY_MAX_US: u32 = 100_000;
@@ -137,8 +176,8 @@ impl Stats {
 pub(crate) enum Change {
     /// All knobs of the device are off.
     Clear,
-    /// A knob of one of [`SITES`].
-    Site(usize, Knob),
+    /// A knob of one of the calls.
+    Point(Point, Knob),
     /// The device holds so many flows.
     NospcAfter(u32),
     /// See [`Stats`].
@@ -148,17 +187,17 @@ pub(crate) enum Change {
 /// What is wrong with a line: the word, and why.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(Debug))]
-pub(crate) struct Mistake<'a>(pub(crate) &'a str, pub(crate) &'static str);
+pub(crate) struct ParseError<'a>(pub(crate) &'a str, pub(crate) &'static str);
 
-fn number<'a, T: core::str::FromStr>(word: &'a str, value: &str) -> Result<T, Mistake<'a>> {
-    value.parse().map_err(|_| Mistake(word, "not a number"))
+fn number<'a, T: core::str::FromStr>(word: &'a str, value: &str) -> Result<T, ParseError<'a>> {
+    value.parse().map_err(|_| ParseError(word, "not a number"))
 }
 
 /// Understands a line that isn't empty.
-pub(crate) fn line(text: &str) -> Result<(Device<'_>, Change), Mistake<'_>> {
+pub(crate) fn line(text: &str) -> Result<(Device<'_>, Change), ParseError<'_>> {
     let mut words = text.split_ascii_whitespace();
     let (device, word) = device(&mut words)?;
-    let word = word.ok_or(Mistake(
+    let word = word.ok_or(ParseError(
         text.trim_ascii(),
         "no knob: op=, nospc_after=, stats= or clear",
     ))?;
@@ -167,24 +206,28 @@ pub(crate) fn line(text: &str) -> Result<(Device<'_>, Change), Mistake<'_>> {
         Some(("nospc_after", value)) => Change::NospcAfter(number(word, value)?),
         Some(("stats", "drop")) => Change::Stats(Stats::Drop),
         Some(("stats", "freeze")) => Change::Stats(Stats::Freeze),
-        Some(("stats", _)) => return Err(Mistake(word, "drop or freeze")),
+        Some(("stats", _)) => return Err(ParseError(word, "drop or freeze")),
         Some(("op", name)) => op(word, name, &mut words)?,
         _ => {
-            return Err(Mistake(
+            return Err(ParseError(
                 word,
                 "no such knob: op=, nospc_after=, stats= or clear",
             ))
         }
     };
     if let Some(word) = words.next() {
-        return Err(Mistake(word, "too much: one knob a line"));
+        return Err(ParseError(word, "too much: one knob a line"));
     }
     match (device, change) {
-        (Device::New, Change::Clear | Change::Site(REGISTER, _)) => Ok((device, change)),
-        (Device::New, _) => Err(Mistake(word, "new devices have op=register or clear only")),
-        (_, Change::Site(REGISTER, _)) => {
-            Err(Mistake(word, "for devices to come only: new op=register"))
-        }
+        (Device::New, Change::Clear | Change::Point(Point::Register, _)) => Ok((device, change)),
+        (Device::New, _) => Err(ParseError(
+            word,
+            "new devices have op=register or clear only",
+        )),
+        (_, Change::Point(Point::Register, _)) => Err(ParseError(
+            word,
+            "for devices to come only: new op=register",
+        )),
         _ => Ok((device, change)),
     }
 }
@@ -192,15 +235,15 @@ pub(crate) fn line(text: &str) -> Result<(Device<'_>, Change), Mistake<'_>> {
 /// The device, and the word after it.
 fn device<'a>(
     words: &mut SplitAsciiWhitespace<'a>,
-) -> Result<(Device<'a>, Option<&'a str>), Mistake<'a>> {
+) -> Result<(Device<'a>, Option<&'a str>), ParseError<'a>> {
     const FIRST: &str = "a line begins with dev=NAME, ifindex=N or new";
-    let word = words.next().ok_or(Mistake("", FIRST))?;
+    let word = words.next().ok_or(ParseError("", FIRST))?;
     let ifindex = match word.split_once('=') {
-        Some(("dev", "")) => return Err(Mistake(word, "no name")),
+        Some(("dev", "")) => return Err(ParseError(word, "no name")),
         Some(("dev", name)) => return Ok((Device::Name(name), words.next())),
         Some(("ifindex", value)) => number(word, value)?,
         None if word == "new" => return Ok((Device::New, words.next())),
-        _ => return Err(Mistake(word, FIRST)),
+        _ => return Err(ParseError(word, FIRST)),
     };
     let word = words.next();
     match word.and_then(|word| word.split_once('=').map(|(key, value)| (word, key, value))) {
@@ -216,11 +259,10 @@ fn op<'a>(
     word: &'a str,
     name: &str,
     words: &mut SplitAsciiWhitespace<'a>,
-) -> Result<Change, Mistake<'a>> {
-    let site = SITES
-        .iter()
-        .position(|site| *site == name)
-        .ok_or(Mistake(word, "no such op"))?;
+) -> Result<Change, ParseError<'a>> {
+    let point = Point::all()
+        .find(|point| point.name() == name)
+        .ok_or(ParseError(word, "no such op"))?;
     let mut knob = Knob {
         nth: 0,
         errno: 0,
@@ -230,31 +272,32 @@ fn op<'a>(
     for word in words {
         match word.split_once('=') {
             Some(("nth", value)) => match number(word, value)? {
-                0 => return Err(Mistake(word, "calls are counted from 1")),
+                0 => return Err(ParseError(word, "calls are counted from 1")),
                 nth => knob.nth = nth,
             },
-            Some(("errno", _)) if site == DETACH => {
-                return Err(Mistake(word, "detach has no result"));
+            Some(("errno", _)) if !point.has_result() => {
+                return Err(ParseError(word, "detach has no result"));
             }
             Some(("errno", value)) => {
                 let error = ERRNOS.iter().find(|(name, number)| {
                     *name == value || value.parse::<i32>().is_ok_and(|value| value == *number)
                 });
-                let (_, errno) = error.ok_or(Mistake(word, "not an errno that can be injected"))?;
+                let (_, errno) =
+                    error.ok_or(ParseError(word, "not an errno that can be injected"))?;
                 knob.errno = *errno;
             }
             Some(("delay_us", value)) => match number(word, value)? {
-                0 => return Err(Mistake(word, "no delay")),
+                0 => return Err(ParseError(word, "no delay")),
                 delay if delay > DELAY_MAX_US => {
-                    return Err(Mistake(word, "too long: 100000 at most"));
+                    return Err(ParseError(word, "too long: 100000 at most"));
                 }
                 delay => knob.delay_us = delay,
             },
-            None if word == "recurse" && site < OPS => knob.recurse = true,
+            None if word == "recurse" && matches!(point, Point::Op(_)) => knob.recurse = true,
             _ => {
-                return Err(Mistake(
+                return Err(ParseError(
                     word,
-                    if site < OPS {
+                    if matches!(point, Point::Op(_)) {
                         "no such fault: nth=, errno=, delay_us= or recurse"
                     } else {
                         "no such fault: nth=, errno= or delay_us="
@@ -264,9 +307,9 @@ fn op<'a>(
         }
     }
     if knob.errno == 0 && knob.delay_us == 0 && !knob.recurse {
-        return Err(Mistake(word, "no fault: errno=, delay_us= or recurse"));
+        return Err(ParseError(word, "no fault: errno=, delay_us= or recurse"));
     }
-    Ok(Change::Site(site, knob))
+    Ok(Change::Point(point, knob))
 }
 
 #[cfg(any(test, CONFIG_KUNIT = "y"))]
@@ -294,19 +337,19 @@ mod tests {
             ("dev=ek0 stats=freeze", Change::Stats(Stats::Freeze)),
             (
                 "dev=ek0 op=replace nth=3 errno=ENOMEM",
-                Change::Site(2, knob(3, 12, 0, false)),
+                Change::Point(Point::Op(Op::Replace), knob(3, 12, 0, false)),
             ),
             (
                 "dev=ek0 op=stats delay_us=500 errno=5",
-                Change::Site(4, knob(0, 5, 500, false)),
+                Change::Point(Point::Op(Op::Stats), knob(0, 5, 500, false)),
             ),
             (
                 "dev=ek0 op=bind errno=EBUSY",
-                Change::Site(9, knob(0, 16, 0, false)),
+                Change::Point(Point::Bind, knob(0, 16, 0, false)),
             ),
             (
                 "dev=ek0 op=detach recurse",
-                Change::Site(1, knob(0, 0, 0, true)),
+                Change::Point(Point::Op(Op::Detach), knob(0, 0, 0, true)),
             ),
         ] {
             assert_eq!((text, line(text)), (text, Ok((EK0, change))));
@@ -331,7 +374,7 @@ mod tests {
             ("new clear", Change::Clear),
             (
                 "new op=register nth=2 errno=ENOMEM",
-                Change::Site(REGISTER, knob(2, 12, 0, false)),
+                Change::Point(Point::Register, knob(2, 12, 0, false)),
             ),
         ] {
             assert_eq!((text, line(text)), (text, Ok((Device::New, change))));
@@ -348,14 +391,14 @@ mod tests {
             ("ifindex=7 op=register errno=EIO", "op=register"),
         ] {
             assert_eq!(
-                (text, line(text).err().map(|mistake| mistake.0)),
+                (text, line(text).err().map(|error| error.0)),
                 (text, Some(word))
             );
         }
     }
 
     #[test]
-    fn mistakes_name_the_word() {
+    fn errors_name_the_word() {
         for (text, word) in [
             ("", ""),
             ("clear", "clear"),
@@ -384,11 +427,20 @@ mod tests {
             ("dev=ek0 op=stats delay=1", "delay=1"),
         ] {
             assert_eq!(
-                (text, line(text).err().map(|mistake| mistake.0)),
+                (text, line(text).err().map(|error| error.0)),
                 (text, Some(word))
             );
         }
     }
+
+    #[test]
+    fn points_are_numbered_in_order() {
+        assert_eq!(Point::all().count(), Point::COUNT);
+        for (index, point) in Point::all().enumerate() {
+            assert_eq!(point.index(), index);
+        }
+    }
+
     #[test]
     fn what_is_shown_is_understood() {
         for (name, errno) in ERRNOS {

@@ -15,12 +15,12 @@ use crate::{
             FlowRequest, //
         },
     },
-    flows::Source,
-    intake::flows::{
+    contract::flow::Classifier,
+    intake::requests::{
         self,
-        Site, //
+        Context, //
     },
-    port::Port, //
+    offload::device::Device, //
 };
 use kernel::{
     prelude::*,
@@ -30,24 +30,24 @@ use kernel::{
     },
 };
 
-/// A port that is asked for shared actions.
+/// A device that is asked for shared actions.
 pub(crate) struct Actions {
-    port: Arc<Port>,
+    device: Arc<Device>,
     dev: ARef<NetDevice>,
 }
 
 impl Actions {
-    pub(crate) fn new(port: Arc<Port>, dev: ARef<NetDevice>) -> Self {
-        Self { port, dev }
+    pub(crate) fn new(device: Arc<Device>, dev: ARef<NetDevice>) -> Self {
+        Self { device, dev }
     }
 }
 
 impl ActionCallback for Actions {
     fn setup(&self, request: &mut FlowRequest<'_>) -> Result {
-        let site = Site {
+        let context = Context {
             dev: &self.dev,
-            port: &self.port,
-            source: Source::Action,
+            device: &self.device,
+            classifier: Classifier::Action,
             block_index: 0,
             hooks: 0,
             owner: 0,
@@ -59,11 +59,11 @@ impl ActionCallback for Actions {
                     return Err(eopnotsupp());
                 }
                 // An action that is changed keeps its cookie.
-                let _ = flows::destroy(&site, cookie);
-                flows::replace(&site, cookie, request)
+                let _ = requests::destroy(&context, cookie);
+                requests::replace(&context, cookie, request)
             }
-            Command::Destroy => flows::destroy(&site, cookie),
-            _ => flows::action_stats(&site, cookie, request),
+            Command::Destroy => requests::destroy(&context, cookie),
+            _ => requests::action_stats(&context, cookie, request),
         }
     }
 }

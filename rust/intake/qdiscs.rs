@@ -8,7 +8,7 @@ use crate::{
         net::net_device::NetDevice,
         tc::flow_offload::qdisc::QdiscRequest, //
     },
-    port, //
+    offload::devices, //
 };
 use kernel::{
     prelude::*,
@@ -42,9 +42,9 @@ fn ask(dev: &NetDevice, request: &QdiscRequest) -> Result {
             .set(fmt!("{}: {} {}", dev.name(), why, request.name()));
         eopnotsupp()
     };
-    let port = port::get(dev).ok_or_else(|| refuse("no firmware attached to offload"))?;
+    let device = devices::get(dev).ok_or_else(|| refuse("no firmware attached to offload"))?;
     let guard = rcu::read_lock();
-    let firmware = port
+    let firmware = device
         .firmware
         .get(&guard)
         .ok_or_else(|| refuse("no firmware attached to offload"))?;

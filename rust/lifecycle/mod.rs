@@ -12,7 +12,7 @@
 //!                    filters go back to software (destroy op for each), detach op
 //! ```
 //!
-//! Firmware that does what it must not is stopped (`ops/exit.rs`) in the middle of a request, by
+//! Firmware that does what it must not is stopped ([`crate::firmware::exit`]) in the middle of a request, by
 //! whoever makes that; a work item takes it off the device as `unreg` does, and detaches its link.
 //! One that comes first makes the others find nothing left to do: the work item, `unreg`, the
 //! device's end, or `reg` of the next firmware. An `update` of a link whose firmware was stopped is
@@ -21,15 +21,26 @@
 //! A swap doesn't replay: flows stay, and the new firmware finds what it needs in the maps that it
 //! shares with the old one.
 
-mod attach;
-mod news;
-mod watch;
+pub(crate) mod attach;
+pub(crate) mod attached;
+mod detach;
+pub(crate) mod exits;
+pub(crate) mod notifier;
+mod orphan;
+mod uevents;
 
-pub(crate) use attach::{
-    clear,
-    for_each_attached,
-    init,
-    register, //
-};
-pub(crate) use news::for_each_exit;
-pub(crate) use watch::Devices;
+use kernel::prelude::*;
+
+/// Makes what is global here ready; to be called once, before [`attach::register`].
+pub(crate) fn init() -> Result {
+    attached::init();
+    exits::init();
+    detach::init()
+}
+
+/// Undoes [`init()`]; no firmware can be there.
+pub(crate) fn clear() {
+    detach::clear();
+    attached::clear();
+    exits::clear();
+}

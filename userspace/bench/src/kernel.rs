@@ -252,7 +252,7 @@ impl Memory {
     }
 }
 
-/// The part in which a flow's record is: see `size_of::<Entry<Flow>>()` in rust/flows/mod.rs.
+/// The part in which a flow's record is: see `size_of::<Entry<Flow>>()` in rust/flows/flow.rs.
 pub const FLOW_SLAB: &str = "slab `kmalloc-192`";
 
 /// The part in which large arrays are.

@@ -283,7 +283,7 @@ the host does makes no difference, and nothing is said of caches and locks. An o
 through rtnetlink and its answer, system calls included; 1 000 flows are there unless a figure \
 says another number. Filters are flower, TCP to port 80 of one address, drop, without per-CPU \
 counters. What the kernel frees after a grace period isn't in the figures of delete. `native` \
-is the same module with the firmware's functions in Rust (rust/native.rs). Callbacks alone are \
+is the same module with the firmware's functions in Rust (bench/native/native.rs). Callbacks alone are \
 what the tracepoint says they took with 500 flows there, as `acl` holds no more than 1 024, less \
 the same of a native one that does nothing: `stats` keeps \
 an entry of a map for each flow, `acl` reads the match and the actions, keeps the same, and sends \

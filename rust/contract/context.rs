@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The arguments of ops that several of them have, or that carry an answer.
+
+#![deny(unsafe_code)]
+
+use crate::{
+    abstractions::net::net_device::NetDevice,
+    bindings,
+    contract::{
+        capabilities::Capabilities,
+        flow::FlowArg,
+        hw_stats::{
+            self,
+            hw_stats_disabled, //
+        },
+        reason::Reason,
+        rule::Rule, //
+    },
+};
+
+/// A device as firmware sees it.
+pub(super) fn device(dev: &NetDevice, generation: u32) -> bindings::ekho_device {
+    bindings::ekho_device {
+        ifindex: dev.ifindex(),
+        generation,
+        name: *dev.name().bytes(),
+    }
+}
+
+/// A flow as firmware sees it.
+pub(super) fn flow(dev: &NetDevice, flow: &FlowArg<'_>) -> bindings::ekho_flow {
+    let FlowArg {
+        cookie,
+        position,
+        data,
+    } = *flow;
+    bindings::ekho_flow {
+        cookie,
+        ifindex: dev.ifindex(),
+        chain_index: position.chain_index,
+        prio: position.prio,
+        protocol: position.protocol,
+        skip_sw: position.skip_sw.into(),
+        classifier: position.classifier.number() as u8,
+        block_index: position.block_index,
+        hooks: position.hooks,
+        data_size: size_of_val(data) as u16,
+        data: if data.is_empty() {
+            core::ptr::null_mut()
+        } else {
+            data.as_ptr().cast_mut().cast()
+        },
+    }
+}
+
+/// The argument of `replace`: a rule, and what firmware says about it.
+pub(crate) struct ReplaceCtx(pub(super) bindings::ekho_replace_ctx);
+
+impl ReplaceCtx {
+    /// A rule for a flow that the device has to decide on.
+    pub(crate) fn new(
+        dev: &NetDevice,
+        flow: &FlowArg<'_>,
+        rule: &Rule<'_>,
+        capabilities: &Capabilities,
+    ) -> Self {
+        let hw_stats = rule.hw_stats & capabilities.hw_stats;
+        Self(bindings::ekho_replace_ctx {
+            flow: self::flow(dev, flow),
+            classid: rule.classid,
+            n_actions: rule.rule.n_actions(),
+            rule: rule.rule.as_raw(),
+            keys: rule.keys,
+            u32_: rule.knode,
+            action: rule.rule.action_raw(),
+            hw_stats,
+            chosen_hw_stats: hw_stats::choose(hw_stats),
+            reason: *Reason::NONE.bytes(),
+            counts_actions: 0,
+        })
+    }
+
+    /// Why it is refused, if it is.
+    pub(crate) fn reason(&self) -> Reason {
+        Reason::from_bytes(self.0.reason)
+    }
+
+    /// How it is counted, if it is accepted.
+    pub(crate) fn counting(&self) -> Counting {
+        Counting {
+            hw_stats: self.0.chosen_hw_stats,
+            counts_actions: self.0.counts_actions != 0,
+        }
+    }
+}
+
+/// How an accepted flow is counted.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Counting {
+    /// One bit of `enum ekho_hw_stats`.
+    pub(crate) hw_stats: u32,
+    /// Whether its actions are counted one by one, if it is.
+    counts_actions: bool,
+}
+
+impl Counting {
+    /// Whether its actions are to be asked for one by one.
+    pub(crate) fn by_action(&self) -> bool {
+        self.counts_actions && !hw_stats_disabled(self.hw_stats)
+    }
+}

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What a flow is to firmware.
+
+#![deny(unsafe_code)]
+
+use crate::bindings;
+use kernel::sync::atomic::Atomic;
+
+/// Who wants a flow.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Classifier {
+    /// A flower filter of tc.
+    Flower,
+    /// A matchall filter of tc.
+    Matchall,
+    /// A node of a u32 filter of tc.
+    U32,
+    /// A rule in a chain of nftables.
+    Nft,
+    /// One direction of a connection in a flowtable of nftables.
+    Flowtable,
+    /// An action that filters share.
+    Action,
+}
+
+impl Classifier {
+    /// Its name.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Flower => "flower",
+            Self::Matchall => "matchall",
+            Self::U32 => "u32",
+            Self::Nft => "nft",
+            Self::Flowtable => "flowtable",
+            Self::Action => "action",
+        }
+    }
+
+    /// The names of those whose bits are set.
+    pub(crate) fn names(set: u32) -> impl Iterator<Item = &'static str> {
+        [
+            Self::Flower,
+            Self::Matchall,
+            Self::U32,
+            Self::Nft,
+            Self::Flowtable,
+            Self::Action,
+        ]
+        .into_iter()
+        .filter(move |classifier| set & (1 << classifier.number()) != 0)
+        .map(Self::name)
+    }
+
+    /// `enum ekho_classifier`.
+    pub(super) fn number(self) -> u32 {
+        match self {
+            Self::Flower => bindings::ekho_classifier_EKHO_CLS_FLOWER,
+            Self::Matchall => bindings::ekho_classifier_EKHO_CLS_MATCHALL,
+            Self::U32 => bindings::ekho_classifier_EKHO_CLS_U32,
+            Self::Nft => bindings::ekho_classifier_EKHO_CLS_NFT,
+            Self::Flowtable => bindings::ekho_classifier_EKHO_CLS_FLOWTABLE,
+            Self::Action => bindings::ekho_classifier_EKHO_CLS_ACTION,
+        }
+    }
+
+    /// Whether its flows stand in a chain and have a preference.
+    pub(crate) fn has_place(self) -> bool {
+        !matches!(self, Self::Action | Self::Flowtable)
+    }
+}
+
+impl kernel::fmt::Display for Classifier {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Where a filter stands among others.
+#[derive(Clone, Copy)]
+pub(crate) struct Position {
+    /// Who wants it.
+    pub(crate) classifier: Classifier,
+    /// Chain.
+    pub(crate) chain_index: u32,
+    /// Preference; lower goes first.
+    pub(crate) prio: u32,
+    /// EtherType that it is bound to.
+    pub(crate) protocol: u16,
+    /// Whether it must be in hardware.
+    pub(crate) skip_sw: bool,
+    /// The number of the shared block that it is in, or 0.
+    pub(crate) block_index: u32,
+    /// Where packets meet it: bits of `enum ekho_hook`.
+    pub(crate) hooks: u8,
+}
+
+/// Bits of `enum ekho_hook`.
+pub(crate) const HOOK_INGRESS: u8 = bindings::ekho_hook_EKHO_HOOK_INGRESS as u8;
+/// See [`HOOK_INGRESS`].
+pub(crate) const HOOK_EGRESS: u8 = bindings::ekho_hook_EKHO_HOOK_EGRESS as u8;
+
+/// A flow, as an op is told of it.
+#[derive(Clone, Copy)]
+pub(crate) struct FlowArg<'a> {
+    pub(crate) cookie: u64,
+    pub(crate) position: &'a Position,
+    /// The firmware's private memory.
+    pub(crate) data: &'a [Atomic<u64>],
+}

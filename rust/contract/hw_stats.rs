@@ -1,0 +1,69 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! How flows are counted: `enum ekho_hw_stats`.
+
+#![deny(unsafe_code)]
+
+use crate::bindings;
+use core::fmt;
+
+/// Ways of counting if the firmware doesn't say.
+pub(super) const DEFAULT: u32 =
+    bindings::ekho_hw_stats_EKHO_HW_STATS_DELAYED | bindings::ekho_hw_stats_EKHO_HW_STATS_DISABLED;
+
+const _: () = {
+    // The contract's bits are the kernel's.
+    assert!(
+        bindings::ekho_hw_stats_EKHO_HW_STATS_IMMEDIATE
+            == bindings::flow_action_hw_stats_FLOW_ACTION_HW_STATS_IMMEDIATE
+    );
+    assert!(
+        bindings::ekho_hw_stats_EKHO_HW_STATS_DELAYED
+            == bindings::flow_action_hw_stats_FLOW_ACTION_HW_STATS_DELAYED
+    );
+    assert!(
+        bindings::ekho_hw_stats_EKHO_HW_STATS_DISABLED
+            == bindings::flow_action_hw_stats_FLOW_ACTION_HW_STATS_DISABLED
+    );
+};
+
+/// The one that is taken of several unless the firmware chooses.
+pub(super) fn choose(can: u32) -> u32 {
+    [
+        bindings::ekho_hw_stats_EKHO_HW_STATS_DELAYED,
+        bindings::ekho_hw_stats_EKHO_HW_STATS_IMMEDIATE,
+        bindings::ekho_hw_stats_EKHO_HW_STATS_DISABLED,
+    ]
+    .into_iter()
+    .find(|way| can & way != 0)
+    .unwrap_or(bindings::ekho_hw_stats_EKHO_HW_STATS_DISABLED)
+}
+
+/// The name of a way of counting, as tc(8) has it.
+pub(crate) fn hw_stats_name(bit: u32) -> &'static str {
+    match bit {
+        bindings::ekho_hw_stats_EKHO_HW_STATS_IMMEDIATE => "immediate",
+        bindings::ekho_hw_stats_EKHO_HW_STATS_DELAYED => "delayed",
+        _ => "disabled",
+    }
+}
+
+/// Names of ways of counting, each with a blank behind it.
+pub(super) struct HwStatsList(pub(super) u32);
+
+impl kernel::fmt::Display for HwStatsList {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0;
+        while rest != 0 {
+            f.write_str(hw_stats_name(rest & rest.wrapping_neg()))?;
+            rest &= rest - 1;
+            f.write_str(if rest == 0 { " " } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether flows that count in this way aren't asked for statistics.
+pub(crate) fn hw_stats_disabled(bit: u32) -> bool {
+    bit == bindings::ekho_hw_stats_EKHO_HW_STATS_DISABLED
+}

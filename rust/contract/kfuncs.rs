@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What firmware can call. The C functions of `c/bpf.c` forward to these.
+
+use crate::{
+    abstractions::tc::flow_rule::FlowRule,
+    bindings::{
+        ekho_action,
+        ekho_replace_ctx,
+        ekho_stats_ctx,
+        ekho_stats_kind_EKHO_STATS_DELTAS,
+        ekho_stats_kind_EKHO_STATS_TOTALS, //
+    },
+    contract::reason::Reason, //
+};
+use core::{
+    ffi::c_int,
+    slice, //
+};
+use kernel::{
+    error::from_result,
+    prelude::*, //
+};
+
+/// `bpf_flow_offload_set_stats()`: notes a flow's totals for the caller of the op.
+///
+/// # Safety
+///
+/// `ctx` must be the argument of the stats op that is running, which the verifier ensures.
+#[no_mangle]
+unsafe extern "C" fn ekho_kfunc_set_stats(
+    ctx: *mut ekho_stats_ctx,
+    packets: u64,
+    bytes: u64,
+    drops: u64,
+    last_used_ns: u64,
+) -> c_int {
+    // SAFETY: By the requirements of this function; the op's caller looks at it after the op only.
+    let ctx = unsafe { &mut *ctx };
+    ctx.packets = packets;
+    ctx.bytes = bytes;
+    ctx.drops = drops;
+    ctx.last_used_ns = last_used_ns;
+    ctx.valid = ekho_stats_kind_EKHO_STATS_TOTALS as u8;
+    0
+}
+
+/// `bpf_flow_offload_add_stats()`: notes what is new.
+///
+/// # Safety
+///
+/// As for [`ekho_kfunc_set_stats`].
+#[no_mangle]
+unsafe extern "C" fn ekho_kfunc_add_stats(
+    ctx: *mut ekho_stats_ctx,
+    packets: u64,
+    bytes: u64,
+    drops: u64,
+    last_used_ns: u64,
+) -> c_int {
+    // SAFETY: By the requirements of this function; the op's caller looks at it after the op only.
+    let ctx = unsafe { &mut *ctx };
+    if u32::from(ctx.valid) != ekho_stats_kind_EKHO_STATS_DELTAS {
+        (ctx.packets, ctx.bytes, ctx.drops, ctx.last_used_ns) = (0, 0, 0, 0);
+    }
+    ctx.packets = ctx.packets.wrapping_add(packets);
+    ctx.bytes = ctx.bytes.wrapping_add(bytes);
+    ctx.drops = ctx.drops.wrapping_add(drops);
+    ctx.last_used_ns = ctx.last_used_ns.max(last_used_ns);
+    ctx.valid = ekho_stats_kind_EKHO_STATS_DELTAS as u8;
+    0
+}
+
+/// `bpf_flow_offload_set_reason()`: notes why a flow is refused.
+///
+/// # Safety
+///
+/// `ctx` must be the argument of the replace op that is running, and `text` be valid for reading
+/// `len` bytes, which the verifier ensures.
+#[no_mangle]
+unsafe extern "C" fn ekho_kfunc_set_reason(
+    ctx: *mut ekho_replace_ctx,
+    text: *const u8,
+    len: u32,
+) -> c_int {
+    // SAFETY: By the requirements of this function.
+    let text = unsafe { slice::from_raw_parts(text, len as usize) };
+    let reason = Reason::new(text.iter().copied());
+    // SAFETY: By the requirements of this function; the op's caller looks at it after the op only.
+    unsafe { (*ctx).reason = *reason.bytes() };
+    0
+}
+
+/// The rule of a request, as firmware's context has it.
+///
+/// # Safety
+///
+/// `ctx` must be the argument of the op that is running, which is as long as the result is valid.
+unsafe fn rule<'a>(ctx: *const ekho_replace_ctx) -> Option<FlowRule<'a>> {
+    // SAFETY: By the requirements of this function: rule and actions are valid during the op.
+    unsafe {
+        FlowRule::from_raw((*ctx).rule).or_else(|| (*ctx).action.as_ref().map(FlowRule::of_action))
+    }
+}
+
+/// `bpf_flow_offload_get_match()`: copies out one key and its mask.
+///
+/// # Safety
+///
+/// `ctx` must be the argument of the op that is running, and `buf` be valid for writing `len`
+/// bytes, which the verifier ensures.
+#[no_mangle]
+unsafe extern "C" fn ekho_kfunc_get_match(
+    ctx: *mut ekho_replace_ctx,
+    key_id: u32,
+    buf: *mut u8,
+    len: u32,
+) -> c_int {
+    let (len, half) = (len as usize, len as usize / 2);
+    // SAFETY: By the requirements of this function.
+    let found = unsafe { rule(ctx) }
+        .ok_or(ENOENT)
+        .and_then(|rule| rule.key(key_id));
+    let (result, n) = match found {
+        Ok((key, _)) if len % 2 == 0 => (Ok(0), key.len().min(half)),
+        Ok(_) => (Err(EINVAL), 0),
+        Err(error) => (Err(error), 0),
+    };
+    if n != half || result.is_err() {
+        // SAFETY: By the requirements of this function; BPF memory isn't part of the rule.
+        unsafe { buf.write_bytes(0, len) };
+    }
+    if let Ok((key, mask)) = found {
+        // SAFETY: Each half of `buf` has room for `n` bytes.
+        unsafe {
+            buf.copy_from_nonoverlapping(key.as_ptr(), n);
+            buf.add(half).copy_from_nonoverlapping(mask.as_ptr(), n);
+        }
+    }
+    from_result(|| result)
+}
+
+/// `bpf_iter_flow_action_next()`: the `n`th action; false if there is none.
+///
+/// # Safety
+///
+/// `ctx` must be the argument of the op that is running, and `action` be valid for writing.
+#[no_mangle]
+unsafe extern "C" fn ekho_kfunc_action(
+    ctx: *const ekho_replace_ctx,
+    n: u64,
+    action: *mut ekho_action,
+) -> bool {
+    // SAFETY: By the requirements of this function.
+    let found = unsafe { rule(ctx) }.and_then(|rule| rule.action(usize::try_from(n).ok()?));
+    let Some(found) = found else { return false };
+    // SAFETY: By the requirements of this function.
+    unsafe { action.write(found) };
+    true
+}

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What flows have counted.
+
+#![deny(unsafe_code)]
+
+use crate::abstractions::tc::flow_offload::StatsDelta;
+
+/// What a flow has counted since it was accepted.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Totals {
+    /// Packets.
+    pub(crate) packets: u64,
+    /// Bytes.
+    pub(crate) bytes: u64,
+    /// Packets that were dropped.
+    pub(crate) drops: u64,
+    /// Time of the last packet in `CLOCK_MONOTONIC` nanoseconds; 0 if not known.
+    pub(crate) last_used_ns: u64,
+}
+
+/// What a flow has counted, as firmware tells it.
+#[derive(Clone, Copy)]
+pub(crate) enum StatsReport {
+    /// Since it was accepted.
+    Totals(Totals),
+    /// Since it was last asked.
+    Deltas(StatsDelta),
+}

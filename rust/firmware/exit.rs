@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Why firmware was stopped.
+//!
+//! ```text
+//!   an op does what it must not ──▶ Exit (the first one counts) ──▶ no op is called any more
+//!                                     │
+//!                                     └─▶ work item: filters go back to software, record in the
+//!                                         file `exits`, uevent, link detached
+//! ```
+
+#![deny(unsafe_code)]
+
+use crate::contract::{
+    name::Name,
+    op::Op,
+    reason::Reason, //
+};
+use core::fmt;
+use kernel::prelude::*;
+
+/// What firmware did.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// It returned what is neither 0 nor an errno that tc can use: the value is that.
+    Return,
+    /// It took longer than it may: the value is in microseconds.
+    Budget,
+    /// It was entered while it ran, by the same task: no value.
+    Recursion,
+    /// It gave an answer that the device can't stand by: the value is that.
+    Contract,
+}
+
+impl Code {
+    /// Its name on record.
+    pub(crate) fn name(self) -> &'static CStr {
+        match self {
+            Self::Return => c"return",
+            Self::Budget => c"budget",
+            Self::Recursion => c"recursion",
+            Self::Contract => c"contract",
+        }
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name().to_str().unwrap_or("?"))
+    }
+}
+
+impl kernel::fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// The end of a firmware.
+#[derive(Clone, Copy)]
+pub(crate) struct Exit {
+    pub(crate) firmware: Name,
+    pub(crate) generation: u32,
+    pub(crate) op: Op,
+    pub(crate) code: Code,
+    pub(crate) value: i64,
+    /// When, in `CLOCK_MONOTONIC` nanoseconds.
+    pub(crate) time_ns: u64,
+    /// In a sentence.
+    pub(crate) reason: Reason,
+}
+
+/// What users of the device are told.
+impl kernel::fmt::Display for Exit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "firmware '{}' was stopped: {}; load another",
+            self.firmware, self.reason
+        )
+    }
+}

@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Firmware: what implements `bpf_flow_offload_ops` for a device.
+//!
+//! [`Firmware`] is one attached table. Its ops are called here, and nowhere else: each call is
+//! guarded ([`budget`], [`recursion`]), can be made to fail ([`crate::faults`]), is counted
+//! ([`figures`], [`refusals`]), traced, and ends the firmware if it breaks the contract ([`exit`]).
+
+#![deny(unsafe_code)]
+
+pub(crate) mod budget;
+pub(crate) mod exit;
+pub(crate) mod figures;
+mod recursion;
+pub(crate) mod refusals;
+
+use crate::{
+    abstractions::{
+        error::eopnotsupp,
+        net::net_device::NetDevice,
+        stopwatch::Stopwatch,
+        tc::flow_offload::{
+            qdisc::QdiscRequest,
+            HnodeRequest, //
+        },
+    },
+    contract::{
+        calls::{
+            OpResult,
+            Ops,
+            Violation, //
+        },
+        capabilities::Capabilities,
+        context::{
+            Counting,
+            ReplaceCtx, //
+        },
+        flow::FlowArg,
+        op::Op,
+        reason::Reason,
+        rule::Rule,
+        stats::StatsReport,
+        trace, //
+    },
+    faults::{
+        parse::Point,
+        FaultSlot, //
+    },
+    flows::flow::Flow, //
+};
+use exit::{
+    Code,
+    Exit, //
+};
+use figures::Figures;
+use kernel::{
+    prelude::*,
+    sync::{
+        new_spinlock,
+        rcu::{
+            self,
+            Guard, //
+        },
+        Arc,
+        SetOnce,
+        SpinLock, //
+    },
+};
+use recursion::Recursion;
+use refusals::{
+    Refusal,
+    RefusalCount,
+    Refusals, //
+};
+
+/// A firmware on a device.
+#[pin_data]
+pub(crate) struct Firmware {
+    pub(crate) ops: Ops,
+    /// What the device can do.
+    pub(crate) capabilities: Capabilities,
+    /// One more with each replacement on the same link.
+    pub(crate) generation: u32,
+    pub(crate) figures: Figures,
+    /// Set once it is stopped: no op is called after that.
+    exit: SetOnce<Exit>,
+    /// To be called then. Any context.
+    stopped: fn(),
+    recursion: Recursion,
+    faults: Arc<FaultSlot>,
+    #[pin]
+    refusals: SpinLock<Refusals>,
+}
+
+impl Firmware {
+    /// A firmware for a device that has `faults`; `stopped` is called should it misbehave.
+    pub(crate) fn new(
+        ops: Ops,
+        generation: u32,
+        faults: Arc<FaultSlot>,
+        stopped: fn(),
+    ) -> Result<Arc<Self>> {
+        let mut capabilities = ops.capabilities();
+        capabilities.budget_us = budget::of(capabilities.budget_us);
+        let firmware = pin_init!(Self {
+            ops,
+            capabilities,
+            generation,
+            figures: Figures::new(),
+            exit: SetOnce::new(),
+            stopped,
+            recursion: Recursion::new(),
+            faults,
+            refusals <- new_spinlock!(Refusals::new(), "ekho::Firmware::refusals"),
+        });
+        Arc::pin_init(firmware, GFP_KERNEL)
+    }
+
+    /// Calls `f` with each reason for which flows were refused; the one without an errno stands for
+    /// all that are too many to tell apart.
+    pub(crate) fn for_each_refusal<E>(
+        &self,
+        mut f: impl FnMut(&RefusalCount) -> Result<(), E>,
+    ) -> Result<(), E> {
+        // One at a time: the table is too large for the stack.
+        let mut next = 0..;
+        while let Some(refusal) = next.next().and_then(|n| self.refusals.lock().get(n)) {
+            if refusal.count != 0 {
+                f(&refusal)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Why it was stopped, if it was.
+    pub(crate) fn exit(&self) -> Option<&Exit> {
+        self.exit.as_ref()
+    }
+
+    /// The answer in place of a firmware that was stopped.
+    fn no_answer(&self, error: Error) -> Refusal {
+        let reason = match self.exit() {
+            Some(exit) => Reason::of(fmt!("{}", *exit)),
+            None => Reason::NONE,
+        };
+        Refusal { error, reason }
+    }
+
+    /// The firmware has done what it must not do: it isn't called any more. Any context.
+    fn stop(&self, dev: &NetDevice, op: Op, code: Code, value: i64, time_ns: u64, reason: Reason) {
+        self.figures.violate();
+        let exit = Exit {
+            firmware: self.ops.name(),
+            generation: self.generation,
+            op,
+            code,
+            value,
+            time_ns,
+            reason,
+        };
+        if self.exit.populate(exit) {
+            pr_warn!("{}: {}\n", dev.name(), exit);
+            trace::exit(
+                dev,
+                &exit.firmware,
+                exit.generation,
+                op,
+                code.name(),
+                value,
+                &exit.reason,
+            );
+            (self.stopped)();
+        }
+    }
+
+    /// An op did what it must not do.
+    #[cold]
+    fn violates(&self, dev: &NetDevice, op: Op, violation: Violation, watch: &Stopwatch) {
+        let (code, value, reason) = match violation {
+            Violation::Return(value) => (
+                Code::Return,
+                i64::from(value),
+                Reason::of(fmt!("{} returned {}", op, value)),
+            ),
+            Violation::Queue(queue) => (
+                Code::Contract,
+                i64::from(queue),
+                Reason::of(fmt!(
+                    "{} chose queue {} of {}",
+                    op,
+                    queue,
+                    dev.num_tx_queues()
+                )),
+            ),
+        };
+        self.stop(dev, op, code, value, watch.started_ns(), reason);
+    }
+
+    /// An op took longer than it may.
+    #[cold]
+    fn overran(&self, dev: &NetDevice, op: Op, took_us: u64, watch: &Stopwatch) {
+        let budget_us = self.capabilities.budget_us;
+        let reason = Reason::of(fmt!("{} took {}/{} us", op, took_us, budget_us));
+        let value = took_us as i64;
+        self.stop(dev, op, Code::Budget, value, watch.started_ns(), reason);
+    }
+
+    /// An op was entered by a task that is inside of one.
+    #[cold]
+    fn entered_again(&self, dev: &NetDevice, op: Op) {
+        let reason = Reason::of(fmt!("{} was entered again", op));
+        let now = Stopwatch::start().started_ns();
+        self.stop(dev, op, Code::Recursion, 0, now, reason);
+    }
+
+    /// Runs an op: traces it, and makes of its result what the kernel can use.
+    fn run(
+        &self,
+        op: Op,
+        dev: &NetDevice,
+        cookie: u64,
+        guard: &Guard,
+        call: impl FnOnce() -> OpResult,
+    ) -> Result<(), Refusal> {
+        self.figures.call(op);
+        if self.exit().is_some() {
+            return Err(self.no_answer(eopnotsupp()));
+        }
+        let fault = self.faults.inject(Point::Op(op), guard);
+        if let Some(error) = fault.error {
+            let reason = Reason::of(fmt!("injected fault"));
+            return Err(Refusal { error, reason });
+        }
+        let entered = self.recursion.enter();
+        let again = fault.recurse.then(|| self.recursion.enter());
+        if entered.is_none() || again.is_some_and(|again| again.is_none()) {
+            self.entered_again(dev, op);
+            return Err(self.no_answer(EINVAL));
+        }
+        let watch = Stopwatch::start();
+        let result = call();
+        let elapsed = watch.elapsed();
+        let took_us = elapsed.ran / 1000;
+        self.figures.took(took_us);
+        match result {
+            Err(violation) => self.violates(dev, op, violation, &watch),
+            Ok(_) if took_us > u64::from(self.capabilities.budget_us) => {
+                self.overran(dev, op, took_us, &watch);
+            }
+            Ok(_) => {}
+        }
+        let result = match result {
+            // What firmware that was stopped has agreed to is worth nothing; what it has counted
+            // until then is right.
+            Ok(_) if op != Op::Stats && self.exit().is_some() => Err(self.no_answer(EINVAL)),
+            Ok(result) => result.map_err(|error| Refusal {
+                error,
+                reason: Reason::NONE,
+            }),
+            Err(_) => Err(self.no_answer(EINVAL)),
+        };
+        let errno = result
+            .as_ref()
+            .map_or_else(|refusal| refusal.error.to_errno(), |()| 0);
+        trace::op(op, dev, &self.ops.name(), cookie, errno, elapsed.wall);
+        result
+    }
+
+    /// The firmware takes over the device. RTNL.
+    pub(crate) fn attach(&self, dev: &NetDevice) -> Result {
+        self.run(Op::Attach, dev, 0, &rcu::read_lock(), || {
+            self.ops.attach(dev, self.generation)
+        })
+        .map_err(|refusal| refusal.error)
+    }
+
+    /// The firmware's last call. RTNL.
+    pub(crate) fn detach(&self, dev: &NetDevice) {
+        // There is no result.
+        let _ = self.run(Op::Detach, dev, 0, &rcu::read_lock(), || {
+            self.ops.detach(dev, self.generation);
+            Ok(Ok(()))
+        });
+    }
+
+    /// Counts a flow that is refused.
+    pub(crate) fn refuse(&self, error: Error, reason: Reason) -> Refusal {
+        let refusal = Refusal { error, reason };
+        self.figures.refuse();
+        self.refusals.lock().count(&refusal);
+        refusal
+    }
+
+    /// A flow is to be offloaded: how it is counted, if it is accepted. Process context.
+    pub(crate) fn replace(
+        &self,
+        dev: &NetDevice,
+        flow: &Flow,
+        rule: &Rule<'_>,
+        guard: &Guard,
+    ) -> Result<Counting, Refusal> {
+        let mut ctx = ReplaceCtx::new(dev, &flow.arg(), rule, &self.capabilities);
+        match self.run(Op::Replace, dev, flow.cookie, guard, || {
+            self.ops.replace(&mut ctx, guard)
+        }) {
+            Ok(()) => Ok(ctx.counting()),
+            Err(Refusal { error, reason }) if reason.is_none() => {
+                Err(self.refuse(error, ctx.reason()))
+            }
+            Err(Refusal { error, reason }) => Err(self.refuse(error, reason)),
+        }
+    }
+
+    /// An accepted flow has ended.
+    pub(crate) fn destroy(&self, dev: &NetDevice, flow: &Flow, guard: &Guard) {
+        // The flow is gone whatever the firmware says.
+        let _ = self.run(Op::Destroy, dev, flow.cookie, guard, || {
+            self.ops
+                .destroy(dev, &flow.arg(), &flow.counters.reported(), guard)
+        });
+    }
+
+    /// What has the flow counted, or the one of its actions with this cookie if it isn't 0? Any
+    /// context.
+    pub(crate) fn stats(
+        &self,
+        dev: &NetDevice,
+        flow: &Flow,
+        action: u64,
+        guard: &Guard,
+    ) -> Result<Option<StatsReport>> {
+        if self.faults.freezes_stats(guard) {
+            return Ok(None);
+        }
+        let mut counted = None;
+        self.run(Op::Stats, dev, flow.cookie, guard, || {
+            let result;
+            (result, counted) = self.ops.stats(dev, &flow.arg(), action, guard);
+            result
+        })
+        .map(|()| counted.filter(|_| !self.faults.drops_stats(guard)))
+        .map_err(|refusal| refusal.error)
+    }
+
+    /// Runs an op that firmware need not have.
+    fn run_optional(
+        &self,
+        op: Op,
+        dev: &NetDevice,
+        cookie: u64,
+        guard: &Guard,
+        call: impl FnOnce() -> Option<OpResult>,
+    ) -> Result {
+        let mut there = true;
+        let result = self.run(op, dev, cookie, guard, || {
+            call().unwrap_or_else(|| {
+                there = false;
+                Ok(Ok(()))
+            })
+        });
+        if there {
+            result.map_err(|refusal| refusal.error)
+        } else {
+            Err(eopnotsupp())
+        }
+    }
+
+    /// A chain has a template from now on.
+    pub(crate) fn template_create(
+        &self,
+        dev: &NetDevice,
+        flow: &FlowArg<'_>,
+        rule: &Rule<'_>,
+        guard: &Guard,
+    ) -> Result {
+        self.run_optional(Op::TemplateCreate, dev, flow.cookie, guard, || {
+            self.ops
+                .template_create(dev, flow, rule, &self.capabilities, guard)
+        })
+    }
+
+    /// A template is gone.
+    pub(crate) fn template_destroy(
+        &self,
+        dev: &NetDevice,
+        flow: &FlowArg<'_>,
+        guard: &Guard,
+    ) -> Result {
+        self.run_optional(Op::TemplateDestroy, dev, flow.cookie, guard, || {
+            self.ops.template_destroy(dev, flow, guard)
+        })
+    }
+
+    /// A hash table of u32 comes or goes.
+    pub(crate) fn hnode(
+        &self,
+        dev: &NetDevice,
+        request: &HnodeRequest<'_>,
+        guard: &Guard,
+    ) -> Result {
+        self.run_optional(Op::Hnode, dev, u64::from(request.handle()), guard, || {
+            self.ops.hnode(dev, self.generation, request, guard)
+        })
+    }
+
+    /// Something about a qdisc. RTNL.
+    pub(crate) fn qdisc(&self, dev: &NetDevice, request: &QdiscRequest, guard: &Guard) -> Result {
+        self.run_optional(Op::Qdisc, dev, 0, guard, || {
+            self.ops.qdisc(dev, self.generation, request, guard)
+        })
+    }
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! One flow.
+//!
+//! A flow is one allocation of 192 bytes, with what its rule says encoded at the end, unless the
+//! rule is long or the firmware wants private memory.
+
+#![deny(unsafe_code)]
+
+use crate::{
+    abstractions::{
+        sync::cookie_table::Entry,
+        tc::flow_rule::FlowRule, //
+    },
+    contract::flow::{
+        FlowArg,
+        Position, //
+    },
+    flows::{
+        counters::Counters,
+        encoded::{
+            encode_long,
+            Encoded, //
+        },
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        SetOnce, //
+    },
+};
+
+const _: () = assert!(size_of::<Entry<Flow>>() == 192);
+
+/// An action of a flow, counted by itself.
+pub(crate) struct Part {
+    /// The cookie of its flow.
+    pub(crate) flow: usize,
+    pub(crate) counters: Counters,
+}
+
+impl Part {
+    /// A part that has counted nothing yet.
+    pub(crate) const fn new(flow: usize) -> Self {
+        Self {
+            flow,
+            counters: Counters::new(),
+        }
+    }
+}
+
+/// What few flows have.
+struct Rest {
+    /// The encoded rule, if there is no room for it in the flow.
+    rule: KVec<u8>,
+    /// The firmware's private memory.
+    data: KVec<Atomic<u64>>,
+}
+
+impl Rest {
+    /// Of a flow whose rule is long.
+    #[cold]
+    fn of(rule: &FlowRule<'_>) -> Result<KBox<Self>> {
+        let rest = Self {
+            rule: encode_long(rule)?,
+            data: KVec::new(),
+        };
+        Ok(KBox::new(rest, GFP_KERNEL)?)
+    }
+}
+
+/// One flow.
+pub(crate) struct Flow {
+    pub(crate) cookie: u64,
+    pub(crate) position: Position,
+    /// What it goes with: the binding of its block, if the kernel doesn't say when flows of the
+    /// block end.
+    pub(crate) owner: usize,
+    /// How it is counted: one bit of `enum ekho_hw_stats`; 0 until the firmware has accepted it.
+    hw_stats: Atomic<u32>,
+    /// The cookies of its actions, if they are counted one by one.
+    actions: SetOnce<KBox<KVec<u64>>>,
+    /// How often the kernel has asked for statistics.
+    polls: Atomic<u64>,
+    pub(crate) counters: Counters,
+    rest: Option<KBox<Rest>>,
+    rule: Encoded,
+}
+
+impl Flow {
+    /// A flow that has counted nothing yet, without memory for the firmware. May sleep.
+    pub(crate) fn new(
+        cookie: u64,
+        position: Position,
+        owner: usize,
+        rule: &FlowRule<'_>,
+        encoded: Encoded,
+    ) -> Result<KBox<Entry<Self>>> {
+        let rest = match encoded.bytes() {
+            None => Some(Rest::of(rule)?),
+            Some(_) => None,
+        };
+        let flow = init!(Self {
+            cookie,
+            position,
+            owner,
+            hw_stats: Atomic::new(0),
+            actions: SetOnce::new(),
+            polls: Atomic::new(0),
+            counters: Counters::new(),
+            rest,
+            rule: encoded,
+        });
+        Entry::new(cookie as usize, flow, GFP_KERNEL)
+    }
+
+    /// The flow, as an op is told of it.
+    pub(crate) fn arg(&self) -> FlowArg<'_> {
+        FlowArg {
+            cookie: self.cookie,
+            position: &self.position,
+            data: self.data(),
+        }
+    }
+
+    /// Whether the firmware has so many bytes of private memory.
+    pub(crate) fn has_data(&self, size: usize) -> bool {
+        self.data().len() == size.div_ceil(size_of::<u64>())
+    }
+
+    /// Gives the firmware so many bytes of private memory. May sleep.
+    #[cold]
+    pub(crate) fn set_data(&mut self, size: usize) -> Result {
+        let words = size.div_ceil(size_of::<u64>());
+        let mut data = KVec::with_capacity(words, GFP_KERNEL)?;
+        for _ in 0..words {
+            data.push(Atomic::new(0), GFP_KERNEL)?;
+        }
+        match &mut self.rest {
+            Some(rest) => rest.data = data,
+            rest => {
+                let rule = KVec::new();
+                *rest = Some(KBox::new(Rest { rule, data }, GFP_KERNEL)?);
+            }
+        }
+        Ok(())
+    }
+
+    /// The firmware's private memory.
+    pub(crate) fn data(&self) -> &[Atomic<u64>] {
+        self.rest.as_ref().map_or(&[], |rest| &rest.data)
+    }
+
+    /// How it is counted.
+    pub(crate) fn hw_stats(&self) -> u32 {
+        self.hw_stats.load(Relaxed)
+    }
+
+    /// The firmware has accepted it, and counts in this way.
+    pub(crate) fn accept(&self, hw_stats: u32) {
+        self.hw_stats.store(hw_stats, Relaxed);
+    }
+
+    /// Whether its actions are counted one by one.
+    pub(crate) fn has_parts(&self) -> bool {
+        self.actions.as_ref().is_some()
+    }
+
+    /// The cookies of those actions.
+    pub(crate) fn actions(&self) -> &[u64] {
+        self.actions.as_ref().map_or(&[], |actions| actions)
+    }
+
+    /// Its actions, with these cookies, are counted one by one; to be called once.
+    pub(crate) fn set_actions(&self, actions: KBox<KVec<u64>>) {
+        self.actions.populate(actions);
+    }
+
+    /// The kernel asks for statistics. Any context.
+    pub(crate) fn poll(&self) {
+        self.polls.add(1, Relaxed);
+    }
+
+    /// How often it did.
+    pub(crate) fn polls(&self) -> u64 {
+        self.polls.load(Relaxed)
+    }
+
+    /// Match and actions, as `flow_rule::text` encodes them.
+    pub(crate) fn rule(&self) -> &[u8] {
+        match &self.rest {
+            Some(rest) if !rest.rule.is_empty() => &rest.rule,
+            _ => self.rule.bytes().unwrap_or(&[]),
+        }
+    }
+}

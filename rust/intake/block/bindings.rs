@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The bindings of all devices.
+//!
+//! The lock is the last that is taken on the way to a binding, and none is taken under it.
+
+#![deny(unsafe_code)]
+
+use crate::{
+    abstractions::net::net_device::Rtnl,
+    intake::block::binding::{
+        Binding,
+        Block, //
+    },
+    offload::device::Device, //
+};
+use kernel::{
+    prelude::*,
+    rbtree::RBTree,
+    sync::Arc, //
+};
+
+/// Bindings by device, and then in the order in which they came.
+struct Bindings {
+    tree: RBTree<(usize, u64), Arc<Binding>>,
+    /// The last number that was given to a binding.
+    last: u64,
+}
+
+impl Bindings {
+    /// The first binding of a device whose number is larger than `after`.
+    fn next(&self, device: &Device, after: u64) -> Option<(u64, &Arc<Binding>)> {
+        let cursor = self
+            .tree
+            .cursor_lower_bound(&(device.id(), after.checked_add(1)?))?;
+        let (number, binding) = {
+            let (&(_, number), _) = cursor.current();
+            (number, self.tree.get(&(device.id(), number))?)
+        };
+        Some((number, binding))
+    }
+
+    /// The bindings of a device.
+    fn of<'a>(&'a self, device: &'a Device) -> impl Iterator<Item = &'a Arc<Binding>> {
+        let mut last = 0;
+        core::iter::from_fn(move || {
+            let (number, binding) = self.next(device, last)?;
+            last = number;
+            Some(binding)
+        })
+    }
+}
+
+kernel::sync::global_lock! {
+    // SAFETY: Initialised by `init` before the module can be reached.
+    unsafe(uninit) static BINDINGS: Mutex<Option<Bindings>> = None;
+}
+
+/// Makes the set ready; to be called once, before blocks can be bound.
+#[expect(unsafe_code)]
+pub(crate) fn init() {
+    // SAFETY: Called once, at the start of the module's initialisation.
+    unsafe { BINDINGS.init() };
+    *BINDINGS.lock() = Some(Bindings {
+        tree: RBTree::new(),
+        last: 0,
+    });
+}
+
+/// Adds a binding. May sleep.
+pub(super) fn add(binding: &Arc<Binding>) -> Result {
+    let mut bindings = BINDINGS.lock();
+    let bindings = bindings.as_mut().ok_or(ENODEV)?;
+    let number = bindings.last + 1;
+    let key = (binding.device.id(), number);
+    bindings
+        .tree
+        .try_create_and_insert(key, binding.clone(), GFP_KERNEL)?;
+    bindings.last = number;
+    binding.number.populate(number);
+    Ok(())
+}
+
+/// Forgets a binding, which the kernel has let go of. Process context.
+pub(super) fn remove(binding: &Binding) {
+    let removed = binding.number.copy().and_then(|number| {
+        let mut bindings = BINDINGS.lock();
+        bindings
+            .as_mut()?
+            .tree
+            .remove(&(binding.device.id(), number))
+    });
+    // Without the lock: this may be the last reference.
+    drop(removed);
+}
+
+/// The bindings of a device, without a lock that would keep others of nftables from coming and
+/// going: one that stays is met once. RTNL keeps those of tc.
+pub(crate) fn each<'a>(
+    device: &'a Device,
+    _rtnl: &'a Rtnl,
+) -> impl Iterator<Item = Arc<Binding>> + 'a {
+    let mut last = 0;
+    core::iter::from_fn(move || {
+        let bindings = BINDINGS.lock();
+        let (number, binding) = bindings.as_ref()?.next(device, last)?;
+        last = number;
+        Some(binding.clone())
+    })
+}
+
+/// Calls `f` with the binding of a block to a device, if there is one.
+pub(super) fn with(device: &Device, block: Block, f: impl FnOnce(&Binding)) {
+    let bindings = BINDINGS.lock();
+    let found = bindings
+        .iter()
+        .flat_map(|bindings| bindings.of(device))
+        .find(|binding| binding.block == block);
+    if let Some(binding) = found {
+        f(binding);
+    }
+}
+
+/// How many bindings a device has.
+pub(crate) fn count(device: &Device) -> usize {
+    let bindings = BINDINGS.lock();
+    bindings
+        .iter()
+        .flat_map(|bindings| bindings.of(device))
+        .count()
+}

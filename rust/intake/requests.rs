@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Requests for flows: to offload one, to destroy it, to count it.
+
+use crate::{
+    abstractions::{
+        error::eopnotsupp,
+        net::net_device::NetDevice,
+        tc::flow_offload::{
+            FlowRequest,
+            StatsDelta, //
+        },
+    },
+    contract::{
+        flow::{
+            Classifier,
+            FlowArg,
+            Position, //
+        },
+        hw_stats::hw_stats_disabled,
+        reason::Reason,
+        rule::Rule,
+        stats::StatsReport, //
+    },
+    firmware::{
+        refusals::Refusal,
+        Firmware, //
+    },
+    flows::{
+        counters::Counters,
+        encoded::Encoded,
+        flow::Flow, //
+    },
+    offload::device::Device, //
+};
+use kernel::{
+    prelude::*,
+    sync::rcu, //
+};
+
+/// From where a request comes.
+pub(super) struct Context<'a> {
+    pub(super) dev: &'a NetDevice,
+    pub(super) device: &'a Device,
+    pub(super) classifier: Classifier,
+    pub(super) block_index: u32,
+    pub(super) hooks: u8,
+    /// What its flows go with.
+    pub(super) owner: usize,
+}
+
+impl Context<'_> {
+    fn position(&self, request: &FlowRequest<'_>) -> Position {
+        let protocol = request.protocol_raw();
+        Position {
+            classifier: self.classifier,
+            chain_index: request.chain_index(),
+            prio: request.prio(),
+            // Flowtables write it in the byte order of the host (`nf_flow_table_offload.c`).
+            protocol: match self.classifier {
+                Classifier::Flowtable => protocol,
+                _ => u16::from_be(protocol),
+            },
+            skip_sw: request.skip_sw(),
+            block_index: self.block_index,
+            hooks: self.hooks,
+        }
+    }
+}
+
+/// Tells the user of a request that it is refused, and why; an errno for the kernel.
+#[cold]
+fn tell(
+    dev: &NetDevice,
+    firmware: &Firmware,
+    request: &FlowRequest<'_>,
+    refusal: &Refusal,
+) -> Error {
+    let mut extack = request.extack();
+    if refusal.reason.is_none() {
+        extack.set(fmt!(
+            "{}: firmware '{}' refused the filter (errno {})",
+            dev.name(),
+            firmware.ops.name(),
+            -refusal.error.to_errno()
+        ));
+    } else {
+        extack.set(fmt!("{}: {}", dev.name(), refusal.reason));
+    }
+    refusal.error
+}
+
+/// A flow is to be offloaded. Process context.
+pub(super) fn replace(context: &Context<'_>, cookie: usize, request: &FlowRequest<'_>) -> Result {
+    let (dev, device) = (context.dev, context.device);
+    let position = context.position(request);
+    let rule = request.rule()?;
+    let (encoded, keys) = Encoded::new(&rule);
+    let new = Rule::new(rule, keys, request.classid(), request.knode());
+    if context.classifier == Classifier::Flowtable {
+        // A flowtable asks all its devices for all connections; this one sees those that it
+        // receives. It asks again for those that are there when packets show up in software.
+        if new.rule.ingress_ifindex() != Some(dev.ifindex()) {
+            return Err(eopnotsupp());
+        }
+        if device.flows.get(cookie, &rcu::read_lock()).is_some() {
+            return Ok(());
+        }
+    }
+    // The flow exists before the firmware is asked: nothing can fail once it has said yes.
+    let mut flow = Flow::new(cookie as u64, position, context.owner, &rule, encoded)?;
+    let counting = {
+        // From before the flow can be found: it isn't freed if somebody takes it out again. If the
+        // firmware is withdrawn, the flows that it had are taken out after this section.
+        let mut guard = rcu::read_lock();
+        let mut firmware = device.firmware.get(&guard).ok_or_else(eopnotsupp)?;
+        while !flow.has_data(firmware.capabilities.flow_size as usize) {
+            let flow_size = firmware.capabilities.flow_size as usize;
+            drop(guard);
+            flow.set_data(flow_size)?;
+            guard = rcu::read_lock();
+            firmware = device.firmware.get(&guard).ok_or_else(eopnotsupp)?;
+        }
+        // Without asking the firmware, on the strength of what it declared.
+        if let Some(reason) = firmware.capabilities.refuse(&position, &new) {
+            let refusal = firmware.refuse(eopnotsupp(), reason);
+            return Err(tell(dev, firmware, request, &refusal));
+        }
+        let capacity = device.capacity(firmware.capabilities.max_flows, &guard);
+        let flow = device
+            .flows
+            .insert(flow, capacity, &guard)
+            .map_err(|error| match capacity {
+                Some(max) if error == ENOSPC => {
+                    let reason = Reason::of(fmt!("the device holds {} flows", max));
+                    tell(dev, firmware, request, &firmware.refuse(error, reason))
+                }
+                _ => error,
+            })?;
+        let counting = firmware
+            .replace(dev, flow, &new, &guard)
+            .map_err(|refusal| {
+                device.flows.remove(cookie, &guard);
+                tell(dev, firmware, request, &refusal)
+            })?;
+        if !counting.by_action() {
+            flow.accept(counting.hw_stats);
+            return Ok(());
+        }
+        counting
+    };
+    // Of what was just accepted it isn't known before how it is counted, and memory isn't to be had
+    // under RCU: the one case in which the firmware's yes is taken back.
+    device
+        .flows
+        .add_parts(cookie, new.rule.action_cookies())
+        .inspect_err(|_| {
+            let _ = destroy(context, cookie);
+        })?;
+    if let Some(flow) = device.flows.get(cookie, &rcu::read_lock()) {
+        flow.accept(counting.hw_stats);
+    }
+    Ok(())
+}
+
+/// A flow is gone. Process context.
+///
+/// Filters that were never accepted are asked for too, some of them twice. When a block is withdrawn
+/// from the firmware the kernel counts a filter out of hardware only if this succeeds.
+pub(super) fn destroy(context: &Context<'_>, cookie: usize) -> Result {
+    let guard = rcu::read_lock();
+    let flow = context.device.flows.remove(cookie, &guard).ok_or(ENOENT)?;
+    if let Some(firmware) = context.device.firmware.get(&guard) {
+        firmware.destroy(context.dev, flow, &guard);
+    }
+    Ok(())
+}
+
+/// Takes some flows out of a device and tells its firmware of each. Process context.
+pub(super) fn destroy_where(device: &Device, dev: &NetDevice, which: impl Fn(&Flow) -> bool) {
+    device.flows.take_where(which, |flow, guard| {
+        if let Some(firmware) = device.firmware.get(guard) {
+            firmware.destroy(dev, flow, guard);
+        }
+    });
+}
+
+/// Takes the flows that are left out of a device, and tells the firmware that it has just lost: those
+/// of filters which are on their way out, and out of sight of a withdrawal, and those of nftables.
+/// Process context.
+pub(crate) fn destroy_rest(device: &Device, dev: &NetDevice, firmware: &Firmware) {
+    device
+        .flows
+        .take_where(|_| true, |flow, guard| firmware.destroy(dev, flow, guard));
+}
+
+/// What has a flow counted? Any context, no lock.
+pub(super) fn stats(context: &Context<'_>, cookie: usize, request: &mut FlowRequest<'_>) -> Result {
+    let guard = rcu::read_lock();
+    let flow = context.device.flows.get(cookie, &guard).ok_or(ENOENT)?;
+    flow.poll();
+    if flow.has_parts() && request.ask_for_actions() {
+        // The kernel shows this for an action that it can't ask for.
+        request.update_stats(StatsDelta::default(), flow.hw_stats());
+        return Ok(());
+    }
+    count(context, flow, 0, &flow.counters, request, &guard)
+}
+
+/// What has an action counted, which filters share or which is counted as part of a flow? Any
+/// context, no lock.
+pub(super) fn action_stats(
+    context: &Context<'_>,
+    cookie: usize,
+    request: &mut FlowRequest<'_>,
+) -> Result {
+    let guard = rcu::read_lock();
+    // What is offloaded by itself is counted by itself.
+    if context.device.flows.get(cookie, &guard).is_some() {
+        return stats(context, cookie, request);
+    }
+    let part = context
+        .device
+        .flows
+        .get_part(cookie, &guard)
+        .ok_or(ENOENT)?;
+    let flow = context.device.flows.get(part.flow, &guard).ok_or(ENOENT)?;
+    count(
+        context,
+        flow,
+        cookie as u64,
+        &part.counters,
+        request,
+        &guard,
+    )
+}
+
+/// Has the firmware count a flow, or one of its actions: that with the cookie `action` if it isn't
+/// 0.
+fn count(
+    context: &Context<'_>,
+    flow: &Flow,
+    action: u64,
+    counters: &Counters,
+    request: &mut FlowRequest<'_>,
+    guard: &rcu::Guard,
+) -> Result {
+    let hw_stats = flow.hw_stats();
+    if hw_stats == 0 {
+        return Ok(());
+    }
+    if hw_stats_disabled(hw_stats) {
+        request.update_stats(StatsDelta::default(), hw_stats);
+        return Ok(());
+    }
+    let firmware = context.device.firmware.get(guard).ok_or(ENOENT)?;
+    let delta: StatsDelta = match firmware.stats(context.dev, flow, action, guard)? {
+        None => return Ok(()),
+        Some(StatsReport::Totals(totals)) => counters.advance(firmware.generation, totals),
+        Some(StatsReport::Deltas(delta)) => counters.add(delta),
+    };
+    request.update_stats(delta, hw_stats);
+    Ok(())
+}
+
+/// A chain has a template from now on. Process context.
+pub(super) fn template_create(
+    context: &Context<'_>,
+    cookie: usize,
+    request: &FlowRequest<'_>,
+) -> Result {
+    let rule = request.rule()?;
+    let new = Rule::new(rule, rule.keys(), request.classid(), request.knode());
+    let position = context.position(request);
+    let guard = rcu::read_lock();
+    let firmware = context.device.firmware.get(&guard).ok_or_else(eopnotsupp)?;
+    let flow = FlowArg {
+        cookie: cookie as u64,
+        position: &position,
+        data: &[],
+    };
+    firmware.template_create(context.dev, &flow, &new, &guard)
+}
+
+/// A template is gone. Process context.
+pub(super) fn template_destroy(
+    context: &Context<'_>,
+    cookie: usize,
+    request: &FlowRequest<'_>,
+) -> Result {
+    let position = context.position(request);
+    let guard = rcu::read_lock();
+    let firmware = context.device.firmware.get(&guard).ok_or_else(eopnotsupp)?;
+    let flow = FlowArg {
+        cookie: cookie as u64,
+        position: &position,
+        data: &[],
+    };
+    firmware.template_destroy(context.dev, &flow, &guard)
+}

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The links whose firmware is on a device.
+
+use crate::{
+    abstractions::{
+        bpf::struct_ops::LinkKey,
+        net::net_device::{
+            NetDevice,
+            Rtnl, //
+        },
+        tc::flow_offload::ActionRegistration, //
+    },
+    intake::actions::Actions,
+    lifecycle::orphan::Orphan,
+    offload::{
+        device::Device,
+        devices::Claim, //
+    },
+};
+use core::mem;
+use kernel::{
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc, //
+    },
+};
+
+/// A link whose firmware is on a device.
+pub(super) struct Attached {
+    pub(super) link: LinkKey,
+    pub(super) device: Claim,
+    pub(super) dev: ARef<NetDevice>,
+    /// Asks the firmware for actions that filters share.
+    pub(super) actions: Option<ActionRegistration<Actions>>,
+    /// Detaches the link if the device goes; allocated in advance, as that can't fail.
+    pub(super) orphan: Option<Arc<Orphan>>,
+}
+
+kernel::sync::global_lock! {
+    // SAFETY: Initialised by `init` before the module can be reached.
+    //
+    // Changed under RTNL as well, so that RTNL alone keeps it as it is.
+    unsafe(uninit) static ATTACHED: Mutex<KVec<Attached>> = KVec::new();
+}
+
+/// Makes the list ready; to be called once.
+pub(super) fn init() {
+    // SAFETY: Called once, at the start of the module's initialisation.
+    unsafe { ATTACHED.init() };
+}
+
+/// Drops the list when the module goes; no firmware can be there.
+pub(super) fn clear() {
+    // What is static isn't dropped, and an empty list has memory too.
+    drop(mem::take(&mut *ATTACHED.lock()));
+}
+
+/// Calls `f` with each link's id, its map's id, and its device. Process context; `f` must not take RTNL.
+pub(crate) fn for_each_attached<E>(
+    mut f: impl FnMut(u32, u32, &Device) -> Result<(), E>,
+) -> Result<(), E> {
+    for attached in &**ATTACHED.lock() {
+        // SAFETY: `unreg` takes a link off the list before it returns.
+        let (link, map) = unsafe { (attached.link.id(), attached.link.map_id()) };
+        f(link, map, &attached.device)?;
+    }
+    Ok(())
+}
+
+/// Makes room for one more link, so that [`add`] can't fail. May sleep.
+pub(super) fn reserve(_rtnl: &Rtnl) -> Result {
+    Ok(ATTACHED.lock().reserve(1, GFP_KERNEL)?)
+}
+
+/// Adds a link.
+pub(super) fn add(attached: Attached, _rtnl: &Rtnl) -> Result {
+    Ok(ATTACHED.lock().push(attached, GFP_KERNEL)?)
+}
+
+/// The device of a link, and its netdev.
+pub(super) fn find(link: LinkKey, _rtnl: &Rtnl) -> Option<(Arc<Device>, ARef<NetDevice>)> {
+    let attached = ATTACHED.lock();
+    let found = attached.iter().find(|a| a.link == link)?;
+    Some(((*found.device).clone(), found.dev.clone()))
+}
+
+/// Takes a link off the list, whichever way it goes.
+pub(super) fn take(_rtnl: &Rtnl, which: impl FnMut(&Attached) -> bool) -> Option<Attached> {
+    let mut attached = ATTACHED.lock();
+    let index = attached.iter().position(which)?;
+    attached.remove(index).ok()
+}

@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Firmware leaves its device, for whatever reason.
+
+use crate::{
+    abstractions::{
+        net::net_device::{
+            Rtnl,
+            RtnlGuard, //
+        },
+        sync::rcu::RcuSlot, //
+    },
+    intake::{
+        block::bindings,
+        requests::destroy_rest, //
+    },
+    lifecycle::{
+        attached::{
+            take,
+            Attached, //
+        },
+        exits,
+        uevents::{
+            self,
+            FirmwareEvent, //
+        },
+    },
+    offload::{
+        device::Device,
+        work, //
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        rcu,
+        Arc, //
+    },
+    workqueue::{
+        impl_has_work,
+        new_work,
+        Work,
+        WorkItem, //
+    },
+};
+
+/// Takes the firmware off a device: its filters go back to software first.
+pub(super) fn retire(attached: Attached, rtnl: &Rtnl) {
+    let Attached {
+        device,
+        dev,
+        actions,
+        ..
+    } = attached;
+    let flows = device.flows.len();
+    device.keep_exit(rtnl);
+    drop(actions);
+    for binding in bindings::each(&device, rtnl) {
+        binding.withdraw(rtnl);
+    }
+    if let Some(firmware) = device.firmware.replace(None) {
+        destroy_rest(&device, &dev, &firmware);
+        firmware.detach(&dev);
+        let name = firmware.ops.name();
+        match firmware.exit() {
+            None => uevents::send(FirmwareEvent::Detach(&name), &dev, rtnl),
+            Some(exit) => exits::exited(exit, flows, &dev, rtnl),
+        }
+    }
+}
+
+/// A device has gone for good: its firmware goes with it.
+pub(super) fn device_gone(device: &Arc<Device>, rtnl: &Rtnl) {
+    if let Some(attached) = take(rtnl, |a| Arc::ptr_eq(&a.device, device)) {
+        evict(attached, rtnl);
+    }
+}
+
+/// Takes firmware off its device against its owner's will. The link was just taken off the list, and
+/// is left to a work item, since `update_mutex` comes before RTNL.
+pub(super) fn evict(mut attached: Attached, rtnl: &Rtnl) {
+    let orphan = attached.orphan.take();
+    // SAFETY: The link was on the list just now, and RTNL has been held since: `unreg` waits for
+    // it before it returns.
+    let link = unsafe { attached.link.get() };
+    retire(attached, rtnl);
+    if let (Some(link), Some(orphan)) = (link, orphan) {
+        *orphan.link.lock() = Some(link);
+        work::enqueue(orphan);
+    }
+}
+
+/// Takes firmware that was stopped off its device. One for all, as it must be at hand in atomic
+/// context.
+static REAPER: RcuSlot<Reaper> = RcuSlot::new();
+
+/// Makes the work item; to be called once.
+pub(super) fn init() -> Result {
+    drop(REAPER.replace(Some(Reaper::new()?)));
+    Ok(())
+}
+
+/// Undoes [`init()`].
+pub(super) fn clear() {
+    drop(REAPER.replace(None));
+}
+
+/// Firmware somewhere was stopped. Any context.
+pub(super) fn stopped() {
+    if let Some(reaper) = REAPER.get_arc(&rcu::read_lock()) {
+        // If it waits for its turn already, it will see this one as well.
+        work::enqueue(reaper);
+    }
+}
+
+/// Takes firmware that was stopped off its device.
+#[pin_data]
+struct Reaper {
+    #[pin]
+    work: Work<Reaper>,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for Reaper { self.work }
+}
+
+impl Reaper {
+    fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                work <- new_work!("ekho::Reaper"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+}
+
+impl WorkItem for Reaper {
+    type Pointer = Arc<Self>;
+
+    fn run(_this: Arc<Self>) {
+        let rtnl = RtnlGuard::lock();
+        while let Some(attached) = take(&rtnl, |a| a.device.has_stopped_firmware()) {
+            evict(attached, &rtnl);
+        }
+    }
+}

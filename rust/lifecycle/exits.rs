@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! A record of each firmware that was stopped.
+
+use crate::{
+    abstractions::net::net_device::{
+        NetDevice,
+        Rtnl, //
+    },
+    firmware::exit::Exit,
+    lifecycle::uevents::{
+        self,
+        FirmwareEvent, //
+    },
+    offload::ident::Ident, //
+};
+use core::mem;
+use kernel::prelude::*;
+
+/// How many records are kept, over all devices; the oldest goes first.
+const RECORDS: usize = 64;
+
+struct Record {
+    ident: Ident,
+    exit: Exit,
+    /// How many flows the device held.
+    flows: usize,
+}
+
+kernel::sync::global_lock! {
+    // SAFETY: Initialised by `init` before the module can be reached.
+    unsafe(uninit) static EXITS: Mutex<KVec<Record>> = KVec::new();
+}
+
+/// Makes the list of records ready; to be called once.
+pub(super) fn init() {
+    // SAFETY: Called once, at the start of the module's initialisation.
+    unsafe { EXITS.init() };
+}
+
+/// Drops the records when the module goes.
+pub(super) fn clear() {
+    drop(mem::take(&mut *EXITS.lock()));
+}
+
+/// Calls `f` with each record.
+pub(crate) fn for_each<E>(
+    mut f: impl FnMut(&Ident, &Exit, usize) -> Result<(), E>,
+) -> Result<(), E> {
+    for record in &**EXITS.lock() {
+        f(&record.ident, &record.exit, record.flows)?;
+    }
+    Ok(())
+}
+
+/// Firmware was stopped, when its device held so many flows: records it, and tells user space.
+/// Process context.
+pub(super) fn exited(exit: &Exit, flows: usize, dev: &NetDevice, rtnl: &Rtnl) {
+    let record = Record {
+        ident: Ident::of(dev),
+        exit: *exit,
+        flows,
+    };
+    {
+        let mut exits = EXITS.lock();
+        if exits.len() >= RECORDS {
+            let _ = exits.remove(0);
+        }
+        // Without memory the kernel's log has to do.
+        let _ = exits.push(record, GFP_KERNEL);
+    }
+    uevents::send(FirmwareEvent::Exit(exit), dev, rtnl);
+}

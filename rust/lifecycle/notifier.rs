@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What events of netdevs mean for devices.
+
+#![deny(unsafe_code)]
+
+use crate::{
+    abstractions::net::net_device::{
+        Event,
+        NetDevice,
+        Rtnl,
+        Watcher, //
+    },
+    device::owner::{
+        owner,
+        Owner, //
+    },
+    intake::block::forgotten,
+    lifecycle::detach,
+    offload::devices, //
+};
+use kernel::prelude::*;
+
+/// Keeps the set of devices in step with netdevs.
+pub(crate) struct Devices;
+
+impl Watcher for Devices {
+    fn event(event: Event, dev: &NetDevice, rtnl: &Rtnl) -> Result {
+        match event {
+            // A device of ours that isn't in the set would be in no list.
+            Event::Register if owner(dev) == Owner::Ekho => {
+                devices::get_or_create(dev, true)?.refresh(dev);
+            }
+            Event::Register | Event::Change => {
+                if let Some(device) = devices::get(dev) {
+                    device.refresh(dev);
+                }
+            }
+            Event::Unregister if !dev.is_registered(rtnl) => {
+                if let Some(device) = devices::remove(dev) {
+                    detach::device_gone(&device, rtnl);
+                    forgotten::device_gone(&device, dev, rtnl);
+                }
+            }
+            // On a move to another namespace the device stays registered, and its firmware with
+            // it.
+            Event::Unregister => {
+                if let Some(device) = devices::get(dev) {
+                    forgotten::device_leaves(&device, dev, rtnl);
+                }
+            }
+        }
+        Ok(())
+    }
+}

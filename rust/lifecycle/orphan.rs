@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Links whose firmware is gone.
+
+#![deny(unsafe_code)]
+
+use crate::abstractions::bpf::struct_ops::OwnedLink;
+use kernel::{
+    prelude::*,
+    sync::{
+        new_mutex,
+        Arc,
+        Mutex, //
+    },
+    workqueue::{
+        impl_has_work,
+        new_work,
+        Work,
+        WorkItem, //
+    },
+};
+
+/// Detaches a link whose firmware is gone, so that its owner is told.
+#[pin_data]
+pub(super) struct Orphan {
+    #[pin]
+    pub(super) link: Mutex<Option<OwnedLink>>,
+    #[pin]
+    work: Work<Orphan>,
+}
+
+impl_has_work! {
+    impl HasWork<Self> for Orphan { self.work }
+}
+
+impl Orphan {
+    pub(super) fn new() -> Result<Arc<Self>> {
+        Arc::pin_init(
+            pin_init!(Self {
+                link <- new_mutex!(None, "ekho::Orphan::link"),
+                work <- new_work!("ekho::Orphan"),
+            }),
+            GFP_KERNEL,
+        )
+    }
+}
+
+impl WorkItem for Orphan {
+    type Pointer = Arc<Self>;
+
+    fn run(this: Arc<Self>) {
+        let link = this.link.lock().take();
+        if let Some(link) = link {
+            link.detach();
+        }
+    }
+}

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The file `devices`.
+
+#![deny(unsafe_code)]
+
+use crate::{
+    intake::block::bindings,
+    offload::devices, //
+};
+use core::fmt;
+use kernel::sync::rcu;
+
+/// One line for each device.
+pub(super) fn devices(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for device in &*devices::all().map_err(|_| fmt::Error)? {
+        let ident = device.ident();
+        write!(
+            f,
+            "{ident} kind={} hw_tc_offload={} bindings={} flows={} occupied={} parts={} firmware=",
+            if device.own { "ekho" } else { "indirect" },
+            u8::from(ident.hw_tc_offload),
+            bindings::count(device),
+            device.flows.len(),
+            device.flows.occupied(),
+            device.flows.n_parts(),
+        )?;
+        match device.firmware.get(&rcu::read_lock()) {
+            Some(firmware) => writeln!(f, "{}", firmware.ops.name())?,
+            None => f.write_str("-\n")?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The file `faults`: shows the knobs that are set, and takes lines that set them.
+
+#![deny(unsafe_code)]
+
+use crate::{
+    abstractions::net::net_device::{
+        NetDevice,
+        Rtnl,
+        RtnlGuard, //
+    },
+    device::owner::{
+        self,
+        Owner, //
+    },
+    faults::{
+        parse::{
+            self,
+            Device,
+            ParseError, //
+        },
+        NEW, //
+    },
+    offload::devices::{
+        self,
+        Claim, //
+    },
+};
+use core::fmt;
+use kernel::{
+    prelude::*,
+    str::CString,
+    sync::aref::ARef, //
+};
+
+/// Shows all knobs that are set.
+pub(super) fn show(f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    for device in &*devices::all().map_err(|_| fmt::Error)? {
+        device.faults.show(f, &device.ident())?;
+    }
+    NEW.show(f, &"new")
+}
+
+/// Takes lines; those before one that is wrong have been followed.
+pub(super) fn take(text: &str) -> Result {
+    for line in text.lines().filter(|line| !line.trim_ascii().is_empty()) {
+        let (name, change) = parse::line(line).map_err(refuse)?;
+        let rtnl = RtnlGuard::lock();
+        if name == Device::New {
+            NEW.change(change)?;
+            continue;
+        }
+        let Some(device) = find(name, &rtnl)? else {
+            return Err(refuse(ParseError(
+                line.trim_ascii(),
+                "no such device, or none that EKHO serves",
+            )));
+        };
+        // Knobs keep a device that isn't EKHO's own.
+        device.faults.change(change)?;
+    }
+    Ok(())
+}
+
+fn refuse(ParseError(word, why): ParseError<'_>) -> Error {
+    pr_err!("faults: '{}': {}\n", word, why);
+    EINVAL
+}
+
+/// The device that a line is about, made if it isn't known.
+fn find(name: Device<'_>, rtnl: &Rtnl) -> Result<Option<Claim>> {
+    let dev: Option<ARef<NetDevice>> = match name {
+        Device::Name(name) => NetDevice::by_name(&CString::try_from_fmt(fmt!("{}", name))?, rtnl),
+        Device::Index(ifindex, None) => NetDevice::by_ifindex(ifindex, rtnl),
+        Device::Index(ifindex, Some(netns)) => {
+            return Ok(devices::find(|device| {
+                let ident = device.ident();
+                ident.ifindex == ifindex && ident.netns == netns
+            }));
+        }
+        Device::New => None,
+    };
+    let Some(dev) = dev.filter(|dev| dev.is_registered(rtnl)) else {
+        return Ok(None);
+    };
+    match owner::owner(&dev) {
+        Owner::Other => Ok(None),
+        owner => devices::get_or_create(&dev, owner == Owner::Ekho).map(Some),
+    }
+}

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The set of devices, under a lock of its own: taken after RTNL and after blocks' locks, before the
+//! devices' own.
+
+#![deny(unsafe_code)]
+
+use crate::{
+    abstractions::net::net_device::NetDevice,
+    offload::device::Device, //
+};
+use kernel::{
+    prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNode, //
+    },
+    sync::{
+        atomic::Relaxed,
+        Arc, //
+    },
+};
+
+kernel::sync::global_lock! {
+    // SAFETY: Initialised by `init` before the module can be reached.
+    unsafe(uninit) static DEVICES: Mutex<Option<RBTree<usize, Arc<Device>>>> = None;
+}
+
+/// Makes the set ready; to be called once, before all else of this module.
+#[expect(unsafe_code)]
+pub(crate) fn init() {
+    // SAFETY: Called once, at the start of the module's initialisation.
+    unsafe { DEVICES.init() };
+    *DEVICES.lock() = Some(RBTree::new());
+}
+
+/// Drops what is left when the module goes.
+pub(crate) fn clear() {
+    let devices = DEVICES.lock().take();
+    drop(devices);
+}
+
+/// The device that a netdev belongs to, if it is known.
+pub(crate) fn get(dev: &NetDevice) -> Option<Arc<Device>> {
+    DEVICES.lock().as_ref()?.get(&dev.key()).cloned()
+}
+
+/// A use of a device, for which it stays in the set: by one of its bindings, by its firmware's link,
+/// or by who is about to bind or attach. An indirect one is forgotten with the last claim to it, which
+/// nftables lets go of without RTNL.
+pub(crate) struct Claim(Arc<Device>);
+
+impl Claim {
+    /// To be called under the lock, for a device in the set.
+    fn new(device: &Arc<Device>) -> Self {
+        device.claims.add(1, Relaxed);
+        Self(device.clone())
+    }
+}
+
+impl core::ops::Deref for Claim {
+    type Target = Arc<Device>;
+
+    fn deref(&self) -> &Arc<Device> {
+        &self.0
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let mut devices = DEVICES.lock();
+        self.0.claims.add(u32::MAX, Relaxed);
+        prune(&mut devices, &self.0);
+    }
+}
+
+/// The device that a netdev belongs to, made if it isn't known. May sleep.
+pub(crate) fn get_or_create(dev: &NetDevice, own: bool) -> Result<Claim> {
+    if let Some(device) = DEVICES
+        .lock()
+        .as_ref()
+        .and_then(|devices| devices.get(&dev.key()))
+    {
+        return Ok(Claim::new(device));
+    }
+    let device = Device::new(dev, own)?;
+    let node = RBTreeNode::new(dev.key(), device.clone(), GFP_KERNEL)?;
+    let mut devices = DEVICES.lock();
+    let devices = devices.as_mut().ok_or(ENODEV)?;
+    // Another thread may have been faster.
+    if let Some(device) = devices.get(&dev.key()) {
+        return Ok(Claim::new(device));
+    }
+    devices.insert(node);
+    Ok(Claim::new(&device))
+}
+
+/// The netdev is going: its device is no longer found.
+pub(crate) fn remove(dev: &NetDevice) -> Option<Arc<Device>> {
+    DEVICES.lock().as_mut()?.remove(&dev.key())
+}
+
+/// The first device of which `which` is true; it is called with the set locked.
+pub(crate) fn find(which: impl Fn(&Device) -> bool) -> Option<Claim> {
+    let devices = DEVICES.lock();
+    let device = devices.as_ref()?.values().find(|device| which(device))?;
+    Some(Claim::new(device))
+}
+
+/// Forgets an indirect device that nobody uses. Knobs that are set keep it.
+fn prune(devices: &mut Option<RBTree<usize, Arc<Device>>>, device: &Arc<Device>) {
+    let Some(devices) = devices else { return };
+    let in_use = device.claims.load(Relaxed) != 0 || device.faults.is_set();
+    // After the netdev has gone its address may be that of another.
+    let is_there = devices
+        .get(&device.key())
+        .is_some_and(|there| Arc::ptr_eq(there, device));
+    if !device.own && !in_use && is_there {
+        devices.remove(&device.key());
+    }
+}
+
+/// All devices at the moment.
+pub(crate) fn all() -> Result<KVec<Arc<Device>>> {
+    let devices = DEVICES.lock();
+    let mut all = KVec::new();
+    for device in devices.iter().flat_map(|devices| devices.values()) {
+        all.push(device.clone(), GFP_KERNEL)?;
+    }
+    Ok(all)
+}

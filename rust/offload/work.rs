@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Work that can't be done where the need for it shows: in atomic context, or under a lock.
+
+#![deny(unsafe_code)]
+
+use crate::abstractions::sync::{
+    rcu::RcuSlot,
+    workqueue::OwnedQueue, //
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        rcu,
+        Arc, //
+    },
+    workqueue::{
+        HasWork,
+        WorkItem, //
+    },
+};
+
+/// The module's workqueue, unless the module is going.
+static WORK: RcuSlot<OwnedQueue> = RcuSlot::new();
+
+/// Makes the workqueue; to be called once, before requests can arrive.
+pub(crate) fn init() -> Result {
+    let queue = Arc::new(OwnedQueue::new(c"ekho")?, GFP_KERNEL)?;
+    drop(WORK.replace(Some(queue)));
+    Ok(())
+}
+
+/// Waits for work that is under way; to be called last.
+pub(crate) fn drain() {
+    drop(WORK.replace(None));
+}
+
+/// Leaves `item` to a worker, unless it waits for one already. Any context.
+pub(crate) fn enqueue<T>(item: Arc<T>)
+where
+    T: WorkItem<Pointer = Arc<T>> + HasWork<T> + Send + Sync + 'static,
+{
+    if let Some(queue) = WORK.get(&rcu::read_lock()) {
+        let _ = queue.enqueue(item);
+    }
+}
