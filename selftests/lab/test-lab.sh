@@ -247,6 +247,115 @@ test_tap_nothing() { #: a run without a single test fails
 	says '0 passed, 0 failed'
 }
 
+# ------------------------------------------------------------------ imports ----
+
+# A clone with a module of three layers, whose imports go down.
+small_module() {
+	mkdir -p tree/rust/{contract,flows,offload} tree/userspace/tool/src
+	echo 'mod contract; mod flows; mod offload; use offload::device;' >tree/rust/ekho_main.rs
+	sed -i 's/; /;\n/g' tree/rust/ekho_main.rs
+	printf 'pub(crate) mod op;\npub(crate) mod name;\n' >tree/rust/contract/mod.rs
+	echo 'use crate::contract::name::Name;' >tree/rust/contract/op.rs
+	echo 'pub(crate) struct Name;' >tree/rust/contract/name.rs
+	printf 'pub(crate) mod flow;\nmod table;\n' >tree/rust/flows/mod.rs
+	echo 'use crate::contract::{name::Name, op::Op};' >tree/rust/flows/flow.rs
+	echo 'use super::flow::Flow;' >tree/rust/flows/table.rs
+	echo 'pub(crate) mod device;' >tree/rust/offload/mod.rs
+	echo 'use crate::flows; fn f() -> flows::flow::Flow {}' >tree/rust/offload/device.rs
+	printf 'mod a;\nmod b;\n' >tree/userspace/tool/src/main.rs
+	echo 'use crate::b::B;' >tree/userspace/tool/src/a.rs
+	echo '// use crate::a::A; "crate::a::A"' >tree/userspace/tool/src/b.rs
+}
+
+# In the lab root, as lint does, which sees the clone but not what is here.
+check_imports() {
+	local copy
+	mkdir -p "$EKHO_SRC/build"
+	copy=$(mktemp -d "$EKHO_SRC/build/imports.XXXXXX")
+	cp -r tree/. "$copy"
+	run "$EKHO_LAB/enter" "$EKHO_LAB/check-imports" "$copy"
+	rm -r "$copy"
+}
+
+test_imports_down() { #: imports: a tree whose imports go down passes
+	small_module
+	check_imports
+	status_is 0
+	says '12 files, 0 complaints'
+}
+
+test_imports_cycle_of_files() { #: imports: a cycle of files is named with its lines
+	small_module
+	printf '\nuse crate::contract::op::Op;\n' >>tree/rust/contract/name.rs
+	check_imports
+	status_is 1
+	says 'rust/contract: cycle: name.rs -> op.rs -> name.rs'
+	says 'rust/contract/name.rs:3: imports contract/op.rs'
+	says 'rust/contract/op.rs:1: imports contract/name.rs'
+}
+
+test_imports_cycle_of_folders() { #: imports: folders form a cycle even if no two files do
+	small_module
+	mkdir tree/userspace/tool/src/{one,two}
+	printf 'mod one;\nmod two;\n' >>tree/userspace/tool/src/main.rs
+	printf 'mod x;\nmod y;\n' | tee tree/userspace/tool/src/{one,two}/mod.rs >/dev/null
+	echo 'fn f() { crate::two::x::g() }' >tree/userspace/tool/src/one/x.rs
+	: >tree/userspace/tool/src/one/y.rs
+	: >tree/userspace/tool/src/two/x.rs
+	echo 'use crate::one::y::Y;' >tree/userspace/tool/src/two/y.rs
+	check_imports
+	status_is 1
+	says 'userspace/tool/src/: cycle: one -> two -> one'
+	says 'userspace/tool/src/one/x.rs:1: imports two/x.rs'
+}
+
+test_imports_cycle_by_reexport() { #: imports: a file that takes from mod.rs what mod.rs takes from it is a cycle
+	small_module
+	printf 'pub(crate) use op::Op;\npub(crate) const N: u32 = 1;\n' >>tree/rust/contract/mod.rs
+	check_imports
+	status_is 0
+	echo 'const M: u32 = super::N;' >>tree/rust/contract/op.rs
+	check_imports
+	status_is 1
+	says 'rust/contract: cycle: mod.rs -> op.rs -> mod.rs'
+}
+
+test_imports_upwards() { #: imports: a layer that imports a higher one is named, and one that isn't on the list
+	small_module
+	echo 'use crate::offload::device::Device;' >>tree/rust/contract/name.rs
+	check_imports
+	status_is 1
+	says 'rust/contract/name.rs:2: contract is below offload, and imports offload/device.rs'
+	small_module
+	echo 'mod misc;' >>tree/rust/ekho_main.rs
+	: >tree/rust/misc.rs
+	check_imports
+	status_is 1
+	says 'rust/misc.rs: not in the list of layers'
+}
+
+test_imports_bindings() { #: imports: the C bindings are for abstractions and contract
+	small_module
+	mkdir tree/rust/bindings
+	: >tree/rust/bindings/mod.rs
+	echo 'mod bindings;' >>tree/rust/ekho_main.rs
+	echo 'use crate::bindings;' >>tree/rust/contract/name.rs
+	echo 'fn f() { bindings::g() }' >>tree/rust/contract/name.rs
+	check_imports
+	status_is 0
+	echo 'fn f() { crate::bindings::g() }' >>tree/rust/flows/flow.rs
+	check_imports
+	status_is 1
+	says 'rust/flows/flow.rs:2: flows uses the C bindings'
+}
+
+test_imports_nothing() { #: imports: a tree without Rust code fails
+	mkdir tree
+	check_imports
+	status_is 1
+	says 'no Rust code'
+}
+
 # --------------------------------------------------------------- probe-kdir ----
 
 # A build directory that has all, and tools of matching versions.
