@@ -49,7 +49,7 @@ use kernel::{
 /// The largest errno that means something to user space (`EHWPOISON`).
 const ERRNO_LAST: c_int = 133;
 
-/// `EAGAIN`, which makes tc start all over, without end if the answer stays the same.
+/// `EAGAIN`: tc repeats the request on it, forever if each answer is `EAGAIN`.
 const ERRNO_AGAIN: c_int = 11;
 
 /// What the contract doesn't allow.
@@ -57,14 +57,14 @@ const ERRNO_AGAIN: c_int = 11;
 pub(crate) enum Violation {
     /// A result that is neither 0 nor an errno that tc can use.
     Return(c_int),
-    /// A queue that the device hasn't got.
+    /// A queue that the device doesn't have.
     Queue(u16),
 }
 
 /// What an op returned.
 pub(crate) type OpResult = Result<Result, Violation>;
 
-/// Sorts what an op returned: yes, no with a reason, or nonsense.
+/// Sorts what an op returned: success, an error, or a violation of the contract.
 fn check(ret: c_int) -> OpResult {
     const ENOTSUPP_: c_int = -524;
     match ret {
@@ -85,7 +85,7 @@ impl Ops {
         Self(table)
     }
 
-    /// The device that the loader chose, or 0.
+    /// The ifindex that the loader chose, or 0.
     pub(crate) fn ifindex(&self) -> u32 {
         self.0.ifindex
     }
@@ -160,8 +160,8 @@ impl Ops {
         check(unsafe { op(&mut ctx) })
     }
 
-    /// What the firmware told, if anything, of the action with a cookie, or of the whole flow if
-    /// that is 0.
+    /// Asks for the counters of the action with cookie `action`, or of the whole flow if that is 0.
+    /// None if the firmware reported nothing.
     pub(crate) fn stats(
         &self,
         dev: &NetDevice,
@@ -197,7 +197,7 @@ impl Ops {
         (result, counted)
     }
 
-    /// None if the firmware doesn't care.
+    /// None if the firmware doesn't have the op.
     pub(crate) fn template_create(
         &self,
         dev: &NetDevice,
@@ -213,7 +213,7 @@ impl Ops {
         Some(check(unsafe { op(&mut ctx) }))
     }
 
-    /// None if the firmware doesn't care.
+    /// None if the firmware doesn't have the op.
     pub(crate) fn template_destroy(
         &self,
         dev: &NetDevice,
@@ -231,7 +231,7 @@ impl Ops {
         Some(check(unsafe { op(&mut ctx) }))
     }
 
-    /// None if the firmware doesn't care.
+    /// None if the firmware doesn't have the op.
     pub(crate) fn hnode(
         &self,
         dev: &NetDevice,
@@ -257,7 +257,7 @@ impl Ops {
         Some(check(unsafe { op(&mut ctx) }))
     }
 
-    /// None if the firmware doesn't serve qdiscs.
+    /// None if the firmware doesn't have the op.
     pub(crate) fn qdisc(
         &self,
         dev: &NetDevice,
@@ -291,7 +291,7 @@ impl Ops {
         // SAFETY: The table is valid, and so are its trampolines; `ctx` is valid for the call, and
         // so is the request.
         let result = check(unsafe { op(&mut ctx) });
-        // The kernel would take it without a look.
+        // The kernel uses the queue without a check.
         if let Some(queue) = request.queue_beyond(dev.num_tx_queues()) {
             return Some(Err(Violation::Queue(queue)));
         }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What a device can do, and the rules that are beyond that.
+//! What a device can do, and the refusal of rules that it can't.
 
 #![deny(unsafe_code)]
 
@@ -18,7 +18,7 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// What a device can do, as its firmware declares it; 0 leaves a thing open.
+/// What a device can do, as its firmware declares it; 0 means no limit.
 #[derive(Clone, Copy)]
 pub(crate) struct Capabilities {
     pub(crate) keys: u64,
@@ -37,7 +37,7 @@ pub(crate) struct Capabilities {
 }
 
 impl Capabilities {
-    /// As a table declares them.
+    /// Reads them from a table.
     pub(super) fn of(table: &bindings::bpf_flow_offload_ops) -> Self {
         Self {
             keys: table.keys,
@@ -64,7 +64,7 @@ impl Capabilities {
         }
     }
 
-    /// Whether a flow is beyond what the device can do, and why.
+    /// The reason for which the device can't offload a rule, if there is one.
     #[inline]
     pub(crate) fn refuse(&self, position: &Position, rule: &Rule<'_>) -> Option<Reason> {
         if rule.hw_stats & self.hw_stats != 0 && !self.limits {

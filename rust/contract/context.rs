@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The arguments of ops that several of them have, or that carry an answer.
+//! Arguments of ops: what several of them share, and the context of `replace`.
 
 #![deny(unsafe_code)]
 
@@ -54,11 +54,11 @@ pub(super) fn flow(dev: &NetDevice, flow: &FlowArg<'_>) -> bindings::ekho_flow {
     }
 }
 
-/// The argument of `replace`: a rule, and what firmware says about it.
+/// The argument of `replace`: a rule, and the firmware's answer.
 pub(crate) struct ReplaceCtx(pub(super) bindings::ekho_replace_ctx);
 
 impl ReplaceCtx {
-    /// A rule for a flow that the device has to decide on.
+    /// Describes a rule to the firmware that is about to be asked.
     pub(crate) fn new(
         dev: &NetDevice,
         flow: &FlowArg<'_>,
@@ -81,12 +81,12 @@ impl ReplaceCtx {
         })
     }
 
-    /// Why it is refused, if it is.
+    /// The reason that the firmware set, if the rule is refused.
     pub(crate) fn reason(&self) -> Reason {
         Reason::from_bytes(self.0.reason)
     }
 
-    /// How it is counted, if it is accepted.
+    /// How the flow is counted, if the rule is accepted.
     pub(crate) fn counting(&self) -> Counting {
         Counting {
             hw_stats: self.0.chosen_hw_stats,
@@ -100,12 +100,12 @@ impl ReplaceCtx {
 pub(crate) struct Counting {
     /// One bit of `enum ekho_hw_stats`.
     pub(crate) hw_stats: u32,
-    /// Whether its actions are counted one by one, if it is.
+    /// Whether the firmware counts actions one by one.
     counts_actions: bool,
 }
 
 impl Counting {
-    /// Whether its actions are to be asked for one by one.
+    /// Whether statistics are to be asked for each action.
     pub(crate) fn by_action(&self) -> bool {
         self.counts_actions && !hw_stats_disabled(self.hw_stats)
     }

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What a flow is to firmware.
+//! What firmware is told of a flow: who asks for it, and its position among others.
 
 #![deny(unsafe_code)]
 
 use crate::bindings;
 use kernel::sync::atomic::Atomic;
 
-/// Who wants a flow.
+/// Who asks for a flow: `enum ekho_classifier`.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Classifier {
     /// A flower filter of tc.
@@ -37,7 +37,7 @@ impl Classifier {
         }
     }
 
-    /// The names of those whose bits are set.
+    /// The names of the classifiers in a set of bits.
     pub(crate) fn names(set: u32) -> impl Iterator<Item = &'static str> {
         [
             Self::Flower,
@@ -52,7 +52,7 @@ impl Classifier {
         .map(Self::name)
     }
 
-    /// `enum ekho_classifier`.
+    /// Its number in `enum ekho_classifier`.
     pub(super) fn number(self) -> u32 {
         match self {
             Self::Flower => bindings::ekho_classifier_EKHO_CLS_FLOWER,
@@ -64,7 +64,7 @@ impl Classifier {
         }
     }
 
-    /// Whether its flows stand in a chain and have a preference.
+    /// Whether its flows are in a chain and have a preference.
     pub(crate) fn has_place(self) -> bool {
         !matches!(self, Self::Action | Self::Flowtable)
     }
@@ -76,14 +76,14 @@ impl kernel::fmt::Display for Classifier {
     }
 }
 
-/// Where a filter stands among others.
+/// The position of a flow among others.
 #[derive(Clone, Copy)]
 pub(crate) struct Position {
-    /// Who wants it.
+    /// Who asks for it.
     pub(crate) classifier: Classifier,
     /// Chain.
     pub(crate) chain_index: u32,
-    /// Preference; lower goes first.
+    /// Preference; the lowest is matched first.
     pub(crate) prio: u32,
     /// EtherType that it is bound to.
     pub(crate) protocol: u16,
@@ -91,7 +91,7 @@ pub(crate) struct Position {
     pub(crate) skip_sw: bool,
     /// The number of the shared block that it is in, or 0.
     pub(crate) block_index: u32,
-    /// Where packets meet it: bits of `enum ekho_hook`.
+    /// Where packets are matched: bits of `enum ekho_hook`.
     pub(crate) hooks: u8,
 }
 
@@ -100,7 +100,7 @@ pub(crate) const HOOK_INGRESS: u8 = bindings::ekho_hook_EKHO_HOOK_INGRESS as u8;
 /// See [`HOOK_INGRESS`].
 pub(crate) const HOOK_EGRESS: u8 = bindings::ekho_hook_EKHO_HOOK_EGRESS as u8;
 
-/// A flow, as an op is told of it.
+/// What an op is told of a flow.
 #[derive(Clone, Copy)]
 pub(crate) struct FlowArg<'a> {
     pub(crate) cookie: u64,

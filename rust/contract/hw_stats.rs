@@ -7,12 +7,12 @@
 use crate::bindings;
 use core::fmt;
 
-/// Ways of counting if the firmware doesn't say.
+/// What firmware supports that declares nothing.
 pub(super) const DEFAULT: u32 =
     bindings::ekho_hw_stats_EKHO_HW_STATS_DELAYED | bindings::ekho_hw_stats_EKHO_HW_STATS_DISABLED;
 
 const _: () = {
-    // The contract's bits are the kernel's.
+    // The bits of the contract equal those of the kernel.
     assert!(
         bindings::ekho_hw_stats_EKHO_HW_STATS_IMMEDIATE
             == bindings::flow_action_hw_stats_FLOW_ACTION_HW_STATS_IMMEDIATE
@@ -27,7 +27,7 @@ const _: () = {
     );
 };
 
-/// The one that is taken of several unless the firmware chooses.
+/// Which one of several is used, unless the firmware chooses.
 pub(super) fn choose(can: u32) -> u32 {
     [
         bindings::ekho_hw_stats_EKHO_HW_STATS_DELAYED,
@@ -39,7 +39,7 @@ pub(super) fn choose(can: u32) -> u32 {
     .unwrap_or(bindings::ekho_hw_stats_EKHO_HW_STATS_DISABLED)
 }
 
-/// The name of a way of counting, as tc(8) has it.
+/// The name of one bit, as in tc(8).
 pub(crate) fn hw_stats_name(bit: u32) -> &'static str {
     match bit {
         bindings::ekho_hw_stats_EKHO_HW_STATS_IMMEDIATE => "immediate",
@@ -48,7 +48,7 @@ pub(crate) fn hw_stats_name(bit: u32) -> &'static str {
     }
 }
 
-/// Names of ways of counting, each with a blank behind it.
+/// The names of a set of bits, with a blank after each.
 pub(super) struct HwStatsList(pub(super) u32);
 
 impl kernel::fmt::Display for HwStatsList {
@@ -63,7 +63,7 @@ impl kernel::fmt::Display for HwStatsList {
     }
 }
 
-/// Whether flows that count in this way aren't asked for statistics.
+/// Whether a flow with this bit has no statistics.
 pub(crate) fn hw_stats_disabled(bit: u32) -> bool {
     bit == bindings::ekho_hw_stats_EKHO_HW_STATS_DISABLED
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What firmware can call. The C functions of `c/bpf.c` forward to these.
+//! The kfuncs that firmware can call; the C functions in `c/bpf.c` forward to these.
 
 use crate::{
     abstractions::tc::flow_rule::FlowRule,
@@ -22,7 +22,7 @@ use kernel::{
     prelude::*, //
 };
 
-/// `bpf_flow_offload_set_stats()`: notes a flow's totals for the caller of the op.
+/// `bpf_flow_offload_set_stats()`: stores a flow's totals for the caller of the op.
 ///
 /// # Safety
 ///
@@ -45,7 +45,7 @@ unsafe extern "C" fn ekho_kfunc_set_stats(
     0
 }
 
-/// `bpf_flow_offload_add_stats()`: notes what is new.
+/// `bpf_flow_offload_add_stats()`: adds to what a flow has counted since the last report.
 ///
 /// # Safety
 ///
@@ -71,7 +71,7 @@ unsafe extern "C" fn ekho_kfunc_add_stats(
     0
 }
 
-/// `bpf_flow_offload_set_reason()`: notes why a flow is refused.
+/// `bpf_flow_offload_set_reason()`: stores why a flow is refused.
 ///
 /// # Safety
 ///
@@ -91,7 +91,7 @@ unsafe extern "C" fn ekho_kfunc_set_reason(
     0
 }
 
-/// The rule of a request, as firmware's context has it.
+/// The rule in a context.
 ///
 /// # Safety
 ///

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The firmware contract from Rust: what `c/abi.h` and `c/bpf.c` define, and calls through it.
+//! The contract with firmware: what `c/abi.h` and `c/bpf.c` define, and calls of ops.
 //!
-//! The only part of the driver that uses the C types, and with few exceptions the only one with
-//! `unsafe` code. It knows a flow by what firmware is told of it; the flow itself is above.
+//! This is the only part of the driver that uses the C types, and almost the only one with `unsafe`
+//! code. It takes plain data ([`flow::FlowArg`]), so that the layers above can change how they keep
+//! flows.
 
 pub(crate) mod calls;
 pub(crate) mod capabilities;

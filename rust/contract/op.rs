@@ -2,11 +2,11 @@
 
 //! The ops of firmware.
 //!
-//! One list, [`for_each_op`], from which all comes that there is for each op: [`Op`], its names, the
-//! check of a table, the calls that faults can be injected into, tracepoints, figures. C has the
-//! same list in `c/ops.h`; the module doesn't build if they differ.
+//! [`for_each_op`] is the only list of ops in Rust. [`Op`], names, the check of a table, fault
+//! injection, tracepoints and figures are generated from it. `c/ops.h` is the same list for C; the
+//! build fails if the two differ.
 //!
-//! Depends on `core` only, for tests on the host that use it.
+//! Depends on `core` only, so that tests on the host can use it.
 
 use core::ffi::CStr;
 #[cfg(not(test))]

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Why something was refused, in a sentence.
+//! The reason of a refusal, as one sentence.
 
 #![deny(unsafe_code)]
 
@@ -15,12 +15,13 @@ impl Reason {
     /// No reason.
     pub(crate) const NONE: Self = Self([0; bindings::EKHO_REASON_MAX as usize]);
 
-    /// What a context of firmware holds.
+    /// Takes what a kfunc stored in a context.
     pub(super) const fn from_bytes(bytes: [u8; bindings::EKHO_REASON_MAX as usize]) -> Self {
         Self(bytes)
     }
 
-    /// The text up to the first NUL, cut, and with what can't be printed replaced.
+    /// The text up to the first NUL. It is cut to the maximum length, and each byte that isn't
+    /// printable is replaced by `?`.
     pub(crate) fn new(text: impl Iterator<Item = u8>) -> Self {
         let mut reason = Self::NONE;
         let room = reason.0.len() - 1;
@@ -32,7 +33,7 @@ impl Reason {
         reason
     }
 
-    /// A sentence of the module's own.
+    /// Formats a reason that the module gives.
     pub(crate) fn of(text: kernel::fmt::Arguments<'_>) -> Self {
         struct Cut(Reason, usize);
 
@@ -54,7 +55,7 @@ impl Reason {
         cut.0
     }
 
-    /// Whether none was given.
+    /// Whether there is no reason.
     pub(crate) fn is_none(&self) -> bool {
         self.0[0] == 0
     }

@@ -9,7 +9,7 @@ use crate::{
     bindings, //
 };
 
-/// A rule that is to be offloaded, with what is asked of it more than once.
+/// A rule that is to be offloaded, with the results of reading it.
 pub(crate) struct Rule<'a> {
     pub(crate) rule: FlowRule<'a>,
     pub(crate) classid: u32,

@@ -19,11 +19,11 @@ pub(crate) struct Totals {
     pub(crate) last_used_ns: u64,
 }
 
-/// What a flow has counted, as firmware tells it.
+/// The counters that firmware reports for a flow.
 #[derive(Clone, Copy)]
 pub(crate) enum StatsReport {
-    /// Since it was accepted.
+    /// Since the flow was accepted.
     Totals(Totals),
-    /// Since it was last asked.
+    /// Since the last report.
     Deltas(StatsDelta),
 }

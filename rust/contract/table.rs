@@ -39,7 +39,7 @@ macro_rules! same_ops {
 }
 for_each_op!(same_ops);
 
-/// The C side of the type.
+/// The C parts of the struct_ops type.
 pub(crate) fn parts() -> Parts {
     Parts {
         cfi_stubs: (&raw mut bindings::ekho_cfi_stubs).cast(),
@@ -48,13 +48,13 @@ pub(crate) fn parts() -> Parts {
     }
 }
 
-/// Makes the kfuncs known to struct_ops programs.
+/// Registers the kfuncs for struct_ops programs.
 pub(crate) fn register_kfuncs(module: &'static ThisModule) -> Result {
     // SAFETY: The module is being initialised.
     kernel::error::to_result(unsafe { bindings::ekho_register_kfuncs(module.as_ptr().cast()) })
 }
 
-/// Takes over a data member; see `StructOps::init_member`.
+/// Checks and copies a data member; see `StructOps::init_member`.
 pub(crate) fn init_member(table: &mut Table, user: &Table, offset: usize) -> Result<bool> {
     macro_rules! plain {
         ($($member:ident),*) => {

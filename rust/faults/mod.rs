@@ -2,11 +2,12 @@
 
 //! Faults of a device, for tests: knobs in `/sys/kernel/debug/ekho/faults`.
 //!
-//! They act where hardware would fail: before the firmware is asked, or after it has answered, so
-//! firmware can't tell, and isn't blamed. A device without knobs pays for one load per request.
+//! A fault is injected before the firmware is called, or after it has answered, as a failure of
+//! hardware would be; firmware doesn't notice it and isn't stopped for it. A device without knobs
+//! costs one load per request.
 //!
-//! [`parse`] is the language of the file. The knobs themselves go with the device, and those of
-//! devices to come with the module.
+//! [`parse`] is the language of the file. Knobs belong to a device; those for future devices belong
+//! to the module.
 
 #![deny(unsafe_code)]
 
@@ -36,15 +37,15 @@ use parse::{
     Stats, //
 };
 
-/// The knobs of devices to come.
+/// The knobs for devices that don't exist yet.
 pub(crate) static NEW: FaultSlot = FaultSlot::new();
 
-/// A device of kind `ekho` is being registered: what becomes of that.
+/// A device of kind `ekho` is being registered: the fault for that.
 pub(crate) fn inject_register() -> Fault {
     NEW.inject(Point::Register, &rcu::read_lock())
 }
 
-/// Drops what is static; nobody can set knobs any more. Process context.
+/// Drops the static knobs when the module is removed. Process context.
 pub(crate) fn clear() {
     drop(NEW.0.replace(None));
 }
@@ -73,7 +74,7 @@ impl Faults {
         if knob.nth != 0 && knob.nth != call {
             return Fault::default();
         }
-        // Busy: statistics are asked for in atomic context. Some at a time, as `udelay` wants.
+        // Busy-waits, as statistics are requested in atomic context; `udelay` takes short times only.
         let mut left = i64::from(knob.delay_us);
         while left > 0 {
             udelay(Delta::from_micros(left.min(1000)));
@@ -86,30 +87,30 @@ impl Faults {
     }
 }
 
-/// What happens to a call.
+/// The fault of one call.
 #[derive(Default)]
 pub(crate) struct Fault {
     /// It fails.
     pub(crate) error: Option<Error>,
-    /// It is entered once more while it runs.
+    /// The op is treated as entered again while it runs.
     pub(crate) recurse: bool,
 }
 
-/// The place for a device's knobs.
+/// The knobs of a device, if any are set.
 pub(crate) struct FaultSlot(RcuSlot<Faults>);
 
 impl FaultSlot {
-    /// Without any knob.
+    /// No knob is set.
     pub(crate) const fn new() -> Self {
         Self(RcuSlot::new())
     }
 
-    /// Whether there are knobs.
+    /// Whether a knob is set.
     pub(crate) fn is_set(&self) -> bool {
         self.0.get(&rcu::read_lock()).is_some()
     }
 
-    /// `point` is called: what becomes of that. Waits if it has to. Any context.
+    /// The fault for a call of `point`; waits if a delay is set. Any context.
     #[inline]
     pub(crate) fn inject(&self, point: Point, guard: &rcu::Guard) -> Fault {
         match self.0.get(guard) {
@@ -123,7 +124,7 @@ impl FaultSlot {
         self.stats(guard) == Some(Stats::Freeze)
     }
 
-    /// Whether what firmware says of statistics is lost.
+    /// Whether the firmware's report is dropped.
     pub(crate) fn drops_stats(&self, guard: &rcu::Guard) -> bool {
         self.stats(guard) == Some(Stats::Drop)
     }
@@ -132,13 +133,13 @@ impl FaultSlot {
         self.0.get(guard)?.stats
     }
 
-    /// How many flows the device holds, if not as many as it could.
+    /// The number of flows that the device is limited to, if a knob limits it.
     pub(crate) fn nospc_after(&self, guard: &rcu::Guard) -> Option<u32> {
         self.0.get(guard)?.nospc_after
     }
 
-    /// Sets a knob. What the others have seen is kept. By one at a time, which RTNL sees to;
-    /// process context.
+    /// Sets a knob; the call counts of the other knobs are kept. Process context, RTNL held, which
+    /// serializes changes.
     pub(crate) fn change(&self, change: Change) -> Result {
         if change == Change::Clear {
             drop(self.0.replace(None));
@@ -174,7 +175,7 @@ impl FaultSlot {
         Ok(())
     }
 
-    /// Writes each knob on a line, with `who` in front.
+    /// Writes one line for each knob, beginning with `who`.
     pub(crate) fn show(&self, f: &mut fmt::Formatter<'_>, who: &dyn fmt::Display) -> fmt::Result {
         let guard = rcu::read_lock();
         let Some(faults) = self.0.get(&guard) else {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The language of the file `faults`, a line a knob:
+//! The language of the file `faults`, one knob a line:
 //!
 //! ```text
 //! DEVICE op=OP [nth=N] [errno=E] [delay_us=N] [recurse]
@@ -11,9 +11,9 @@
 //! new clear
 //! ```
 //!
-//! DEVICE is `dev=NAME` or `ifindex=N`, in the network namespace of who writes, or `ifindex=N
-//! netns=N` for a device that the file `devices` shows. `new` stands for devices of kind `ekho`
-//! that are yet to come, in any namespace.
+//! DEVICE is `dev=NAME` or `ifindex=N` in the network namespace of the writer, or `ifindex=N netns=N`
+//! for a device that the file `devices` shows. `new` stands for future devices of kind `ekho`, in any
+//! namespace.
 //!
 //! Depends on `core` and the list of ops only, and is tested on the host: `rustc --edition 2021
 //! --test parse.rs`.
@@ -36,9 +36,9 @@ pub(crate) enum Point {
     Op(Op),
     /// A block is bound to the device.
     Bind,
-    /// The kernel takes filters back from firmware that leaves.
+    /// Filters are taken back from firmware that is detached.
     Withdraw,
-    /// A device of kind `ekho` is registered: over by the time that there is a device.
+    /// A device of kind `ekho` is registered; only for future devices.
     Register,
 }
 
@@ -46,7 +46,7 @@ impl Point {
     /// How many there are.
     pub(crate) const COUNT: usize = Op::COUNT + 3;
 
-    /// All of them, in the order of [`Self::index`].
+    /// All points, in the order of [`Self::index`].
     pub(crate) fn all() -> impl Iterator<Item = Self> {
         Op::ALL
             .iter()
@@ -54,7 +54,7 @@ impl Point {
             .chain([Self::Bind, Self::Withdraw, Self::Register])
     }
 
-    /// Its place among all, below [`Self::COUNT`].
+    /// Its index among all points, below [`Self::COUNT`].
     pub(crate) fn index(self) -> usize {
         match self {
             Self::Op(op) => op as usize,
@@ -64,7 +64,7 @@ impl Point {
         }
     }
 
-    /// Its name in the language.
+    /// Its name in the file.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Op(op) => op.name(),
@@ -83,10 +83,10 @@ impl Point {
     }
 }
 
-/// The longest delay in microseconds: the CPU is busy for as long.
+/// The longest delay in microseconds, for which the CPU busy-waits.
 const DELAY_MAX_US: u32 = 100_000;
 
-/// Errors that can be injected. EAGAIN is left out: it makes tc start over, without end.
+/// Errors that can be injected. Not EAGAIN: tc would repeat the request forever.
 const ERRNOS: [(&str, i32); 26] = [
     ("EPERM", 1),
     ("ENOENT", 2),
@@ -124,44 +124,44 @@ pub(crate) fn errno_name(errno: i32) -> &'static str {
         .map_or("?", |(name, _)| name)
 }
 
-/// A device, by what the line calls it.
+/// The device that a line names.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(Debug))]
 pub(crate) enum Device<'a> {
     /// By its name.
     Name(&'a str),
-    /// By its index, and the namespace that it is in unless it is the writer's.
+    /// By its index, and by its namespace unless that is the writer's.
     Index(u32, Option<u32>),
-    /// Any that is yet to come.
+    /// All future devices.
     New,
 }
 
-/// What happens to calls of an op.
+/// The fault that is set for a point.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(Debug))]
 pub(crate) struct Knob {
-    /// To which call, from 1 on; 0 for each.
+    /// The call that fails, counted from 1; 0 for all.
     pub(crate) nth: u64,
-    /// It fails with this error; 0 if it doesn't.
+    /// The error; 0 for none.
     pub(crate) errno: i32,
-    /// It takes longer.
+    /// The delay in microseconds; 0 for none.
     pub(crate) delay_us: u32,
-    /// The firmware is entered once more while it runs.
+    /// Treat the op as entered again while it runs.
     pub(crate) recurse: bool,
 }
 
-/// What becomes of statistics.
+/// What happens to statistics.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(Debug))]
 pub(crate) enum Stats {
-    /// Firmware is asked, and what it says is lost.
+    /// Firmware is asked, and its report is dropped.
     Drop,
-    /// Firmware isn't asked: nothing is new.
+    /// Firmware isn't asked.
     Freeze,
 }
 
 impl Stats {
-    /// As in the file.
+    /// Its name in the file.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Drop => "drop",
@@ -174,17 +174,17 @@ impl Stats {
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(Debug))]
 pub(crate) enum Change {
-    /// All knobs of the device are off.
+    /// Remove all knobs of the device.
     Clear,
-    /// A knob of one of the calls.
+    /// Set the knob of a point.
     Point(Point, Knob),
-    /// The device holds so many flows.
+    /// Limit the number of flows.
     NospcAfter(u32),
     /// See [`Stats`].
     Stats(Stats),
 }
 
-/// What is wrong with a line: the word, and why.
+/// A word that is wrong, and why.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(Debug))]
 pub(crate) struct ParseError<'a>(pub(crate) &'a str, pub(crate) &'static str);
@@ -193,7 +193,7 @@ fn number<'a, T: core::str::FromStr>(word: &'a str, value: &str) -> Result<T, Pa
     value.parse().map_err(|_| ParseError(word, "not a number"))
 }
 
-/// Understands a line that isn't empty.
+/// Parses a line that isn't empty.
 pub(crate) fn line(text: &str) -> Result<(Device<'_>, Change), ParseError<'_>> {
     let mut words = text.split_ascii_whitespace();
     let (device, word) = device(&mut words)?;
@@ -232,7 +232,7 @@ pub(crate) fn line(text: &str) -> Result<(Device<'_>, Change), ParseError<'_>> {
     }
 }
 
-/// The device, and the word after it.
+/// Parses the device; also returns the word after it.
 fn device<'a>(
     words: &mut SplitAsciiWhitespace<'a>,
 ) -> Result<(Device<'a>, Option<&'a str>), ParseError<'a>> {

@@ -9,10 +9,10 @@ use kernel::sync::atomic::{
     Relaxed, //
 };
 
-/// For firmware that declares no budget, in microseconds.
+/// The budget of firmware that declares none, in microseconds.
 static DEFAULT_US: Atomic<u32> = Atomic::new(DEFAULT);
 
-/// What that is unless the module's parameter says otherwise.
+/// The default of that.
 pub(crate) const DEFAULT: u32 = 10_000;
 
 /// Sets the budget of firmware that declares none; 0 stands for [`DEFAULT`].
@@ -21,7 +21,7 @@ pub(crate) fn set_default(us: u32) {
     DEFAULT_US.store(us, Relaxed);
 }
 
-/// The budget of firmware that declares `us`, or none if that is 0.
+/// The budget of firmware that declares `us`; 0 declares none.
 pub(super) fn of(us: u32) -> u32 {
     match us {
         0 => DEFAULT_US.load(Relaxed),

@@ -3,7 +3,7 @@
 //! Why firmware was stopped.
 //!
 //! ```text
-//!   an op does what it must not ──▶ Exit (the first one counts) ──▶ no op is called any more
+//!   an op violates the contract ──▶ Exit (the first one counts) ──▶ no op is called any more
 //!                                     │
 //!                                     └─▶ work item: filters go back to software, record in the
 //!                                         file `exits`, uevent, link detached
@@ -19,21 +19,21 @@ use crate::contract::{
 use core::fmt;
 use kernel::prelude::*;
 
-/// What firmware did.
+/// What firmware did wrong.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Code {
-    /// It returned what is neither 0 nor an errno that tc can use: the value is that.
+    /// It returned neither 0 nor an errno that tc can use; the value is what it returned.
     Return,
-    /// It took longer than it may: the value is in microseconds.
+    /// It exceeded its budget; the value is the time in microseconds.
     Budget,
-    /// It was entered while it ran, by the same task: no value.
+    /// It was entered again by the same task while it ran; no value.
     Recursion,
-    /// It gave an answer that the device can't stand by: the value is that.
+    /// It gave an answer that isn't possible on the device; the value is the answer.
     Contract,
 }
 
 impl Code {
-    /// Its name on record.
+    /// Its name in records and events.
     pub(crate) fn name(self) -> &'static CStr {
         match self {
             Self::Return => c"return",
@@ -56,7 +56,7 @@ impl kernel::fmt::Display for Code {
     }
 }
 
-/// The end of a firmware.
+/// The record of a firmware that was stopped.
 #[derive(Clone, Copy)]
 pub(crate) struct Exit {
     pub(crate) firmware: Name,
@@ -66,11 +66,11 @@ pub(crate) struct Exit {
     pub(crate) value: i64,
     /// When, in `CLOCK_MONOTONIC` nanoseconds.
     pub(crate) time_ns: u64,
-    /// In a sentence.
+    /// What happened, as one sentence.
     pub(crate) reason: Reason,
 }
 
-/// What users of the device are told.
+/// What users of the device read in the extack.
 impl kernel::fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(

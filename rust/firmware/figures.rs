@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! How often ops were called, and how they went.
+//! Counters of ops and their results.
 
 #![deny(unsafe_code)]
 
@@ -10,7 +10,7 @@ use kernel::sync::atomic::{
     Relaxed, //
 };
 
-/// The figures of one firmware.
+/// The counters of one firmware.
 pub(crate) struct Figures {
     calls: [Atomic<u64>; Op::COUNT],
     refused: Atomic<u64>,
@@ -29,40 +29,40 @@ impl Figures {
         }
     }
 
-    /// An op is called, or would be but for a fault or for the firmware's end.
+    /// Counts a call of an op, also one that a fault or the firmware's end prevents.
     pub(super) fn call(&self, op: Op) {
         self.calls[op as usize].add(1, Relaxed);
     }
 
-    /// How often that was.
+    /// The number of calls of an op.
     pub(crate) fn calls(&self, op: Op) -> u64 {
         self.calls[op as usize].load(Relaxed)
     }
 
-    /// A flow is refused.
+    /// Counts a refused flow.
     pub(super) fn refuse(&self) {
         self.refused.add(1, Relaxed);
     }
 
-    /// How many flows were.
+    /// The number of refused flows.
     pub(crate) fn refused(&self) -> u64 {
         self.refused.load(Relaxed)
     }
 
-    /// The firmware broke the contract.
+    /// Counts a violation of the contract.
     pub(super) fn violate(&self) {
         self.violations.add(1, Relaxed);
     }
 
-    /// How often it did.
+    /// The number of violations.
     pub(crate) fn violations(&self) -> u64 {
         self.violations.load(Relaxed)
     }
 
-    /// An op took so many microseconds.
+    /// Records that an op took `us` microseconds.
     pub(super) fn took(&self, us: u64) {
         if us > self.longest_us.load(Relaxed) {
-            // Of several in parallel one may be lost: the figure is for people.
+            // Not exact when ops run in parallel: the figure is for people.
             self.longest_us.store(us, Relaxed);
         }
     }

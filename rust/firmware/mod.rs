@@ -2,9 +2,10 @@
 
 //! Firmware: what implements `bpf_flow_offload_ops` for a device.
 //!
-//! [`Firmware`] is one attached table. Its ops are called here, and nowhere else: each call is
-//! guarded ([`budget`], [`recursion`]), can be made to fail ([`crate::faults`]), is counted
-//! ([`figures`], [`refusals`]), traced, and ends the firmware if it breaks the contract ([`exit`]).
+//! [`Firmware`] is one attached table. All calls of its ops go through [`Firmware::run`], which
+//! injects faults ([`crate::faults`]), detects recursion ([`recursion`]) and overruns ([`budget`]),
+//! counts ([`figures`], [`refusals`]), fires the tracepoint, and stops firmware that violates the
+//! contract ([`exit`]).
 
 #![deny(unsafe_code)]
 
@@ -79,12 +80,12 @@ pub(crate) struct Firmware {
     pub(crate) ops: Ops,
     /// What the device can do.
     pub(crate) capabilities: Capabilities,
-    /// One more with each replacement on the same link.
+    /// 1 for the first firmware of a link, plus one with each replacement.
     pub(crate) generation: u32,
     pub(crate) figures: Figures,
     /// Set once it is stopped: no op is called after that.
     exit: SetOnce<Exit>,
-    /// To be called then. Any context.
+    /// Called when it is stopped. Any context.
     stopped: fn(),
     recursion: Recursion,
     faults: Arc<FaultSlot>,
@@ -93,7 +94,7 @@ pub(crate) struct Firmware {
 }
 
 impl Firmware {
-    /// A firmware for a device that has `faults`; `stopped` is called should it misbehave.
+    /// A firmware for a device that has `faults`; `stopped` is called if it is stopped.
     pub(crate) fn new(
         ops: Ops,
         generation: u32,
@@ -116,13 +117,13 @@ impl Firmware {
         Arc::pin_init(firmware, GFP_KERNEL)
     }
 
-    /// Calls `f` with each reason for which flows were refused; the one without an errno stands for
-    /// all that are too many to tell apart.
+    /// Calls `f` with each reason for which flows were refused. The one without an errno counts all
+    /// that the table has no room for.
     pub(crate) fn for_each_refusal<E>(
         &self,
         mut f: impl FnMut(&RefusalCount) -> Result<(), E>,
     ) -> Result<(), E> {
-        // One at a time: the table is too large for the stack.
+        // One at a time, as the table is too large for the stack.
         let mut next = 0..;
         while let Some(refusal) = next.next().and_then(|n| self.refusals.lock().get(n)) {
             if refusal.count != 0 {
@@ -137,7 +138,7 @@ impl Firmware {
         self.exit.as_ref()
     }
 
-    /// The answer in place of a firmware that was stopped.
+    /// The answer in place of firmware that was stopped.
     fn no_answer(&self, error: Error) -> Refusal {
         let reason = match self.exit() {
             Some(exit) => Reason::of(fmt!("{}", *exit)),
@@ -146,7 +147,7 @@ impl Firmware {
         Refusal { error, reason }
     }
 
-    /// The firmware has done what it must not do: it isn't called any more. Any context.
+    /// Stops the firmware: no op is called any more. Any context.
     fn stop(&self, dev: &NetDevice, op: Op, code: Code, value: i64, time_ns: u64, reason: Reason) {
         self.figures.violate();
         let exit = Exit {
@@ -173,7 +174,7 @@ impl Firmware {
         }
     }
 
-    /// An op did what it must not do.
+    /// An op violated the contract.
     #[cold]
     fn violates(&self, dev: &NetDevice, op: Op, violation: Violation, watch: &Stopwatch) {
         let (code, value, reason) = match violation {
@@ -196,7 +197,7 @@ impl Firmware {
         self.stop(dev, op, code, value, watch.started_ns(), reason);
     }
 
-    /// An op took longer than it may.
+    /// An op exceeded its budget.
     #[cold]
     fn overran(&self, dev: &NetDevice, op: Op, took_us: u64, watch: &Stopwatch) {
         let budget_us = self.capabilities.budget_us;
@@ -213,7 +214,7 @@ impl Firmware {
         self.stop(dev, op, Code::Recursion, 0, now, reason);
     }
 
-    /// Runs an op: traces it, and makes of its result what the kernel can use.
+    /// Calls an op, and turns its result into one that the kernel can use.
     fn run(
         &self,
         op: Op,
@@ -250,8 +251,7 @@ impl Firmware {
             Ok(_) => {}
         }
         let result = match result {
-            // What firmware that was stopped has agreed to is worth nothing; what it has counted
-            // until then is right.
+            // If the firmware was stopped during the op, its yes doesn't count; its statistics do.
             Ok(_) if op != Op::Stats && self.exit().is_some() => Err(self.no_answer(EINVAL)),
             Ok(result) => result.map_err(|error| Refusal {
                 error,
@@ -274,9 +274,9 @@ impl Firmware {
         .map_err(|refusal| refusal.error)
     }
 
-    /// The firmware's last call. RTNL.
+    /// The firmware is taken off the device. RTNL.
     pub(crate) fn detach(&self, dev: &NetDevice) {
-        // There is no result.
+        // The op has no result.
         let _ = self.run(Op::Detach, dev, 0, &rcu::read_lock(), || {
             self.ops.detach(dev, self.generation);
             Ok(Ok(()))
@@ -291,7 +291,7 @@ impl Firmware {
         refusal
     }
 
-    /// A flow is to be offloaded: how it is counted, if it is accepted. Process context.
+    /// Asks for a flow; returns how it is counted if it is accepted. Process context.
     pub(crate) fn replace(
         &self,
         dev: &NetDevice,
@@ -311,17 +311,17 @@ impl Firmware {
         }
     }
 
-    /// An accepted flow has ended.
+    /// An accepted flow is gone.
     pub(crate) fn destroy(&self, dev: &NetDevice, flow: &Flow, guard: &Guard) {
-        // The flow is gone whatever the firmware says.
+        // The flow is gone whatever the result is.
         let _ = self.run(Op::Destroy, dev, flow.cookie, guard, || {
             self.ops
                 .destroy(dev, &flow.arg(), &flow.counters.reported(), guard)
         });
     }
 
-    /// What has the flow counted, or the one of its actions with this cookie if it isn't 0? Any
-    /// context.
+    /// Asks for the counters of a flow, or of the action with the cookie `action` if that isn't 0.
+    /// Any context.
     pub(crate) fn stats(
         &self,
         dev: &NetDevice,
@@ -342,7 +342,7 @@ impl Firmware {
         .map_err(|refusal| refusal.error)
     }
 
-    /// Runs an op that firmware need not have.
+    /// Calls an op that is optional.
     fn run_optional(
         &self,
         op: Op,
@@ -365,7 +365,7 @@ impl Firmware {
         }
     }
 
-    /// A chain has a template from now on.
+    /// A template is set for a chain.
     pub(crate) fn template_create(
         &self,
         dev: &NetDevice,
@@ -391,7 +391,7 @@ impl Firmware {
         })
     }
 
-    /// A hash table of u32 comes or goes.
+    /// A hash table of u32 is added or deleted.
     pub(crate) fn hnode(
         &self,
         dev: &NetDevice,
@@ -403,7 +403,7 @@ impl Firmware {
         })
     }
 
-    /// Something about a qdisc. RTNL.
+    /// A request about a qdisc. RTNL.
     pub(crate) fn qdisc(&self, dev: &NetDevice, request: &QdiscRequest, guard: &Guard) -> Result {
         self.run_optional(Op::Qdisc, dev, 0, guard, || {
             self.ops.qdisc(dev, self.generation, request, guard)

@@ -21,7 +21,7 @@ pub(crate) struct RefusalCount {
     pub(crate) count: u64,
 }
 
-/// Reasons that are told apart; those beyond are counted as one.
+/// How many reasons are counted separately; all others are counted together.
 const REASONS: usize = 32;
 
 /// Counts refusals by reason.
@@ -55,7 +55,7 @@ impl Refusals {
         }
     }
 
-    /// The `n`th reason, if there are so many; counted zero times if there wasn't one yet.
+    /// Entry `n` of the table; its count is 0 if it is unused.
     pub(super) fn get(&self, n: usize) -> Option<RefusalCount> {
         self.0.get(n).copied()
     }

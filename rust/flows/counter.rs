@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Totals to deltas, exactly once.
+//! Turns totals into deltas, exactly once.
 //!
 //! The rule itself is [`step`], which depends on `core` only and is tested on the host:
 //! `rustc --edition 2021 --test counter.rs`.
 
-/// What a counter does with a total: the new last total, and what is new since the old one.
+/// The next last total, and the delta, after a report of `total`.
 ///
-/// A total below the last one is taken for a counter that started again from zero if its firmware
-/// is another one (`restarted`), else for nothing new: to add it would count packets twice.
+/// A total below the last one means, if the firmware was replaced (`restarted`), that it counts from
+/// zero. Otherwise it is ignored: to add it would count packets twice.
 const fn step(last: u64, total: u64, restarted: bool) -> (u64, u64) {
     if total >= last {
         (total, total - last)
@@ -30,11 +30,11 @@ mod kernel_side {
         Relaxed, //
     };
 
-    /// A total that grows, as it was last reported.
+    /// A growing total, and how much of it was reported.
     pub(crate) struct Counter {
         /// The last total of the present firmware.
         last: Atomic<u64>,
-        /// What firmware before it, that counted from zero, had reported.
+        /// What earlier firmware had reported, if this one counts from zero.
         before: Atomic<u64>,
     }
 
@@ -47,13 +47,13 @@ mod kernel_side {
             }
         }
 
-        /// Takes note of `total` and returns what is new. Any context, without a lock: of several
-        /// reports in parallel, each new packet is in the result of one.
+        /// Records `total` and returns the delta. Any context, without a lock: with several reports in
+        /// parallel, each packet is in exactly one delta.
         pub(crate) fn advance(&self, total: u64, restarted: bool) -> u64 {
             let mut last = self.last.load(Relaxed);
             loop {
                 let (next, delta) = step(last, total, restarted);
-                // Most counters stand still from one request to the next.
+                // Most counters don't change from one request to the next.
                 if next == last {
                     return delta;
                 }
@@ -69,12 +69,12 @@ mod kernel_side {
             }
         }
 
-        /// Counts `delta` without a total to go by. Any context.
+        /// Adds `delta`, which was reported without a total. Any context.
         pub(crate) fn add(&self, delta: u64) {
             self.last.add(delta, Relaxed);
         }
 
-        /// The sum of all that [`Self::advance`] has returned and [`Self::add`] was given.
+        /// The sum of all deltas.
         pub(crate) fn reported(&self) -> u64 {
             self.before
                 .load(Relaxed)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What a flow, or an action of one, has counted as far as the kernel has been told.
+//! The counters of a flow, or of one of its actions, as far as the kernel was told.
 
 #![deny(unsafe_code)]
 
@@ -14,7 +14,7 @@ use kernel::sync::atomic::{
     Relaxed, //
 };
 
-/// What something has counted, as far as the kernel has been told.
+/// Counters, as far as the kernel was told.
 pub(crate) struct Counters {
     /// The firmware generation that last reported.
     generation: Atomic<u32>,
@@ -25,7 +25,7 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
-    /// Nothing yet.
+    /// All zero.
     pub(super) const fn new() -> Self {
         Self {
             generation: Atomic::new(0),
@@ -36,11 +36,11 @@ impl Counters {
         }
     }
 
-    /// Takes note of the totals that a firmware generation reports, and returns what is new. Each
-    /// packet is returned once, however many report in parallel. Any context.
+    /// Records the totals that a firmware generation reports, and returns the delta. Each packet is
+    /// in exactly one delta, also if several report in parallel. Any context.
     pub(crate) fn advance(&self, generation: u32, totals: Totals) -> StatsDelta {
-        // The first report of another firmware may start from zero again; a late one of a firmware
-        // that has been replaced says nothing that the new one won't.
+        // The first report of new firmware may count from zero. A late report of firmware that was
+        // replaced is ignored.
         let seen = self.generation.load(Relaxed);
         if generation < seen {
             return StatsDelta::default();
@@ -60,7 +60,7 @@ impl Counters {
         }
     }
 
-    /// Takes note of what is new by the firmware's own account. Any context.
+    /// Records a delta that firmware reports. Any context.
     pub(crate) fn add(&self, delta: StatsDelta) -> StatsDelta {
         self.packets.add(delta.packets);
         self.bytes.add(delta.bytes);
@@ -71,7 +71,7 @@ impl Counters {
         delta
     }
 
-    /// What the kernel has been told so far.
+    /// What the kernel was told so far.
     pub(crate) fn reported(&self) -> Totals {
         Totals {
             packets: self.packets.reported(),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What a rule says, encoded for the flow that keeps it.
+//! The encoded rule that a flow keeps.
 
 #![deny(unsafe_code)]
 
@@ -10,21 +10,21 @@ use crate::abstractions::tc::flow_rule::{
 };
 use kernel::prelude::*;
 
-/// Bytes that the encoded rule of a flow may take; what is beyond isn't shown.
+/// The longest encoded rule in bytes; a longer one is cut.
 const RULE_MAX: usize = 512;
 
-/// Those for which there is room in the flow: enough for TCP over IPv4 by addresses and ports.
+/// The bytes that the flow itself has room for: TCP over IPv4 with addresses and ports fits.
 const RULE_ROOM: usize = 23;
 
-/// What a rule says, encoded for a flow that keeps it.
+/// An encoded rule, if it fits into the flow.
 pub(crate) struct Encoded {
     room: [u8; RULE_ROOM],
-    /// How much of it is used; 0 if there isn't enough.
+    /// The bytes used; 0 if the rule doesn't fit.
     len: u8,
 }
 
 impl Encoded {
-    /// Of a rule; and what [`FlowRule::read`] returns.
+    /// Encodes a rule; also returns what [`FlowRule::read`] does.
     pub(crate) fn new(rule: &FlowRule<'_>) -> (Self, u64) {
         let mut new = Self {
             room: [0; RULE_ROOM],
@@ -39,7 +39,7 @@ impl Encoded {
         (new, keys)
     }
 
-    /// What there was room for; none if there wasn't enough.
+    /// The encoded rule; none if it didn't fit.
     pub(super) fn bytes(&self) -> Option<&[u8]> {
         match self.len {
             0 => None,
@@ -48,7 +48,7 @@ impl Encoded {
     }
 }
 
-/// Of a rule for which there isn't enough room in the flow. May sleep.
+/// Encodes a rule that doesn't fit into the flow. May sleep.
 #[cold]
 pub(super) fn encode_long(rule: &FlowRule<'_>) -> Result<KVec<u8>> {
     let mut room = KBox::new([0; RULE_MAX], GFP_KERNEL)?;

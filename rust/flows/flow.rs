@@ -2,8 +2,8 @@
 
 //! One flow.
 //!
-//! A flow is one allocation of 192 bytes, with what its rule says encoded at the end, unless the
-//! rule is long or the firmware wants private memory.
+//! A flow is one allocation of 192 bytes that ends with the encoded rule. A long rule, or private
+//! memory of the firmware, is a second allocation.
 
 #![deny(unsafe_code)]
 
@@ -37,7 +37,7 @@ use kernel::{
 
 const _: () = assert!(size_of::<Entry<Flow>>() == 192);
 
-/// An action of a flow, counted by itself.
+/// An action of a flow that is counted separately.
 pub(crate) struct Part {
     /// The cookie of its flow.
     pub(crate) flow: usize,
@@ -45,7 +45,7 @@ pub(crate) struct Part {
 }
 
 impl Part {
-    /// A part that has counted nothing yet.
+    /// A part with counters of zero.
     pub(crate) const fn new(flow: usize) -> Self {
         Self {
             flow,
@@ -54,7 +54,7 @@ impl Part {
     }
 }
 
-/// What few flows have.
+/// What only few flows have.
 struct Rest {
     /// The encoded rule, if there is no room for it in the flow.
     rule: KVec<u8>,
@@ -63,7 +63,7 @@ struct Rest {
 }
 
 impl Rest {
-    /// Of a flow whose rule is long.
+    /// For a flow whose rule is long.
     #[cold]
     fn of(rule: &FlowRule<'_>) -> Result<KBox<Self>> {
         let rest = Self {
@@ -78,8 +78,7 @@ impl Rest {
 pub(crate) struct Flow {
     pub(crate) cookie: u64,
     pub(crate) position: Position,
-    /// What it goes with: the binding of its block, if the kernel doesn't say when flows of the
-    /// block end.
+    /// The binding with which it ends, if the kernel doesn't destroy the flows of an unbound block.
     pub(crate) owner: usize,
     /// How it is counted: one bit of `enum ekho_hw_stats`; 0 until the firmware has accepted it.
     hw_stats: Atomic<u32>,
@@ -93,7 +92,7 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
-    /// A flow that has counted nothing yet, without memory for the firmware. May sleep.
+    /// A flow with counters of zero, without memory for the firmware. May sleep.
     pub(crate) fn new(
         cookie: u64,
         position: Position,
@@ -119,7 +118,7 @@ impl Flow {
         Entry::new(cookie as usize, flow, GFP_KERNEL)
     }
 
-    /// The flow, as an op is told of it.
+    /// What an op is told of the flow.
     pub(crate) fn arg(&self) -> FlowArg<'_> {
         FlowArg {
             cookie: self.cookie,
@@ -128,12 +127,12 @@ impl Flow {
         }
     }
 
-    /// Whether the firmware has so many bytes of private memory.
+    /// Whether it has `size` bytes of private memory for the firmware.
     pub(crate) fn has_data(&self, size: usize) -> bool {
         self.data().len() == size.div_ceil(size_of::<u64>())
     }
 
-    /// Gives the firmware so many bytes of private memory. May sleep.
+    /// Allocates `size` bytes of private memory for the firmware. May sleep.
     #[cold]
     pub(crate) fn set_data(&mut self, size: usize) -> Result {
         let words = size.div_ceil(size_of::<u64>());
@@ -161,7 +160,7 @@ impl Flow {
         self.hw_stats.load(Relaxed)
     }
 
-    /// The firmware has accepted it, and counts in this way.
+    /// The firmware has accepted it, and counts it in this way.
     pub(crate) fn accept(&self, hw_stats: u32) {
         self.hw_stats.store(hw_stats, Relaxed);
     }
@@ -176,17 +175,17 @@ impl Flow {
         self.actions.as_ref().map_or(&[], |actions| actions)
     }
 
-    /// Its actions, with these cookies, are counted one by one; to be called once.
+    /// Its actions, with these cookies, are counted one by one. To be called once.
     pub(crate) fn set_actions(&self, actions: KBox<KVec<u64>>) {
         self.actions.populate(actions);
     }
 
-    /// The kernel asks for statistics. Any context.
+    /// Counts a request for statistics. Any context.
     pub(crate) fn poll(&self) {
         self.polls.add(1, Relaxed);
     }
 
-    /// How often it did.
+    /// The number of requests for statistics.
     pub(crate) fn polls(&self) -> u64 {
         self.polls.load(Relaxed)
     }

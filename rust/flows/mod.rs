@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Flows: what a device's firmware has accepted, by cookie, with what the kernel has been told
-//! that they counted.
+//! The flows that a device's firmware has accepted.
 //!
-//! A flow is born before the firmware is asked, so that nothing can fail after the firmware has
-//! said yes, and dies with the first DESTROY, or with a refusal. Readers find flows under RCU.
+//! A flow is added before the firmware is asked, so that nothing can fail after the firmware has
+//! accepted it. It is removed by the first DESTROY, or when the firmware refuses. Readers find flows
+//! under RCU.
 //!
-//! [`table`] holds the flows of a device, [`flow`] is one of them, [`counters`] what it has counted,
-//! [`encoded`] what its rule says.
+//! [`table`] holds the flows of a device, [`flow`] is one flow, [`counters`] are its counters,
+//! [`encoded`] is its rule.
 
 mod counter;
 pub(crate) mod counters;

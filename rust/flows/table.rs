@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The flows of one device, by cookie, and how many of its places they take.
+//! The table of a device's flows by cookie, and its occupancy.
 //!
-//! If the firmware wants a flow's actions counted one by one, each of them has a [`Part`], by the
-//! action's cookie, which dies with the flow.
+//! If the firmware counts the actions of a flow one by one, each action has a [`Part`], by the
+//! cookie of the action, which is removed with the flow.
 
 #![deny(unsafe_code)]
 
@@ -39,12 +39,12 @@ pub(crate) struct Flows {
     flows: CookieTable<Flow>,
     #[pin]
     parts: CookieTable<Part>,
-    /// How many of the flows take a place in the device's table: all but shared actions.
+    /// The number of flows that occupy an entry of the device's table: all but shared actions.
     occupied: Atomic<u32>,
 }
 
 impl Flows {
-    /// No flow.
+    /// An empty table.
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             flows <- CookieTable::new(),
@@ -58,28 +58,28 @@ impl Flows {
         self.flows.get(cookie, guard)
     }
 
-    /// Finds a part, by its action's cookie. Any context.
+    /// Finds a part by the cookie of its action. Any context.
     pub(crate) fn get_part<'a>(&'a self, action: usize, guard: &'a rcu::Guard) -> Option<&'a Part> {
         self.parts.get(action, guard)
     }
 
-    /// How many flows there are.
+    /// The number of flows.
     pub(crate) fn len(&self) -> usize {
         self.flows.len()
     }
 
-    /// How many parts there are.
+    /// The number of parts.
     pub(crate) fn n_parts(&self) -> usize {
         self.parts.len()
     }
 
-    /// Calls `f` with each flow. Process context; `f` must not sleep, and flows that come or go
-    /// meanwhile may be left out.
+    /// Calls `f` with each flow. Process context; `f` must not sleep. Flows that are added or
+    /// removed meanwhile may be left out.
     pub(crate) fn for_each<E>(&self, f: impl FnMut(&Flow) -> Result<(), E>) -> Result<(), E> {
         self.flows.for_each(f)
     }
 
-    /// Adds a flow; fails with [`ENOSPC`] if its device holds `max` already, or with [`EEXIST`].
+    /// Adds a flow; fails with [`ENOSPC`] if `max` entries are occupied, or with [`EEXIST`].
     /// Doesn't sleep.
     pub(crate) fn insert<'a>(
         &'a self,
@@ -98,16 +98,16 @@ impl Flows {
         })
     }
 
-    /// Counts the actions of a flow one by one, from their cookies. May sleep.
+    /// Adds a part for each action of a flow, given their cookies. May sleep.
     ///
-    /// An action that several flows share counts with the last: when a filter is changed, the new
-    /// one comes before the old one goes.
+    /// An action that several flows share is counted with the last of them: when a filter is changed,
+    /// the new flow is added before the old one is destroyed.
     pub(crate) fn add_parts(&self, flow: usize, actions: impl Iterator<Item = u64>) -> Result {
         let mut cookies = KBox::new(KVec::new(), GFP_KERNEL)?;
         let result = actions
             .filter(|&action| action != 0)
             .try_for_each(|action| {
-                // An action of several entries has them in a row.
+                // An action of several entries has the same cookie in each, in a row.
                 if cookies.last() == Some(&action) {
                     return Ok(());
                 }
@@ -116,7 +116,7 @@ impl Flows {
                 let guard = rcu::read_lock();
                 self.parts.remove(action as usize, &guard);
                 match self.parts.insert(entry, &guard) {
-                    // Another flow has come in between.
+                    // Another flow has added it in the meantime.
                     Err(error) if error != EEXIST => Err(error),
                     _ => Ok(()),
                 }
@@ -131,7 +131,7 @@ impl Flows {
             return Err(ENOENT);
         };
         found.set_actions(cookies);
-        // Who takes the flow out before this sees the actions, or else is seen here.
+        // Either the one who removes the flow sees the actions, or its removal is seen here.
         smp_mb();
         if self.flows.get(flow, &guard).is_none() {
             self.remove_parts(flow, found.actions(), &guard);
@@ -140,7 +140,7 @@ impl Flows {
         Ok(())
     }
 
-    /// Takes those parts out of their table that belong to a flow, of actions with these cookies.
+    /// Removes the parts of a flow, given the cookies of its actions.
     fn remove_parts(&self, flow: usize, actions: &[u64], guard: &rcu::Guard) {
         for &action in actions {
             self.parts
@@ -148,7 +148,7 @@ impl Flows {
         }
     }
 
-    /// Takes a flow out of the table, and its parts with it.
+    /// Removes a flow and its parts.
     pub(crate) fn remove<'a>(&'a self, cookie: usize, guard: &'a rcu::Guard) -> Option<&'a Flow> {
         let flow = self.flows.remove(cookie, guard)?;
         // See `add_parts`.
@@ -160,7 +160,7 @@ impl Flows {
         Some(flow)
     }
 
-    /// How many flows take a place in the device's table.
+    /// The number of occupied entries of the device's table.
     pub(crate) fn occupied(&self) -> u32 {
         self.occupied.load(Relaxed)
     }
@@ -182,13 +182,14 @@ impl Flows {
         self.occupied.add(u32::MAX, Relaxed);
     }
 
-    /// Takes some flows out, and calls `f` with each. Process context; `f` must not sleep.
+    /// Removes the flows for which `which` is true, and calls `f` with each. Process context; `f` must
+    /// not sleep.
     pub(crate) fn take_where(&self, which: impl Fn(&Flow) -> bool, f: impl Fn(&Flow, &rcu::Guard)) {
-        // Some at a time: nothing can be taken out under the iterator.
+        // In batches, as the iterator doesn't allow removal.
         let mut cookies = [0; 32];
         loop {
             let mut n = 0;
-            // Stops when the room is used up.
+            // Stops when the batch is full.
             let _: Result<(), ()> = self.for_each(|flow| {
                 if !which(flow) {
                     return Ok(());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A device from the side of offload, whoever's netdev it is: what its requests need.
+//! The offload side of a device, also of one whose netdev belongs to another driver.
 
 #![deny(unsafe_code)]
 
@@ -34,7 +34,7 @@ use kernel::{
     },
 };
 
-/// A device from the side of offload.
+/// The offload side of a device.
 #[pin_data]
 pub(crate) struct Device {
     key: usize,
@@ -43,11 +43,11 @@ pub(crate) struct Device {
     #[pin]
     pub(crate) flows: Flows,
     pub(crate) firmware: RcuSlot<Firmware>,
-    /// What fails on purpose.
+    /// Faults that are injected.
     pub(crate) faults: Arc<FaultSlot>,
     /// How many [`super::devices::Claim`]s there are; changed under the lock of the set of devices.
     pub(super) claims: Atomic<u32>,
-    /// Why the last firmware was stopped, unless there is another.
+    /// Why the last firmware was stopped; none if another is attached.
     #[pin]
     exit: Mutex<Option<Exit>>,
     #[pin]
@@ -56,7 +56,7 @@ pub(crate) struct Device {
 
 impl Device {
     pub(super) fn new(dev: &NetDevice, own: bool) -> Result<Arc<Self>> {
-        // Instead of what can go wrong here, which is that there is no memory.
+        // In place of an allocation that fails.
         if let Some(error) = own
             .then(faults::inject_register)
             .and_then(|fault| fault.error)
@@ -79,29 +79,29 @@ impl Device {
         )
     }
 
-    /// What its bindings are told apart by, within a block: see [`NetDevice::key`].
+    /// What identifies its binding within a block: see [`NetDevice::key`].
     pub(crate) fn key(&self) -> usize {
         self.key
     }
 
-    /// What tells it from other devices while it lives, even from one whose netdev has the address
-    /// of this one's.
+    /// Identifies the device as long as it exists, unlike [`Self::key`], which is reused for another
+    /// netdev.
     pub(crate) fn id(&self) -> usize {
         &raw const *self as usize
     }
 
-    /// Who the device is.
+    /// The netdev's index, name and namespace.
     pub(crate) fn ident(&self) -> Ident {
         *self.ident.lock()
     }
 
-    /// Notes who the device is now.
+    /// Updates [`Self::ident`].
     pub(crate) fn refresh(&self, dev: &NetDevice) {
         *self.ident.lock() = Ident::of(dev);
     }
 
-    /// How many flows the device holds, if firmware declares `max_flows` (0 for any number). None
-    /// for any number.
+    /// The number of flows that the device can hold if firmware declares `max_flows` (0 for no
+    /// limit). None for no limit.
     pub(crate) fn capacity(&self, max_flows: u32, guard: &rcu::Guard) -> Option<u32> {
         let declared = (max_flows != 0).then_some(max_flows);
         match self.faults.nospc_after(guard) {
@@ -110,12 +110,12 @@ impl Device {
         }
     }
 
-    /// Whether there is firmware.
+    /// Whether firmware is attached.
     pub(crate) fn has_firmware(&self) -> bool {
         self.firmware.get(&rcu::read_lock()).is_some()
     }
 
-    /// Whether there is firmware that was stopped.
+    /// Whether firmware is attached that was stopped.
     pub(crate) fn has_stopped_firmware(&self) -> bool {
         let guard = rcu::read_lock();
         self.firmware
@@ -123,12 +123,12 @@ impl Device {
             .is_some_and(|firmware| firmware.exit().is_some())
     }
 
-    /// Why there is no firmware, if the last one was stopped.
+    /// Why the last firmware was stopped, if it was.
     pub(crate) fn exit(&self) -> Option<Exit> {
         *self.exit.lock()
     }
 
-    /// Notes why there will be no firmware: because it was stopped, if it was.
+    /// Keeps the exit record of firmware that is about to be removed.
     pub(crate) fn keep_exit(&self, _rtnl: &Rtnl) {
         let exit = {
             let guard = rcu::read_lock();
@@ -139,7 +139,7 @@ impl Device {
         *self.exit.lock() = exit;
     }
 
-    /// There is firmware again.
+    /// Drops that record when firmware is attached.
     pub(crate) fn forget_exit(&self, _rtnl: &Rtnl) {
         *self.exit.lock() = None;
     }

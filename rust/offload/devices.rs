@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The set of devices, under a lock of its own: taken after RTNL and after blocks' locks, before the
-//! devices' own.
+//! The set of devices. Its lock is taken after RTNL and the locks of blocks, and before those of a
+//! device.
 
 #![deny(unsafe_code)]
 
@@ -34,7 +34,7 @@ pub(crate) fn init() {
     *DEVICES.lock() = Some(RBTree::new());
 }
 
-/// Drops what is left when the module goes.
+/// Drops the set when the module is removed.
 pub(crate) fn clear() {
     let devices = DEVICES.lock().take();
     drop(devices);
@@ -45,13 +45,13 @@ pub(crate) fn get(dev: &NetDevice) -> Option<Arc<Device>> {
     DEVICES.lock().as_ref()?.get(&dev.key()).cloned()
 }
 
-/// A use of a device, for which it stays in the set: by one of its bindings, by its firmware's link,
-/// or by who is about to bind or attach. An indirect one is forgotten with the last claim to it, which
-/// nftables lets go of without RTNL.
+/// A reference that keeps a device in the set: held by its bindings, by the link of its firmware, and
+/// while one is being bound or attached. An indirect device is removed with the last claim, which may
+/// be dropped without RTNL, by nftables.
 pub(crate) struct Claim(Arc<Device>);
 
 impl Claim {
-    /// To be called under the lock, for a device in the set.
+    /// To be called with the lock held, for a device in the set.
     fn new(device: &Arc<Device>) -> Self {
         device.claims.add(1, Relaxed);
         Self(device.clone())
@@ -87,7 +87,7 @@ pub(crate) fn get_or_create(dev: &NetDevice, own: bool) -> Result<Claim> {
     let node = RBTreeNode::new(dev.key(), device.clone(), GFP_KERNEL)?;
     let mut devices = DEVICES.lock();
     let devices = devices.as_mut().ok_or(ENODEV)?;
-    // Another thread may have been faster.
+    // Another thread may have added it in the meantime.
     if let Some(device) = devices.get(&dev.key()) {
         return Ok(Claim::new(device));
     }
@@ -95,23 +95,23 @@ pub(crate) fn get_or_create(dev: &NetDevice, own: bool) -> Result<Claim> {
     Ok(Claim::new(&device))
 }
 
-/// The netdev is going: its device is no longer found.
+/// Removes the device of a netdev that is unregistered.
 pub(crate) fn remove(dev: &NetDevice) -> Option<Arc<Device>> {
     DEVICES.lock().as_mut()?.remove(&dev.key())
 }
 
-/// The first device of which `which` is true; it is called with the set locked.
+/// The first device for which `which` is true, which is called with the lock held.
 pub(crate) fn find(which: impl Fn(&Device) -> bool) -> Option<Claim> {
     let devices = DEVICES.lock();
     let device = devices.as_ref()?.values().find(|device| which(device))?;
     Some(Claim::new(device))
 }
 
-/// Forgets an indirect device that nobody uses. Knobs that are set keep it.
+/// Removes an indirect device that has no claim, and no fault knob that is set.
 fn prune(devices: &mut Option<RBTree<usize, Arc<Device>>>, device: &Arc<Device>) {
     let Some(devices) = devices else { return };
     let in_use = device.claims.load(Relaxed) != 0 || device.faults.is_set();
-    // After the netdev has gone its address may be that of another.
+    // After the netdev has gone its address may be that of another one.
     let is_there = devices
         .get(&device.key())
         .is_some_and(|there| Arc::ptr_eq(there, device));
@@ -120,7 +120,7 @@ fn prune(devices: &mut Option<RBTree<usize, Arc<Device>>>, device: &Arc<Device>)
     }
 }
 
-/// All devices at the moment.
+/// All devices.
 pub(crate) fn all() -> Result<KVec<Arc<Device>>> {
     let devices = DEVICES.lock();
     let mut all = KVec::new();

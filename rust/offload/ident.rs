@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Who a device is, for people.
+//! What identifies a device for users.
 
 #![deny(unsafe_code)]
 
@@ -10,7 +10,7 @@ use crate::abstractions::net::net_device::{
 };
 use core::fmt;
 
-/// Who a device is, for people: kept up by the netdevice notifier.
+/// What identifies a device for users; updated by the netdevice notifier.
 #[derive(Clone, Copy)]
 pub(crate) struct Ident {
     pub(crate) ifindex: u32,

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Devices from the side of offload.
+//! The offload side of devices.
 //!
 //! A [`device::Device`] holds what a device's requests need: its flows, its firmware if it has one,
 //! and its faults. [`devices`] is the set of them.
 //!
 //! ```text
-//!   bind, attach or an EKHO device's registration ──▶ Device ──▶ gone with the netdev, or with the
-//!                                                                last claim to an indirect one
+//!   bind, attach, registration of     Device      removed with the netdev; an indirect one
+//!   a netdev of kind ekho          ──────────────▶ with its last claim
 //! ```
 //!
 //! | state | changed under | read under |

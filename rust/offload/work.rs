@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Work that can't be done where the need for it shows: in atomic context, or under a lock.
+//! Work that has to be deferred, as its caller is in atomic context or holds a lock.
 
 #![deny(unsafe_code)]
 
@@ -20,7 +20,7 @@ use kernel::{
     },
 };
 
-/// The module's workqueue, unless the module is going.
+/// The module's workqueue; none while the module is being removed.
 static WORK: RcuSlot<OwnedQueue> = RcuSlot::new();
 
 /// Makes the workqueue; to be called once, before requests can arrive.
@@ -30,12 +30,12 @@ pub(crate) fn init() -> Result {
     Ok(())
 }
 
-/// Waits for work that is under way; to be called last.
+/// Waits for the work that is queued; to be called last.
 pub(crate) fn drain() {
     drop(WORK.replace(None));
 }
 
-/// Leaves `item` to a worker, unless it waits for one already. Any context.
+/// Queues `item`, unless it is queued already. Any context.
 pub(crate) fn enqueue<T>(item: Arc<T>)
 where
     T: WorkItem<Pointer = Arc<T>> + HasWork<T> + Send + Sync + 'static,
