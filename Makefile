@@ -10,7 +10,7 @@
 #   CMD='...'          what `make vm` runs, instead of a shell
 #   LANE='race ...'    what `make torture` does, if not all (selftests/lab/torture)
 #   BASE=FILE          an earlier bench/figures.json that `make bench` compares with
-#   EKHO_KERNEL=7.3    kernel series of the lab (default 7.2)
+#   EKHO_KERNEL=7.3    kernel series of the lab (default: docs/kernels.md)
 #   V=1                show what the builds print
 #   XDG_CACHE_HOME     where the lab is kept (in ekho/; default ~/.cache)
 
@@ -21,13 +21,11 @@ MAKEFLAGS += --no-print-directory
 # The steps use all cores themselves, and tell their progress line by line.
 .NOTPARALLEL:
 
-export EKHO_KERNEL ?= 7.2
 # As written, without make's own expansion: it is a line for the guest's shell.
 export EKHO_CMD = $(value CMD)
 
 lab   := selftests/lab
-cache := $(or $(XDG_CACHE_HOME),$(or $(HOME),/root)/.cache)/ekho
-tree   = $(cache)/kernel/$(EKHO_KERNEL)/tree
+# In the lab's root, where EKHO_TREE is what modules of its kernel are built with.
 in    := $(lab)/enter
 step  := $(lab)/step
 
@@ -52,6 +50,14 @@ demo: setup module firmware userspace ## set up, build, and show the main job on
 check: setup module firmware userspace test-firmware ## set up, build, and run every test
 	@$(lab)/check
 
+.PHONY: smoke
+smoke: setup module firmware userspace test-firmware ## the same with those tests that show most in little time
+	@$(lab)/check smoke
+
+.PHONY: record
+record: ## note what green runs ran with, in selftests/lab/tested and docs/kernels.md
+	@$(lab)/record
+
 .PHONY: bench
 bench: setup module firmware userspace ## measure what EKHO costs, into bench/; BASE=figures.json compares
 	@$(step) build 'what EKHO is compared with' bench-modules $(in) $(lab)/bench-modules
@@ -73,15 +79,21 @@ vm: setup module firmware userspace ## a shell in the booted test kernel; CMD='.
 setup: ## make or mend the lab, which the other targets need
 	@$(lab)/setup
 
+.PHONY: refresh
+refresh: ## make the lab anew where Debian's archive has something newer
+	@$(lab)/setup --refresh
+
 .PHONY: module
 ifdef KDIR
 module: ## build rust/ekho.ko; KDIR=/lib/modules/$(uname -r)/build for your own kernel
 	@$(lab)/probe-kdir $(KDIR)
+	@$(lab)/built-for $(KDIR)
 	$(MAKE) -C $(KDIR) M=$(CURDIR) modules
 	@$(lab)/check-btf rust/ekho.ko
 else
 module: setup
-	@$(step) build 'module rust/ekho.ko' module $(in) make -C $(tree) M=$(CURDIR) -j$$(nproc) modules
+	@$(lab)/built-for
+	@$(step) build 'module rust/ekho.ko' module $(in) sh -c 'make -C "$$EKHO_TREE" M=$(CURDIR) -j$$(nproc) modules'
 	@$(in) $(lab)/check-btf rust/ekho.ko
 endif
 
@@ -94,7 +106,7 @@ rust/ekho.ko: module ;
 bpf/build/vmlinux.h: rust/ekho.ko
 	@mkdir -p $(@D)
 	@$(step) build 'firmware header $@' firmware $(in) sh -c \
-		'bpftool -B $(tree)/vmlinux btf dump file $< format c >$@'
+		'bpftool -B "$$EKHO_TREE/vmlinux" btf dump file $< format c >$@'
 
 bpf/build/%.bpf.o: bpf/%.bpf.c bpf/build/vmlinux.h
 	@$(step) build 'firmware $@' firmware $(in) sh -ec \

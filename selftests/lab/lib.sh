@@ -8,6 +8,8 @@
 #     root/                 Debian root with the toolchain, read-only in use
 #     kernel/<series>/      packages/ (image, modules), tree/ (source + metadata),
 #                           debug/ (the debug kernel of `make torture`)
+#     kernel/archive        what Debian's archive had when it was last asked
+#     kernel/instead-of-<series>  the series that is used since that one can't be had
 #     cargo/                registry cache of cargo in the root
 #     log/                  what the set-up printed
 #   $EKHO_SRC/build/        this clone's logs and documentation
@@ -18,27 +20,54 @@ PATH=${PATH:+$PATH:}/usr/local/sbin:/usr/sbin:/sbin
 EKHO_LAB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 EKHO_SRC=$(cd "$EKHO_LAB/../.." && pwd -P)
 EKHO_CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/ekho
-EKHO_KERNEL=${EKHO_KERNEL:-7.2}
 EKHO_ROOT=$EKHO_CACHE/root
-EKHO_KDIR=$EKHO_CACHE/kernel/$EKHO_KERNEL
+EKHO_TESTED=$EKHO_LAB/tested
+# Older kernels lack what the module calls.
+oldest_series=7.2
+: "${EKHO_FLAVOUR:=stock}"
 
-# Which kernel is meant: Debian's own, or with EKHO_FLAVOUR=debug that of `make
-# torture`. EKHO_IMAGE has its release and files (a layer over the root, with image
-# and modules), EKHO_TREE builds modules for it, and EKHO_KO is ours that was.
-case ${EKHO_FLAVOUR:=stock} in
-stock)
-	EKHO_IMAGE=$EKHO_KDIR/packages EKHO_TREE=$EKHO_KDIR/tree
-	EKHO_KO=$EKHO_SRC/rust/ekho.ko
-	;;
-debug)
-	EKHO_IMAGE=$EKHO_KDIR/debug EKHO_TREE=$EKHO_KDIR/debug/tree
-	EKHO_KO=$EKHO_SRC/build/torture/module/rust/ekho.ko
-	;;
-*)
-	printf 'error: EKHO_FLAVOUR is stock or debug, and not %s\n' "$EKHO_FLAVOUR" >&2
-	exit 1
-	;;
-esac
+# The series that were tested, the preferred one first.
+tested_series() {
+	sed -n 's/^series=\([^ ]*\) .*/\1/p' "$EKHO_TESTED" | awk '!seen[$0]++'
+}
+
+# The series of the lab if none is asked for: the preferred one, or what the set-up took
+# when Debian's archive didn't have it.
+default_series() {
+	local series
+	series=$(tested_series | sed -n 1p)
+	if [[ -s $EKHO_CACHE/kernel/instead-of-$series ]]; then
+		series=$(<"$EKHO_CACHE/kernel/instead-of-$series")
+	fi
+	printf '%s\n' "$series"
+}
+
+# use_kernel SERIES: which kernel is meant from here on: Debian's own of this series, or
+# with EKHO_FLAVOUR=debug that of `make torture`. EKHO_IMAGE has its release and files (a
+# layer over the root, with image and modules), EKHO_TREE builds modules for it, and
+# EKHO_KO is ours that was.
+use_kernel() {
+	EKHO_KERNEL=$1
+	EKHO_KDIR=$EKHO_CACHE/kernel/$EKHO_KERNEL
+	case $EKHO_FLAVOUR in
+	stock)
+		EKHO_IMAGE=$EKHO_KDIR/packages EKHO_TREE=$EKHO_KDIR/tree
+		EKHO_KO=$EKHO_SRC/rust/ekho.ko
+		;;
+	debug)
+		EKHO_IMAGE=$EKHO_KDIR/debug EKHO_TREE=$EKHO_KDIR/debug/tree
+		EKHO_KO=$EKHO_SRC/build/torture/module/rust/ekho.ko
+		;;
+	*)
+		printf 'error: EKHO_FLAVOUR is stock or debug, and not %s\n' "$EKHO_FLAVOUR" >&2
+		exit 1
+		;;
+	esac
+}
+
+# Whether somebody asked for a series, or left the choice to the set-up.
+series_is_asked_for=${EKHO_KERNEL:+1}
+use_kernel "${EKHO_KERNEL:-$(default_series)}"
 
 # The kernel release, such as 7.2.12+deb13-amd64; empty before the set-up.
 kernel_release() {
@@ -132,18 +161,50 @@ stage() {
 	mv "$2/.stamp.new" "$2/.stamp"
 }
 
-# The cache is shared by clones and by makes that run at the same time: who uses
-# the root holds the lock shared, who changes it holds it alone.
+# The cache is shared by clones and by makes that run at the same time. Of the root and of
+# each series of kernels there is a lock: who uses it holds the lock shared, who makes it
+# holds it alone. The root's is taken first.
+#
+# lock_cache HOW [SERIES]
+declare -A lock_fds=()
 lock_cache() {
-	local how=$1
-	mkdir -p "$EKHO_CACHE"
-	exec {lock_fd}>"$EKHO_CACHE/lock"
-	if ! flock --nonblock "--$how" "$lock_fd"; then
-		say "  waiting  for another make that uses $EKHO_CACHE"
-		flock "--$how" "$lock_fd"
+	local how=$1 series=${2:-} what=$EKHO_CACHE file=$EKHO_CACHE/lock fd
+	if [[ -n $series ]]; then
+		what="kernel $series in $EKHO_CACHE" file=$EKHO_CACHE/kernel/$series.lock
+	fi
+	mkdir -p "$(dirname "$file")"
+	if [[ -z ${lock_fds[$file]:-} ]]; then
+		exec {fd}>"$file"
+		lock_fds[$file]=$fd
+	fi
+	fd=${lock_fds[$file]}
+	if ! flock --nonblock "--$how" "$fd"; then
+		say "  waiting  for another make that uses $what"
+		lock_holders "$file" | while IFS= read -r line; do
+			say "             $line"
+		done
+		flock "--$how" "$fd"
 	fi
 }
 
-unlock_cache() {
-	exec {lock_fd}>&-
+# lock_holders FILE: the processes that hold a lock of this file, without those that have
+# it from their parent.
+lock_holders() {
+	local file=$1 info process parent begin now
+	local -A holds=()
+	read -r now _ </proc/uptime
+	for info in /proc/[0-9]*/fd/*; do
+		[[ $info -ef $file ]] || continue
+		process=${info#/proc/}
+		process=${process%%/*}
+		# One that waits has the file open, too.
+		! grep -q '^lock:' "/proc/$process/fdinfo/${info##*/}" 2>/dev/null || holds[$process]=1
+	done
+	for process in "${!holds[@]}"; do
+		read -r parent begin < <(sed 's/.*) //' "/proc/$process/stat" 2>/dev/null | cut -d' ' -f2,20) || continue
+		[[ -n $begin && -z ${holds[$parent]:-} && $process != "$$" ]] || continue
+		printf 'process %d, for %s: %.90s\n' "$process" \
+			"$(duration $((${now%.*} - begin / $(getconf CLK_TCK))))" \
+			"$(tr '\0\n' '  ' <"/proc/$process/cmdline" 2>/dev/null)"
+	done
 }
