@@ -24,11 +24,11 @@ follow() {
 
 # ends NAME: the follower ends, and well.
 ends() {
-	local status=0 deadline=$((SECONDS + 2 * patience))
-	while kill -0 "$follower" 2>/dev/null && ((SECONDS < deadline)); do
-		pause 0.05
+	local status=0
+	wait_begin $((2 * patience))
+	while kill -0 "$follower" 2>/dev/null; do
+		wait_more 0.05 || fail "$1" "expected: to end within $((2 * patience)) s"
 	done
-	! kill -0 "$follower" 2>/dev/null || fail "$1" 'expected: to end within 10 s'
 	wait "$follower" || status=$?
 	expect "exit status of $1" 0 "$status"
 }

@@ -33,7 +33,8 @@ top=${here%/selftests*}
 EKHO_MODULE=${EKHO_MODULE:-$top/rust/ekho.ko}
 EKHO_FIRMWARE=${EKHO_FIRMWARE:-$top/bpf/build}
 EKHO_FW=${EKHO_FW:-$(type -P ekho-fw || echo "$top/userspace/target/release/ekho-fw")}
-# Seconds that the kernel has for what it does later; a debug kernel takes more.
+# Seconds that the kernel has for what it does later; a debug kernel takes more. See
+# wait_begin.
 patience=${EKHO_PATIENCE:-5}
 
 debugfs=/sys/kernel/debug/ekho
@@ -105,12 +106,23 @@ pause() {
 	read -rt "$1" -u "$never" || :
 }
 
+# wait_begin [SECONDS]; then wait_more PAUSE after each look that saw nothing: whether to
+# look again. It ends when the time ($patience) is over and there were ten looks for each
+# second of it: on a machine that stood still, nobody looked meanwhile.
+wait_begin() {
+	wait_end=$((SECONDS + ${1:-$patience} + 1)) wait_looks=$((10 * ${1:-$patience}))
+}
+
+wait_more() {
+	((--wait_looks > 0 || SECONDS < wait_end)) || return
+	pause "$1"
+}
+
 # eventually CMD...: CMD succeeds before patience is lost.
 eventually() {
-	local deadline=$((SECONDS + patience + 1))
+	wait_begin
 	until "$@"; do
-		((SECONDS < deadline)) || fail "$*" "expected: to come true within $patience s"
-		pause 0.02
+		wait_more 0.02 || fail "$*" "expected: to come true within $patience s"
 	done
 }
 
@@ -437,12 +449,12 @@ snapshot() {
 
 # left_behind BEFORE: what a case left; waits for what the kernel does later.
 left_behind() {
-	local deadline=$((SECONDS + 2 * patience)) line
+	local line
+	wait_begin $((2 * patience))
 	while :; do
 		snapshot
 		[[ "${state[*]}" != "$1" ]] || return 1
-		((SECONDS < deadline)) || break
-		pause 0.01
+		wait_more 0.01 || break
 	done
 	for line in "${state[@]}"; do
 		[[ $1 == *"$line"* ]] || echo "left behind: $line"

@@ -33,7 +33,7 @@ exits() {
 # be a pattern. Waits: the work item may not have come to it yet.
 expect_exits() {
 	local lines line seen='' i same
-	local deadline=$((SECONDS + patience + 1))
+	wait_begin
 	while :; do
 		mapfile -t lines < <(exits)
 		seen='' same=1
@@ -47,8 +47,7 @@ expect_exits() {
 			seen+=$line$'\n'
 		done
 		((!same)) || return 0
-		((SECONDS < deadline)) || break
-		pause 0.02
+		wait_more 0.02 || break
 	done
 	expect 'exits' "$(printf '%s\n' "$@")" "${seen%$'\n'}"
 }

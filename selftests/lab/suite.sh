@@ -14,17 +14,17 @@ tell_kernel='while IFS= read -r line; do
 done
 exit "${PIPESTATUS[0]}"'
 
-# guest_begin LOGS TIMEOUT COMMAND: COMMAND begins in a guest of its own, which ends with
+# guest_begin LOGS COMMAND: COMMAND begins in a guest of its own, which ends with
 # this shell at the latest.
 declare -A guest_pid=()
 guest_begin() {
-	local logs=$1 timeout=$2 command=$3
+	local logs=$1 command=$2
 	mkdir -p "$logs"
 	rm -f "$logs/kernel.log"
 	: >"$logs/guest.log"
 	# What bash starts beside itself is deaf to Ctrl-C.
 	setpriv --pdeathsig TERM env --default-signal=INT,QUIT \
-		"$EKHO_LAB/vm" --timeout "$timeout" --log "$logs/kernel.log" \
+		"$EKHO_LAB/vm" --log "$logs/kernel.log" \
 		"$command 2>&1 | $tell_kernel" >"$logs/guest.log" 2>"$logs/vm.log" </dev/null &
 	guest_pid[$logs]=$!
 }
@@ -42,7 +42,7 @@ guest_end() {
 	if ((status == 255 || status == 124 || passed + failed + skipped == had)); then
 		begin 'the test kernel'
 		if ((status == 255 || status == 124)); then
-			count failed "the test kernel died or hung"
+			count failed "the test kernel died, or nothing came from it any more"
 			say "$(sed 's/^/         /' "$logs/vm.log")"
 		else
 			count failed "the test kernel ran no test"
@@ -63,8 +63,24 @@ guest_end() {
 	end
 }
 
-# guest_tests LOGS TIMEOUT COMMAND [NAME]: both.
+# guest_tests LOGS COMMAND [NAME]: both.
 guest_tests() {
-	guest_begin "$1" "$2" "$3"
-	guest_end "$1" "${4:-}"
+	guest_begin "$1" "$2"
+	guest_end "$1" "${3:-}"
+}
+
+# shared_tests LOGS N: the files of selftests/ in N guests, each file in one of them.
+shared_tests() {
+	local logs=$1 n=$2 i file times
+	rm -rf "$logs/taken" "$logs"/guest-*
+	for ((i = 1; i <= n; i++)); do
+		guest_begin "$logs/guest-$i" "selftests/lab/share ${logs@Q}/taken"
+	done
+	for ((i = 1; i <= n; i++)); do
+		guest_end "$logs/guest-$i"
+	done
+	for file in $(make -s -C selftests list); do
+		times=$(cat "$logs"/guest-*/guest.log | grep -cE "^(not )?ok [0-9]+ selftests: $file( |\$)") || :
+		((times == 1)) || count failed "$file ran ${times:-0} times, and not once"
+	done
 }

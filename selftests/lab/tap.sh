@@ -16,9 +16,47 @@
 # A case counts once: what a file reports inside counts, its own result only when
 # nothing inside explains it (plain TAP, or a file that died). Planned cases that
 # never came have failed.
+#
+# So has a skip that selftests/skips doesn't list, and one that is listed and didn't come.
 
 # shellcheck disable=SC2154 # red, plain, step_fd: lib.sh, which comes first
 passed=0 failed=0 skipped=0
+# The files that ran, and which lines of the list came true.
+files_seen=' ' skips_seen=' '
+
+# listed_skips: "NUMBER|MUST|FILE|CASE" for each line of the list that is about this kernel.
+listed_skips() {
+	awk -F' *[|] *' -v kernel="${EKHO_KERNEL:-}" -v flavour="${EKHO_FLAVOUR:-stock}" '
+		/^#/ || /^ *$/ { next }
+		NF != 4 || $4 == "" { print FILENAME ":" FNR ": not KERNEL | FILE | CASE | REASON" >"/dev/stderr"; next }
+		{ must = sub(/^may /, "", $1) ? "" : "must" }
+		$1 == "all" || $1 == flavour || ($1 == kernel && flavour == "stock") {
+			print FNR "|" must "|" $2 "|" $3
+		}' "${EKHO_SKIPS:-$EKHO_SRC/selftests/skips}"
+}
+
+# skip FILE CASE REASON: counts as a skip if it is listed, and else as a failure.
+skip() {
+	local number must file case
+	while IFS='|' read -r number must file case; do
+		# shellcheck disable=SC2053 # a pattern
+		if [[ $1 == "$file" && $2 == $case ]]; then
+			skips_seen+="$number "
+			count skipped "$2"
+			return
+		fi
+	done < <(listed_skips)
+	count failed "$1: $2: skipped ($3), and selftests/skips doesn't list that"
+}
+
+# Lines of the list that didn't come true, though their file ran.
+check_skips() {
+	local number must file case
+	while IFS='|' read -r number must file case; do
+		[[ -z $must || $files_seen != *" $file "* || $skips_seen == *" $number "* ]] ||
+			count failed "$file: $case: ran, and selftests/skips lists it as skipped"
+	done < <(listed_skips)
+}
 
 # count RESULT NAME [NUMBER]: failures are told at once.
 count() {
@@ -52,9 +90,10 @@ end() {
 # plain TAP one for each result, or with NAME one for all of them.
 tap_read() {
 	local group=${1:-}
-	local line body inner directive number rest not file=''
+	local line body inner directive reason number rest not file=''
 	local outer_plan=0 outer_seen=0 plan=0 seen=0 notes=() fails
 	[[ -z $group ]] || begin "$group"
+	files_seen+="${group// /-} "
 	while IFS= read -r line; do
 		line=${line%$'\r'}
 		[[ -z ${tap_log:-} ]] || printf '%s\n' "$line" >>"$tap_log"
@@ -68,14 +107,15 @@ tap_read() {
 
 		if [[ -n $inner && $body =~ ^selftests:\ [^:]*:\ (.*)$ ]]; then
 			file=${BASH_REMATCH[1]}
+			files_seen+="$file "
 			begin "$file"
 			plan=0 seen=0 fails=$failed notes=()
 		elif [[ $body =~ ^1\.\.([0-9]+) ]]; then
 			if [[ -n $inner ]]; then plan=${BASH_REMATCH[1]}; else outer_plan=${BASH_REMATCH[1]}; fi
 		elif [[ $body =~ ^(not\ )?ok\ +([0-9]+)[\ -]*(.*)$ ]]; then
-			not=${BASH_REMATCH[1]} number=${BASH_REMATCH[2]} rest=${BASH_REMATCH[3]} directive=''
+			not=${BASH_REMATCH[1]} number=${BASH_REMATCH[2]} rest=${BASH_REMATCH[3]} directive='' reason=''
 			if [[ $rest =~ ^(.*[^\ ])?\ *#\ *(SKIP|TODO|XFAIL)(.*)$ ]]; then
-				rest=${BASH_REMATCH[1]} directive=${BASH_REMATCH[2]}
+				rest=${BASH_REMATCH[1]} directive=${BASH_REMATCH[2]} reason=${BASH_REMATCH[3]# }
 			fi
 			rest=${rest:-case $number}
 			if [[ -n $inner ]]; then
@@ -120,7 +160,8 @@ tap_result() {
 	local not=$1 directive=$2 name=$3
 	shift 3
 	if [[ $directive == SKIP || (-n $directive && -n $not) ]]; then
-		count skipped "$name"
+		local where=${file:-${group// /-}}
+		skip "${where:--}" "$name" "${reason:-${*: -1}}"
 	elif [[ -n $not ]]; then
 		count failed "$name"
 		[[ $# -eq 0 ]] || printf '         %s\n' "$@" >&"$step_fd"
@@ -129,9 +170,11 @@ tap_result() {
 	fi
 }
 
-# The sum over everything, on a line of its own.
+# The sum over everything, on a line of its own; also into EKHO_SUMS, for who adds up.
 summary() {
+	check_skips
 	local text="$passed passed, $failed failed"
+	[[ -z ${EKHO_SUMS:-} ]] || echo "$passed $failed $skipped" >>"$EKHO_SUMS"
 	((skipped == 0)) || text+=", $skipped skipped"
 	printf '%s\n' "$text"
 	((failed == 0 && passed > 0))
