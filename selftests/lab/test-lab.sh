@@ -11,6 +11,9 @@ set -uo pipefail
 # shellcheck source=selftests/lab/lib.sh
 . "$(dirname "$0")/lib.sh"
 
+# What these tests add up isn't for who adds up.
+unset EKHO_SUMS
+
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 chmod 755 "$work" # one case runs as another user
@@ -151,18 +154,17 @@ test_allow_list_wants_reasons() { #: an allow list entry without a reason is ref
 
 # ---------------------------------------------------------------------- TAP ----
 
-# tap: the sum that `make check` would print for this TAP.
+# tap [LINE...]: the sum that `make check` would print for this TAP, with these lines in the
+# list of skips.
 tap() {
-	run bash -c '. "$1/lib.sh" && . "$1/tap.sh" && tap_read && summary' sh "$EKHO_LAB"
-}
-
-tap() {
+	printf '%s\n' "$@" >skips
 	status=0
-	output=$(bash -c '. "$1/lib.sh" && . "$1/tap.sh" && tap_read && summary' sh "$EKHO_LAB" 2>&1) || status=$?
+	output=$(EKHO_SKIPS=$work/skips EKHO_KERNEL=7.2 EKHO_FLAVOUR=stock \
+		bash -c '. "$1/lib.sh" && . "$1/tap.sh" && tap_read && summary' sh "$EKHO_LAB" 2>&1) || status=$?
 }
 
 test_tap_cases_count_once() { #: cases inside a test file count, the file's own result does not
-	tap <<-'END'
+	tap 'all | life.sh | second | no such device' <<-'END'
 		TAP version 13
 		1..2
 		# timeout set to 0
@@ -230,7 +232,7 @@ test_tap_cut_off() { #: output that stops in the middle fails what was to come
 }
 
 test_tap_plain() { #: plain TAP counts too, with SKIP and TODO told apart from ok
-	tap <<-'END'
+	tap '7.2 | - | case 4 | no kvm' 'all | - | c | some day' <<-'END'
 		1..4
 		ok 1 - a
 		not ok 2 - b
@@ -239,6 +241,51 @@ test_tap_plain() { #: plain TAP counts too, with SKIP and TODO told apart from o
 	END
 	status_is 1
 	says '1 passed, 1 failed, 2 skipped'
+}
+
+# skipping LINE...: with these lines in the list, one case of life.sh is skipped, one isn't.
+skipping() {
+	tap "$@" <<-'END'
+		1..1
+		# selftests: selftests: life.sh
+		# 1..2
+		# ok 1 first # SKIP no such device
+		# ok 2 second
+		ok 1 selftests: selftests: life.sh
+	END
+}
+
+test_skip_unlisted() { #: a skip that no list has fails, and so does one that is listed for another kernel or file
+	local line
+	for line in '' '7.3 | life.sh | first | no device in 7.3' 'debug | life.sh | first | no device' \
+		'all | other.sh | first | no device' 'all | life.sh | third | no device'; do
+		skipping "$line"
+		status_is 1
+		says 'life.sh: first: skipped (no such device), and selftests/skips doesn'
+	done
+}
+
+test_skip_listed() { #: a skip passes that is listed for this kernel, by its name or a pattern
+	local line
+	for line in 'all | life.sh | first | x' '7.2 | life.sh | fi* | x' 'may all | life.sh | first | x'; do
+		skipping "$line"
+		status_is 0
+		says '1 passed, 0 failed, 1 skipped'
+	done
+}
+
+test_skip_that_ran() { #: a case that is listed as skipped and runs fails, unless it may
+	skipping 'all | life.sh | first | x' '7.2 | life.sh | second | x'
+	status_is 1
+	says 'life.sh: second: ran, and selftests/skips lists it'
+	skipping 'all | life.sh | first | x' 'may 7.2 | life.sh | second | x' '7.3 | life.sh | second | x' '7.2 | other.sh | a | x'
+	status_is 0
+}
+
+test_skip_without_reason() { #: a line of the list without a reason is no line
+	skipping 'all | life.sh | first |'
+	status_is 1
+	says 'not KERNEL | FILE | CASE | REASON'
 }
 
 test_tap_nothing() { #: a run without a single test fails
@@ -451,6 +498,70 @@ test_probe_names_everything() { #: probe-kdir: names all that is missing at once
 	says 'vmlinux is missing'
 }
 
+# In the lab's root, as on a machine whose user has built a kernel: the tree is elsewhere
+# (and can be changed), the clone is new, and the lab is nowhere.
+kdir_user() {
+	local tree=/usr/src/my-kernel changes=/tmp/changes clone=/tmp/clone
+	mkdir -p "$tree" "$changes"/{upper,work} "$clone"
+	mount -t overlay -o "lowerdir=$EKHO_TREE,upperdir=$changes/upper,workdir=$changes/work" tree "$tree"
+	git config --global --add safe.directory '*'
+	(cd "$EKHO_SRC" && git ls-files -z --cached --others --exclude-standard |
+		tar -c --null --ignore-failed-read --files-from=-) | tar -x -C "$clone"
+	cd "$clone"
+	set -- env -i PATH="$PATH" HOME=/nowhere make -j"$(nproc)" module KDIR="$tree"
+	"$@"
+	echo "vermagic $(modinfo -F vermagic rust/ekho.ko)"
+	mkdir -p "$EKHO_SRC/build/test-kdir"
+	cp rust/ekho.ko "$EKHO_SRC/build/test-kdir/"
+	echo 'nothing changed'
+	"$@"
+	echo 'without what a build needs'
+	mv "$tree/vmlinux" "$tree/rust/libkernel.rmeta" /tmp
+	! "$@" || echo 'it was built'
+	mv /tmp/vmlinux "$tree"
+	mv /tmp/libkernel.rmeta "$tree/rust"
+	printf '#!/bin/sh\necho rustc 1.99.0\n' >/tmp/rustc
+	chmod +x /tmp/rustc
+	! "$@" RUSTC=/tmp/rustc || echo 'it was built'
+}
+
+test_module_kdir() { #: module: KDIR= builds it for a kernel of one's own, which loads it, or says what is missing
+	local release
+	release=$(kernel_release)
+	run "$EKHO_LAB/enter" bash -c "set -euo pipefail; $(declare -f kdir_user); kdir_user"
+	status_is 0
+	says "vermagic $release "
+	says 'BTF [M] rust/ekho.ko'
+	[[ ${output#*nothing changed} != *'RUSTC '* ]] || fails 'it was built twice'
+	output=${output#*without what a build needs}
+	says 'lacks  the Rust metadata of this kernel: rust/libkernel.rmeta'
+	says 'vmlinux is missing'
+	says 'EKHO cannot be built in /usr/src/my-kernel as it is'
+	says 'the metadata is of rustc 1.85.1, this host has rustc 1.99.0'
+	says_not 'it was built'
+	run "$EKHO_LAB/vm" --log "$EKHO_SRC/build/log/test-vm.log" \
+		'insmod build/test-kdir/ekho.ko && ip link add ek0 up type ekho && ip -d link show ek0 && ip link del ek0 && rmmod ekho'
+	status_is 0
+	says ek0
+	rm -r "$EKHO_SRC/build/test-kdir"
+}
+
+test_module_other_kernel() { #: module: what was built for another kernel is removed before, and only then
+	mkdir -p clone/rust/c clone/selftests other/include/config
+	cp -r "$EKHO_LAB" clone/selftests/
+	echo 7.9.9 >other/include/config/kernel.release
+	touch clone/rust/ekho.ko clone/rust/c/bpf.o other/vmlinux
+	run clone/selftests/lab/built-for other
+	status_is 0
+	[[ ! -e clone/rust/ekho.ko && ! -e clone/rust/c/bpf.o ]] || fails 'objects of another kernel are left'
+	touch clone/rust/ekho.ko
+	run clone/selftests/lab/built-for other
+	[[ -e clone/rust/ekho.ko ]] || fails 'objects of the same kernel were removed'
+	cp -r other another
+	run clone/selftests/lab/built-for another
+	[[ ! -e clone/rust/ekho.ko ]] || fails 'objects of another kernel are left'
+}
+
 test_module_without_btf() { #: a module without the contract in its BTF is deleted
 	local src=$EKHO_SRC/build/test-btf
 	mkdir -p "$src"
@@ -529,12 +640,15 @@ test_setup_odd_path() { #: setup: a path that a kernel build can't take is told
 	says "the path $work/with blank"
 }
 
-test_setup_warm() { #: setup: when all is there it takes no time and prints nothing
-	local begin=$EPOCHREALTIME end
+test_setup_warm() { #: setup: when all is there it takes no time and prints nothing but notes
+	local begin end
+	# This one may ask the archive, as is done once a day.
+	run "$EKHO_LAB/setup"
+	begin=$EPOCHREALTIME
 	run "$EKHO_LAB/setup"
 	end=$EPOCHREALTIME
 	status_is 0
-	[[ -z $output ]] || fails 'expected silence'
+	[[ -z $output ]] || ! grep -qv '^  note ' <<<"$output" || fails 'expected silence'
 	((${end/./} - ${begin/./} < 5000000)) || fails 'it took over 5 s'
 }
 
@@ -573,14 +687,315 @@ test_stage_interrupted() { #: setup: a stage that was killed half-way is made an
 	[[ -e it/file && ! -e it/half ]] || fails 'the half-made stage was kept'
 }
 
-test_stage_lock() { #: setup: two at a time wait for each other
-	stage_script
-	bash -c '. "$1/lib.sh" && lock_cache shared && touch locked && sleep 2' sh "$EKHO_LAB" &
+# hold SECONDS KERNEL: somebody uses the lab's root, and this kernel.
+hold() {
+	rm -f locked
+	bash -c '. "$1/lib.sh" && lock_cache shared && lock_cache shared "$2" && touch locked && sleep "$3"; exit' \
+		holder "$EKHO_LAB" "$2" "$1" &
 	until [[ -e locked ]]; do sleep 0.1; done
+}
+
+test_stage_lock() { #: setup: two at a time wait for each other, and say for whom
+	stage_script
+	hold 3 7.2
 	run bash stage-script one
 	wait
 	status_is 0
 	says 'waiting  for another make'
+	says "process $!, for "
+	says 'bash -c . "$1/lib.sh" && lock_cache shared'
+}
+
+# ------------------------------------------------ which kernel, how recent ----
+
+# A lab whose stages take no time, in a clone of its own. What they make comes from the
+# archive, a file of lines "PACKAGE VERSION".
+fake_lab() {
+	mkdir -p bin cache clone/selftests
+	cp -r "$EKHO_LAB" clone/selftests/
+	lab=$work/clone/selftests/lab
+	printf 'series=%s suite=check release=%s version=%s-1 rustc=1.85.1-1 gcc=4:14.2.0-1 pahole=1.30-1\n' \
+		7.2 7.2.12+deb13-amd64 7.2.12 7.3 7.3.4+deb13-amd64 7.3.4 >"$lab/tested"
+	cat >bin/apt-cache <<-'SH'
+		#!/bin/bash
+		case $1 in
+		pkgnames) awk -v p="$2" 'index($1, p) == 1 { print $1 }' "$FAKE_ARCHIVE" ;;
+		madison) awk -v p="$2" '$1 == p { print " " p " | " $2 " | http://deb.example trixie-backports/main amd64 Packages" }' "$FAKE_ARCHIVE" ;;
+		policy) awk -v p="$2" '$1 == p { print p ":\n  Installed: (none)\n  Candidate: " $2; exit }' "$FAKE_ARCHIVE" ;;
+		esac
+	SH
+	printf '#!/bin/sh\n[ -e "$FAKE_ARCHIVE" ]\n' >bin/apt-get
+	printf '#!/bin/sh\necho Avail; echo 99999\n' >bin/df
+	printf '#!/bin/sh\nexec "$@"\n' >"$lab/enter"
+	chmod +x bin/*
+	cat >>"$lab/stages.sh" <<-'SH'
+		host_is_prepared() { true; }
+		fake() { awk -v p="$1" '$1 == p { print $2; exit }' "$FAKE_ARCHIVE"; }
+		make_root() {
+			local package
+			for package in rustc gcc pahole; do
+				echo "$package $(fake "$package")"
+			done >"$EKHO_ROOT/.toolchain"
+		}
+		make_packages() {
+			local name rustc
+			name=$(sed -n "s/^linux-modules-\\(${EKHO_KERNEL//./\\.}\\.[^ ]*\\) .*/\\1/p" "$FAKE_ARCHIVE" |
+				sort -rV | while read -r name; do
+				! grep -qx "linux-source-$EKHO_KERNEL $(fake "linux-headers-$name")" "$FAKE_ARCHIVE" || echo "$name"
+			done | sed -n 1p)
+			[[ -n $name ]] || { echo "Debian's archive has no kernel $EKHO_KERNEL"; return 1; }
+			echo "$name" >"$EKHO_KDIR/packages/release"
+			mkdir -p "$EKHO_KDIR/packages/files/usr/lib/modules/$name"
+			echo "#1 SMP Debian $(fake "linux-headers-$name") (2026-11-15)" \
+				>"$EKHO_KDIR/packages/files/usr/lib/modules/$name/vmlinuz"
+			rustc=$(fake "built-with-$EKHO_KERNEL")
+			printf 'CONFIG_RUSTC_VERSION=%s\nCONFIG_GCC_VERSION=140200\nCONFIG_PAHOLE_VERSION=130\n' "${rustc:-108501}" \
+				>"$EKHO_KDIR/packages/.config"
+		}
+		make_tree() { touch "$EKHO_KDIR/tree/made"; }
+	SH
+	export FAKE_ARCHIVE=$work/archive XDG_CACHE_HOME=$work/cache
+	printf '%s\n' 'rustc 1.85.1-1' 'gcc 4:14.2.0-1' 'pahole 1.30-1' >archive
+}
+
+# offers RELEASE [SOURCE]: the archive has this kernel, with the source of this version.
+offers() {
+	printf '%s\n' "linux-modules-$1+deb13-amd64 $1-1" "linux-headers-$1+deb13-amd64 $1-1" \
+		"linux-binary-$1+deb13-amd64 $1-1" "linux-source-${1%.*} ${2:-$1}-1" >>archive
+}
+
+# withdraws SERIES
+withdraws() {
+	sed -i "/${1//./\\.}/d" archive
+}
+
+# set_up [OPTION...]
+set_up() {
+	PATH=$work/bin:$PATH run env EKHO_KERNEL="${series:-}" "$lab/setup" "$@"
+}
+
+# uses RELEASE: what a lab that nobody asks for a series boots now.
+uses() {
+	local now
+	now=$(env -u EKHO_KERNEL bash -c '. "$1/lib.sh" && kernel_release' sh "$lab")
+	[[ $now == "$1+deb13-amd64" ]] || fails "the lab uses ${now:-no kernel}, and not $1"
+}
+
+# The next set-up asks the archive again.
+a_day_later() {
+	touch -d '25 hours ago' cache/ekho/kernel/archive
+}
+
+test_kernel_preferred() { #: setup: takes the first series that was tested, silently
+	fake_lab
+	offers 7.3.4
+	offers 7.2.12
+	set_up
+	status_is 0
+	uses 7.2.12
+	says_not note
+	set_up
+	status_is 0
+	[[ -z $output ]] || fails 'expected silence'
+}
+
+test_kernel_gone() { #: setup: takes the next tested series when the archive has lost the first, and stays with it
+	fake_lab
+	offers 7.9.1
+	offers 7.3.4
+	set_up
+	status_is 0
+	says "kernel 7.2 can't be had; this and later makes take 7.3"
+	uses 7.3.4
+	set_up
+	status_is 0
+	[[ -z $output ]] || fails 'expected silence'
+	offers 7.2.13
+	set_up --refresh
+	status_is 0
+	says 'kernel 7.2: image'
+	uses 7.2.13
+}
+
+test_kernel_untested() { #: setup: takes the newest series when none was tested, and says so
+	fake_lab
+	offers 7.8.3
+	offers 7.9.1
+	offers 6.18.2
+	set_up
+	status_is 0
+	says 'kernel 7.9.1+deb13-amd64: no run with series 7.9 is recorded'
+	uses 7.9.1
+}
+
+test_kernel_without_source() { #: setup: passes over a kernel whose source has another version
+	fake_lab
+	offers 7.2.12
+	offers 7.3.5 7.3.6
+	sed -i s/linux-source-7.2/other/ archive
+	set_up
+	[[ $status -ne 0 ]] || fails 'it succeeded'
+	says "Debian's archive has no kernel that EKHO can use"
+	offers 7.3.4 7.3.4
+	set_up
+	status_is 0
+	uses 7.3.4
+}
+
+test_kernel_of_other_rustc() { #: setup: passes over a kernel that was built with another rustc, and names both
+	fake_lab
+	offers 7.2.12
+	offers 7.3.4
+	echo 'built-with-7.2 109701' >>archive
+	set_up
+	status_is 0
+	says 'kernel 7.2.12+deb13-amd64 was built with rustc 1.97.1, and not 1.85.1 as the lab'
+	uses 7.3.4
+	series=7.2 set_up
+	status_is 1
+	says 'rustc 1.97.1, and not 1.85.1'
+	says 'no kernel can be used'
+}
+
+test_kernel_unknown_series() { #: setup: a series that the archive doesn't have is told, and no other is taken
+	fake_lab
+	offers 7.2.12
+	series=7.4 set_up
+	[[ $status -ne 0 ]] || fails 'it succeeded'
+	says "no kernel 7.4"
+}
+
+test_kernel_behind() { #: setup: a lab that is behind the archive is used, and told; refresh takes what is new
+	fake_lab
+	offers 7.2.12
+	set_up
+	status_is 0
+	offers 7.2.14
+	sed -i 's/^pahole .*/pahole 1.31-1/' archive
+	set_up
+	[[ -z $output ]] || fails 'the archive was asked twice a day'
+	a_day_later
+	set_up
+	status_is 0
+	says "the lab's kernel is 7.2.12+deb13-amd64, Debian's archive has 7.2.14+deb13-amd64; \`make refresh\` takes it"
+	says 'pahole 1.30-1 -> 1.31-1'
+	says_not 'set up'
+	uses 7.2.12
+	sed -i 's/^pahole .*/pahole 1.30-1/' archive
+	set_up --refresh
+	status_is 0
+	uses 7.2.14
+	says 'Rust metadata of 7.2.14'
+	says_not 'Debian 13 root'
+	says 'not what was tested: kernel 7.2.14-1 (tested: 7.2.12-1)'
+	set_up --refresh
+	status_is 0
+	says 'current  the lab has what'
+	says_not 'set up'
+}
+
+test_kernel_cached_and_gone() { #: setup: a kernel that the archive has lost is kept, until a refresh
+	fake_lab
+	offers 7.2.12
+	offers 7.3.4
+	set_up
+	withdraws 7.2
+	a_day_later
+	set_up
+	status_is 0
+	says "Debian's archive has no kernel 7.2 any more, and the lab keeps 7.2.12"
+	uses 7.2.12
+	set_up --refresh
+	status_is 0
+	uses 7.3.4
+}
+
+test_toolchain_refreshed() { #: setup: refresh makes the root anew when its toolchain is behind, and what was made with it
+	fake_lab
+	offers 7.2.12
+	set_up
+	sed -i 's/^rustc .*/rustc 1.85.1-2/' archive
+	set_up --refresh
+	status_is 0
+	says 'Debian 13 root'
+	says 'Rust metadata of 7.2.12'
+	says_not 'kernel 7.2: image'
+	says 'rustc 1.85.1-2 (tested: 1.85.1-1)'
+}
+
+test_archive_unreachable() { #: setup: a lab that is there needs no archive, a refresh does and leaves it as it is
+	fake_lab
+	offers 7.2.12
+	set_up
+	mv archive away
+	a_day_later
+	set_up
+	status_is 0
+	says_not error
+	says_not failed
+	uses 7.2.12
+	set_up
+	[[ -z $output ]] || fails 'the archive was asked twice a day'
+	set_up --refresh
+	[[ $status -ne 0 ]] || fails 'it succeeded'
+	uses 7.2.12
+}
+
+test_kernel_beside_a_guest() { #: setup: another kernel is made while a guest runs, the guest's own waits for it
+	fake_lab
+	offers 7.2.12
+	offers 7.3.4
+	set_up
+	hold 30 7.2
+	series=7.3 set_up
+	status_is 0
+	says_not waiting
+	says 'Rust metadata of 7.3.4'
+	kill $!
+	wait
+	hold 2 7.2
+	rm cache/ekho/kernel/7.2/tree/.stamp
+	set_up
+	status_is 0
+	says 'waiting  for another make that uses kernel 7.2'
+}
+
+# ------------------------------------------------------- what was tested ----
+
+# A record of a run, as `make check` leaves it.
+ran() {
+	mkdir -p clone/build/tested
+	printf 'series=%s suite=%s date=2026-12-01 commit=%s passed=%s skipped=0 release=%s.5+deb13-amd64 version=%s.5-1 rustc=1.85.1+dfsg1-1 bindgen=0.71.1-6 gcc=4:14.2.0-1 clang=1:19.0-63 pahole=1.30-1\n' \
+		"$1" "$2" "${4:-abc1234}" "$3" "$1" "$1" >"clone/build/tested/$1.$2"
+}
+
+test_record() { #: record: a green run replaces the record of its series and suite, a new series comes last
+	fake_lab
+	mkdir -p clone/docs
+	cp "$EKHO_SRC/docs/kernels.md" clone/docs/
+	run "$lab/record"
+	status_is 1
+	says 'there is no green run to record'
+	sed -i 's/^series=7.2 .*/series=7.2 suite=none/' "$lab/tested"
+	echo 'series=7.5 suite=none' >>"$lab/tested"
+	ran 7.2 check 700
+	ran 7.3 smoke 80
+	ran 7.4 check 690
+	run "$lab/record"
+	status_is 0
+	output=$(grep '^series=' "$lab/tested" | cut -d' ' -f1,2,8)
+	[[ $output == 'series=7.2 suite=check version=7.2.5-1
+series=7.3 suite=check
+series=7.3 suite=smoke version=7.3.5-1
+series=7.5 suite=none
+series=7.4 suite=check version=7.4.5-1' ]] || fails 'other records'
+	output=$(<clone/docs/kernels.md)
+	says '| 7.4 | 7.4.5-1 | `make check` | 2026-12-01 | abc1234 | 690 | 0 | 1.85.1 | 0.71.1 | 14.2.0 | 19.0 | 1.30 |'
+	says 'Which kernel the lab takes'
+	ran 7.4 check 691 abc1234-dirty
+	run "$lab/record"
+	status_is 1
+	says "changes that aren't committed"
 }
 
 # -------------------------------------------------------------------- enter ----
@@ -710,10 +1125,13 @@ test_vm_panic() { #: vm: a kernel that dies ends the run, with the reason and st
 	status_is 1
 }
 
-test_vm_timeout() { #: vm: a command that does not end is ended, status 124
-	run "$EKHO_LAB/vm" --timeout 3 --log "$EKHO_SRC/build/log/test-vm.log" 'sleep 1000'
+test_vm_stall() { #: vm: a command that says something may take its time, one that does not is ended, status 124
+	# Twice as long as it takes to boot, and longer than the limit, but something comes.
+	run "$EKHO_LAB/vm" --stall 20 --log "$EKHO_SRC/build/log/test-vm.log" '
+		for ((i = 1; i <= 8; i++)); do sleep 5; echo "alive $i"; done; sleep 1000'
 	status_is 124
-	says 'was not done after 3 s'
+	says 'alive 8'
+	says 'nothing came from the command or the kernel for 20 s'
 }
 
 test_vm_no_terminal() { #: vm: a shell without a terminal is refused
