@@ -8,7 +8,7 @@
 //!   tc ──▶ cls_flower ──▶ device (ndo_setup_tc) ──┐
 //!                     └─▶ indirect blocks ────────┤
 //!                                                 ▼
-//!                                              intake ──▶ flows      what was accepted
+//!                                              intake ──▶ flows
 //!                                                 │
 //!                                                 ▼
 //!   bpf(2) ──▶ lifecycle ──▶ offload ──────▶ firmware ──▶ contract ──▶ BPF
@@ -16,8 +16,8 @@
 //!                              └──▶ observe ──▶ debugfs
 //! ```
 //!
-//! Layers, from low to high, each of which uses those before it: [`bindings`] (generated),
-//! [`abstractions`], which know nothing of EKHO, [`contract`] with BPF, [`flows`] and [`faults`],
+//! Layers, from low to high; each uses only those before it, which `make lint` checks: [`bindings`]
+//! (generated), [`abstractions`] (know nothing of EKHO), [`contract`], [`flows`], [`faults`],
 //! [`firmware`], [`offload`], [`intake`], [`device`], [`lifecycle`], [`observe`].
 
 #![crate_name = "ekho"]
@@ -85,8 +85,8 @@ module! {
 
 /// The module.
 ///
-/// It can only be removed while no firmware exists: each is a struct_ops map, which holds the
-/// module. So what is left to take down is devices and bindings, in this order.
+/// The module can be removed only while no firmware is loaded, as each struct_ops map holds a
+/// reference to it. Fields are dropped in this order.
 #[pin_data]
 struct Ekho {
     #[pin]
@@ -121,7 +121,7 @@ impl kernel::InPlaceModule for Ekho {
     }
 }
 
-/// Indirect blocks; the kernel cleans up after them when they are given up.
+/// The registration for indirect blocks; the kernel releases their bindings when it is dropped.
 struct Indirect(IndirectRegistration<Binding, Binding>);
 
 impl Drop for Indirect {
@@ -130,12 +130,12 @@ impl Drop for Indirect {
     }
 }
 
-/// What has to be ready first and goes last.
+/// What is initialised first and dropped last.
 struct End;
 
 impl End {
     fn new() -> Result<Self> {
-        // What `drop` takes down need not have been set up.
+        // Made first: `drop` copes with what isn't initialised yet.
         let end = Self;
         budget::set_default(compat::param(module_parameters::budget_us.value()));
         devices::init();

@@ -2,8 +2,8 @@
 
 //! Calls of ops.
 //!
-//! The calls are `unsafe`: each goes through a function pointer that the kernel filled in with a BPF
-//! trampoline.
+//! The calls are `unsafe`: each goes through a function pointer that the kernel filled in with a
+//! BPF trampoline.
 
 use crate::{
     abstractions::{

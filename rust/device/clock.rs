@@ -16,8 +16,8 @@ use kernel::{
 /// The number of the clock, beyond `i32` if there is none.
 static CLOCK: Atomic<u32> = Atomic::new(u32::MAX);
 
-/// The PTP clock of all devices of kind `ekho`, as the ports of one switch have one: without it the
-/// kernel doesn't ask for the offload of taprio.
+/// The PTP clock that all devices of kind `ekho` share, as the ports of one switch do. Without a
+/// clock the kernel doesn't request the offload of taprio.
 #[pin_data]
 pub(crate) struct Clock {
     #[pin]
@@ -25,7 +25,7 @@ pub(crate) struct Clock {
 }
 
 impl Clock {
-    /// Registers it; to be kept for as long as there are devices. Process context.
+    /// Registers it; must be dropped after the last device. Process context.
     pub(crate) fn new(module: &'static ThisModule) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             clock <- SoftClock::new(c"ekho", module),

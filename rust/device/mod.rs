@@ -2,8 +2,8 @@
 
 //! The module's own network devices.
 //!
-//! [`netdev`] is their kind, [`clock`] the PTP clock that they share, [`owner`] tells them from
-//! others.
+//! [`netdev`] is the kind `ekho`, [`clock`] its PTP clock, [`owner`] finds out which driver takes a
+//! device's offload requests.
 
 pub(crate) mod clock;
 pub(crate) mod netdev;

@@ -74,7 +74,8 @@ impl Faults {
         if knob.nth != 0 && knob.nth != call {
             return Fault::default();
         }
-        // Busy-waits, as statistics are requested in atomic context; `udelay` takes short times only.
+        // Busy-waits, as statistics are requested in atomic context; `udelay` takes short times
+        // only.
         let mut left = i64::from(knob.delay_us);
         while left > 0 {
             udelay(Delta::from_micros(left.min(1000)));

@@ -11,9 +11,9 @@
 //! new clear
 //! ```
 //!
-//! DEVICE is `dev=NAME` or `ifindex=N` in the network namespace of the writer, or `ifindex=N netns=N`
-//! for a device that the file `devices` shows. `new` stands for future devices of kind `ekho`, in any
-//! namespace.
+//! DEVICE is `dev=NAME` or `ifindex=N` in the network namespace of the writer, or `ifindex=N
+//! netns=N` for a device that the file `devices` shows. `new` stands for future devices of kind
+//! `ekho`, in any namespace.
 //!
 //! Depends on `core` and the list of ops only, and is tested on the host: `rustc --edition 2021
 //! --test parse.rs`.

@@ -39,7 +39,8 @@ impl Recursion {
     /// belongs to the task: ops aren't called from interrupts.
     pub(super) fn enter(&self) -> Option<Entered<'_>> {
         let task = Task::current_raw() as usize;
-        // Different tasks have different ones, so that CPUs seldom meet. Tasks are larger than that.
+        // Different tasks have different ones, so that CPUs seldom meet. Tasks are larger than
+        // that.
         let start = (task >> 8) % SLOTS / WAYS * WAYS;
         let slots = &self.0[start..start + WAYS];
         let mut free = None;

@@ -7,8 +7,8 @@
 
 /// The next last total, and the delta, after a report of `total`.
 ///
-/// A total below the last one means, if the firmware was replaced (`restarted`), that it counts from
-/// zero. Otherwise it is ignored: to add it would count packets twice.
+/// A total below the last one means, if the firmware was replaced (`restarted`), that it counts
+/// from zero. Otherwise it is ignored: to add it would count packets twice.
 const fn step(last: u64, total: u64, restarted: bool) -> (u64, u64) {
     if total >= last {
         (total, total - last)
@@ -47,8 +47,8 @@ mod kernel_side {
             }
         }
 
-        /// Records `total` and returns the delta. Any context, without a lock: with several reports in
-        /// parallel, each packet is in exactly one delta.
+        /// Records `total` and returns the delta. Any context, without a lock: with several reports
+        /// in parallel, each packet is in exactly one delta.
         pub(crate) fn advance(&self, total: u64, restarted: bool) -> u64 {
             let mut last = self.last.load(Relaxed);
             loop {

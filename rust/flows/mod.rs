@@ -3,8 +3,8 @@
 //! The flows that a device's firmware has accepted.
 //!
 //! A flow is added before the firmware is asked, so that nothing can fail after the firmware has
-//! accepted it. It is removed by the first DESTROY, or when the firmware refuses. Readers find flows
-//! under RCU.
+//! accepted it. It is removed by the first DESTROY, or when the firmware refuses. Readers find
+//! flows under RCU.
 //!
 //! [`table`] holds the flows of a device, [`flow`] is one flow, [`counters`] are its counters,
 //! [`encoded`] is its rule.

@@ -100,8 +100,8 @@ impl Flows {
 
     /// Adds a part for each action of a flow, given their cookies. May sleep.
     ///
-    /// An action that several flows share is counted with the last of them: when a filter is changed,
-    /// the new flow is added before the old one is destroyed.
+    /// An action that several flows share is counted with the last of them: when a filter is
+    /// changed, the new flow is added before the old one is destroyed.
     pub(crate) fn add_parts(&self, flow: usize, actions: impl Iterator<Item = u64>) -> Result {
         let mut cookies = KBox::new(KVec::new(), GFP_KERNEL)?;
         let result = actions
@@ -182,8 +182,8 @@ impl Flows {
         self.occupied.add(u32::MAX, Relaxed);
     }
 
-    /// Removes the flows for which `which` is true, and calls `f` with each. Process context; `f` must
-    /// not sleep.
+    /// Removes the flows for which `which` is true, and calls `f` with each. Process context; `f`
+    /// must not sleep.
     pub(crate) fn take_where(&self, which: impl Fn(&Flow) -> bool, f: impl Fn(&Flow, &rcu::Guard)) {
         // In batches, as the iterator doesn't allow removal.
         let mut cookies = [0; 32];

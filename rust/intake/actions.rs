@@ -2,8 +2,8 @@
 
 //! Actions that filters share: `tc actions add`.
 //!
-//! They belong to a network namespace, not to a device: each firmware in the namespace is asked, and
-//! tc counts how many have taken one.
+//! They belong to a network namespace, not to a device: each firmware in the namespace is asked,
+//! and tc counts how many have accepted an action.
 
 use crate::{
     abstractions::{

@@ -2,8 +2,8 @@
 
 //! Intake: from the kernel's offload callbacks to flows and firmware.
 //!
-//! The same code serves the module's own devices (`ndo_setup_tc`) and all others that have no
-//! offload of their own (indirect blocks).
+//! The same code serves devices of kind `ekho` (`ndo_setup_tc`) and devices whose drivers have no
+//! offload (indirect blocks).
 //!
 //! ```text
 //!   block    tc and nftables bind a list of filters to a device ─┐
@@ -12,9 +12,9 @@
 //! ```
 //!
 //! Locks, outermost first: bpf `update_mutex`, RTNL, a block's `cb_lock` or a flowtable's
-//! `flow_block_lock`, `flow_indr_block_lock`, the sets of bindings and of devices, a device's own, a
-//! binding's own.
-//! Statistics take none: they find their flow and the firmware under RCU.
+//! `flow_block_lock`, `flow_indr_block_lock`, the sets of bindings and of devices, a device's own,
+//! a binding's own. Requests for statistics take no lock: they find the flow and the firmware under
+//! RCU.
 
 #![deny(unsafe_code)]
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Qdiscs that are to be offloaded.
+//! Requests to offload qdiscs.
 
 use crate::{
     abstractions::{
@@ -15,9 +15,9 @@ use kernel::{
     sync::rcu, //
 };
 
-/// Something is wanted of a qdisc. RTNL.
+/// Handles a request about a qdisc. RTNL.
 pub(crate) fn setup(dev: &NetDevice, request: &QdiscRequest) -> Result {
-    // Traffic classes end with their qdisc, whether or not the firmware that took it is there.
+    // Traffic classes end with their qdisc, even if its firmware was detached.
     if request.ends_mqprio() {
         request.map_traffic_classes(dev);
     }
@@ -34,7 +34,7 @@ pub(crate) fn setup(dev: &NetDevice, request: &QdiscRequest) -> Result {
     Ok(())
 }
 
-/// Asks the firmware, if there is one that cares.
+/// Asks the firmware, if it has the op.
 fn ask(dev: &NetDevice, request: &QdiscRequest) -> Result {
     let refuse = |why| {
         request

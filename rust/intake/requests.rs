@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Requests for flows: to offload one, to destroy it, to count it.
+//! Requests for flows: replace, destroy, stats, templates.
 
 use crate::{
     abstractions::{
@@ -38,14 +38,14 @@ use kernel::{
     sync::rcu, //
 };
 
-/// From where a request comes.
+/// Where a request comes from.
 pub(super) struct Context<'a> {
     pub(super) dev: &'a NetDevice,
     pub(super) device: &'a Device,
     pub(super) classifier: Classifier,
     pub(super) block_index: u32,
     pub(super) hooks: u8,
-    /// What its flows go with.
+    /// The binding with which its flows end, or 0: see [`Flow::owner`].
     pub(super) owner: usize,
 }
 
@@ -56,7 +56,7 @@ impl Context<'_> {
             classifier: self.classifier,
             chain_index: request.chain_index(),
             prio: request.prio(),
-            // Flowtables write it in the byte order of the host (`nf_flow_table_offload.c`).
+            // Flowtables use the byte order of the host (`nf_flow_table_offload.c`).
             protocol: match self.classifier {
                 Classifier::Flowtable => protocol,
                 _ => u16::from_be(protocol),
@@ -68,7 +68,7 @@ impl Context<'_> {
     }
 }
 
-/// Tells the user of a request that it is refused, and why; an errno for the kernel.
+/// Tells the user why a request is refused; returns the error for the kernel.
 #[cold]
 fn tell(
     dev: &NetDevice,
@@ -90,7 +90,7 @@ fn tell(
     refusal.error
 }
 
-/// A flow is to be offloaded. Process context.
+/// Offloads a flow. Process context.
 pub(super) fn replace(context: &Context<'_>, cookie: usize, request: &FlowRequest<'_>) -> Result {
     let (dev, device) = (context.dev, context.device);
     let position = context.position(request);
@@ -98,8 +98,9 @@ pub(super) fn replace(context: &Context<'_>, cookie: usize, request: &FlowReques
     let (encoded, keys) = Encoded::new(&rule);
     let new = Rule::new(rule, keys, request.classid(), request.knode());
     if context.classifier == Classifier::Flowtable {
-        // A flowtable asks all its devices for all connections; this one sees those that it
-        // receives. It asks again for those that are there when packets show up in software.
+        // A flowtable asks all its devices for all connections. Only the device that receives the
+        // packets of a direction offloads it. Existing ones are requested again when packets arrive
+        // in software.
         if new.rule.ingress_ifindex() != Some(dev.ifindex()) {
             return Err(eopnotsupp());
         }
@@ -107,11 +108,11 @@ pub(super) fn replace(context: &Context<'_>, cookie: usize, request: &FlowReques
             return Ok(());
         }
     }
-    // The flow exists before the firmware is asked: nothing can fail once it has said yes.
+    // The flow exists before the firmware is asked, so that nothing can fail after its yes.
     let mut flow = Flow::new(cookie as u64, position, context.owner, &rule, encoded)?;
     let counting = {
-        // From before the flow can be found: it isn't freed if somebody takes it out again. If the
-        // firmware is withdrawn, the flows that it had are taken out after this section.
+        // RCU is held from before the flow can be found, so that it isn't freed if it is removed
+        // meanwhile. If the firmware is detached, its flows are removed after this section.
         let mut guard = rcu::read_lock();
         let mut firmware = device.firmware.get(&guard).ok_or_else(eopnotsupp)?;
         while !flow.has_data(firmware.capabilities.flow_size as usize) {
@@ -121,7 +122,7 @@ pub(super) fn replace(context: &Context<'_>, cookie: usize, request: &FlowReques
             guard = rcu::read_lock();
             firmware = device.firmware.get(&guard).ok_or_else(eopnotsupp)?;
         }
-        // Without asking the firmware, on the strength of what it declared.
+        // Refused by what the firmware declared, without asking it.
         if let Some(reason) = firmware.capabilities.refuse(&position, &new) {
             let refusal = firmware.refuse(eopnotsupp(), reason);
             return Err(tell(dev, firmware, request, &refusal));
@@ -149,8 +150,8 @@ pub(super) fn replace(context: &Context<'_>, cookie: usize, request: &FlowReques
         }
         counting
     };
-    // Of what was just accepted it isn't known before how it is counted, and memory isn't to be had
-    // under RCU: the one case in which the firmware's yes is taken back.
+    // Only now is it known that actions are counted one by one, and memory can't be allocated under
+    // RCU. If there is none, this is the one case in which an accepted flow is destroyed again.
     device
         .flows
         .add_parts(cookie, new.rule.action_cookies())
@@ -163,10 +164,10 @@ pub(super) fn replace(context: &Context<'_>, cookie: usize, request: &FlowReques
     Ok(())
 }
 
-/// A flow is gone. Process context.
+/// Destroys a flow. Process context.
 ///
-/// Filters that were never accepted are asked for too, some of them twice. When a block is withdrawn
-/// from the firmware the kernel counts a filter out of hardware only if this succeeds.
+/// The kernel also requests this for filters that weren't accepted, for some twice. When filters
+/// are taken back from firmware, the kernel clears a filter's mark only if this succeeds.
 pub(super) fn destroy(context: &Context<'_>, cookie: usize) -> Result {
     let guard = rcu::read_lock();
     let flow = context.device.flows.remove(cookie, &guard).ok_or(ENOENT)?;
@@ -176,7 +177,7 @@ pub(super) fn destroy(context: &Context<'_>, cookie: usize) -> Result {
     Ok(())
 }
 
-/// Takes some flows out of a device and tells its firmware of each. Process context.
+/// Destroys the flows of a device for which `which` is true. Process context.
 pub(super) fn destroy_where(device: &Device, dev: &NetDevice, which: impl Fn(&Flow) -> bool) {
     device.flows.take_where(which, |flow, guard| {
         if let Some(firmware) = device.firmware.get(guard) {
@@ -185,37 +186,37 @@ pub(super) fn destroy_where(device: &Device, dev: &NetDevice, which: impl Fn(&Fl
     });
 }
 
-/// Takes the flows that are left out of a device, and tells the firmware that it has just lost: those
-/// of filters which are on their way out, and out of sight of a withdrawal, and those of nftables.
-/// Process context.
+/// Destroys the remaining flows of firmware that was just taken off the device: those of nftables,
+/// and those of filters that are being deleted, which the kernel doesn't take back. Process
+/// context.
 pub(crate) fn destroy_rest(device: &Device, dev: &NetDevice, firmware: &Firmware) {
     device
         .flows
         .take_where(|_| true, |flow, guard| firmware.destroy(dev, flow, guard));
 }
 
-/// What has a flow counted? Any context, no lock.
+/// Reports what a flow has counted. Any context, no lock.
 pub(super) fn stats(context: &Context<'_>, cookie: usize, request: &mut FlowRequest<'_>) -> Result {
     let guard = rcu::read_lock();
     let flow = context.device.flows.get(cookie, &guard).ok_or(ENOENT)?;
     flow.poll();
     if flow.has_parts() && request.ask_for_actions() {
-        // The kernel shows this for an action that it can't ask for.
+        // The kernel shows this for an action that it can't request statistics of.
         request.update_stats(StatsDelta::default(), flow.hw_stats());
         return Ok(());
     }
     count(context, flow, 0, &flow.counters, request, &guard)
 }
 
-/// What has an action counted, which filters share or which is counted as part of a flow? Any
-/// context, no lock.
+/// Reports what an action has counted: one that filters share, or that is counted as part of a
+/// flow. Any context, no lock.
 pub(super) fn action_stats(
     context: &Context<'_>,
     cookie: usize,
     request: &mut FlowRequest<'_>,
 ) -> Result {
     let guard = rcu::read_lock();
-    // What is offloaded by itself is counted by itself.
+    // An action that was offloaded as a shared action is a flow.
     if context.device.flows.get(cookie, &guard).is_some() {
         return stats(context, cookie, request);
     }
@@ -235,8 +236,8 @@ pub(super) fn action_stats(
     )
 }
 
-/// Has the firmware count a flow, or one of its actions: that with the cookie `action` if it isn't
-/// 0.
+/// Asks the firmware for the counters of a flow, or of its action with the cookie `action` if that
+/// isn't 0, and reports them.
 fn count(
     context: &Context<'_>,
     flow: &Flow,
@@ -263,7 +264,7 @@ fn count(
     Ok(())
 }
 
-/// A chain has a template from now on. Process context.
+/// A template is set for a chain. Process context.
 pub(super) fn template_create(
     context: &Context<'_>,
     cookie: usize,

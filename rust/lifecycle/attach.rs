@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Attach, replacement and detach: the struct_ops side.
+//! The struct_ops callbacks: attach, replacement and detach of firmware.
 
 #![deny(unsafe_code)]
 
@@ -70,7 +70,7 @@ pub(crate) struct FlowOffloadOps;
 
 static DESCRIPTOR: Descriptor<FlowOffloadOps> = Descriptor::new();
 
-/// Makes the type known, and its kfuncs. Firmware can come from here on.
+/// Registers the type and its kfuncs. Firmware can be attached from here on.
 pub(crate) fn register(module: &'static ThisModule) -> Result {
     table::register_kfuncs(module)?;
     DESCRIPTOR.register(module)
@@ -112,7 +112,8 @@ impl StructOps for FlowOffloadOps {
             Owner::Indirect => false,
             Owner::Other => return Err(eopnotsupp()),
         };
-        // One that was stopped, and that the work item hasn't come to yet, is in nobody's way.
+        // Firmware that was stopped, and that the work item hasn't detached yet, doesn't block
+        // this.
         if let Some(stopped) = attached::take(&rtnl, |a| {
             a.dev.key() == dev.key() && a.device.has_stopped_firmware()
         }) {
@@ -157,13 +158,13 @@ impl StructOps for FlowOffloadOps {
             detach::retire(attached, &rtnl);
             return Err(error);
         }
-        // There is room, and RTNL keeps it.
+        // There is room: it was reserved, and RTNL has been held since.
         attached::add(attached, &rtnl)
     }
 
     fn unreg(link: &Link) {
         let rtnl = RtnlGuard::lock();
-        // Nothing to do if the device went first.
+        // Nothing to do if the netdev was unregistered before.
         if let Some(attached) = attached::take(&rtnl, |a| a.link == link.key()) {
             detach::retire(attached, &rtnl);
         }
@@ -173,7 +174,7 @@ impl StructOps for FlowOffloadOps {
         let ops = Ops::new(table);
         let rtnl = RtnlGuard::lock();
         let (device, dev) = attached::find(link.key(), &rtnl)
-            // What was stopped is as good as gone.
+            // Firmware that was stopped can't be replaced.
             .filter(|(device, _)| !device.has_stopped_firmware())
             .ok_or(ENODEV)?;
         if !dev.may_configure(&rtnl) {
@@ -205,10 +206,10 @@ impl StructOps for FlowOffloadOps {
     }
 }
 
-/// Offers the firmware of a device the filters that are there.
+/// Offers existing filters to the firmware of a device.
 ///
-/// Fails if it refuses one that must be in hardware; those accepted before are destroyed again
-/// by [`detach::retire`].
+/// Fails if the firmware refuses one that is `skip_sw`; accepted filters are left for
+/// [`detach::retire`].
 fn go_live(device: &Device, dev: &NetDevice, rtnl: &Rtnl) -> Result {
     for binding in bindings::each(device, rtnl) {
         let mut ack = OwnExtAck::new();

@@ -34,14 +34,14 @@ pub(super) struct Attached {
     pub(super) dev: ARef<NetDevice>,
     /// Asks the firmware for actions that filters share.
     pub(super) actions: Option<ActionRegistration<Actions>>,
-    /// Detaches the link if the device goes; allocated in advance, as that can't fail.
+    /// Detaches the link if the netdev is unregistered; allocated in advance, as that can't fail.
     pub(super) orphan: Option<Arc<Orphan>>,
 }
 
 kernel::sync::global_lock! {
     // SAFETY: Initialised by `init` before the module can be reached.
     //
-    // Changed under RTNL as well, so that RTNL alone keeps it as it is.
+    // Also changed only under RTNL, so that it doesn't change while RTNL is held.
     unsafe(uninit) static ATTACHED: Mutex<KVec<Attached>> = KVec::new();
 }
 
@@ -51,13 +51,14 @@ pub(super) fn init() {
     unsafe { ATTACHED.init() };
 }
 
-/// Drops the list when the module goes; no firmware can be there.
+/// Drops the list when the module is removed; no firmware is loaded then.
 pub(super) fn clear() {
-    // What is static isn't dropped, and an empty list has memory too.
+    // Statics aren't dropped, and an empty list may own memory.
     drop(mem::take(&mut *ATTACHED.lock()));
 }
 
-/// Calls `f` with each link's id, its map's id, and its device. Process context; `f` must not take RTNL.
+/// Calls `f` with each link's id, its map's id, and its device. Process context; `f` must not take
+/// RTNL.
 pub(crate) fn for_each_attached<E>(
     mut f: impl FnMut(u32, u32, &Device) -> Result<(), E>,
 ) -> Result<(), E> {
@@ -86,7 +87,7 @@ pub(super) fn find(link: LinkKey, _rtnl: &Rtnl) -> Option<(Arc<Device>, ARef<Net
     Some(((*found.device).clone(), found.dev.clone()))
 }
 
-/// Takes a link off the list, whichever way it goes.
+/// Removes a link from the list.
 pub(super) fn take(_rtnl: &Rtnl, which: impl FnMut(&Attached) -> bool) -> Option<Attached> {
     let mut attached = ATTACHED.lock();
     let index = attached.iter().position(which)?;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Firmware leaves its device, for whatever reason.
+//! Takes firmware off its device: on a detach, when it was stopped, or when the netdev is
+//! unregistered.
 
 use crate::{
     abstractions::{
@@ -44,7 +45,7 @@ use kernel::{
     },
 };
 
-/// Takes the firmware off a device: its filters go back to software first.
+/// Takes the firmware off a device. Its filters go back to software first.
 pub(super) fn retire(attached: Attached, rtnl: &Rtnl) {
     let Attached {
         device,
@@ -69,15 +70,15 @@ pub(super) fn retire(attached: Attached, rtnl: &Rtnl) {
     }
 }
 
-/// A device has gone for good: its firmware goes with it.
+/// A netdev is unregistered: takes the firmware off.
 pub(super) fn device_gone(device: &Arc<Device>, rtnl: &Rtnl) {
     if let Some(attached) = take(rtnl, |a| Arc::ptr_eq(&a.device, device)) {
         evict(attached, rtnl);
     }
 }
 
-/// Takes firmware off its device against its owner's will. The link was just taken off the list, and
-/// is left to a work item, since `update_mutex` comes before RTNL.
+/// Takes firmware off its device without a request of its owner. The link was just removed from the
+/// list; a work item detaches it, as `update_mutex` has to be taken before RTNL.
 pub(super) fn evict(mut attached: Attached, rtnl: &Rtnl) {
     let orphan = attached.orphan.take();
     // SAFETY: The link was on the list just now, and RTNL has been held since: `unreg` waits for
@@ -90,8 +91,8 @@ pub(super) fn evict(mut attached: Attached, rtnl: &Rtnl) {
     }
 }
 
-/// Takes firmware that was stopped off its device. One for all, as it must be at hand in atomic
-/// context.
+/// Takes firmware that was stopped off its device. One item for all devices, as it is queued in
+/// atomic context.
 static REAPER: RcuSlot<Reaper> = RcuSlot::new();
 
 /// Makes the work item; to be called once.
@@ -105,10 +106,10 @@ pub(super) fn clear() {
     drop(REAPER.replace(None));
 }
 
-/// Firmware somewhere was stopped. Any context.
+/// Firmware of some device was stopped. Any context.
 pub(super) fn stopped() {
     if let Some(reaper) = REAPER.get_arc(&rcu::read_lock()) {
-        // If it waits for its turn already, it will see this one as well.
+        // If it is queued already, it will find this firmware as well.
         work::enqueue(reaper);
     }
 }

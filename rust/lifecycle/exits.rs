@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A record of each firmware that was stopped.
+//! Records of firmware that was stopped.
 
 use crate::{
     abstractions::net::net_device::{
@@ -17,7 +17,7 @@ use crate::{
 use core::mem;
 use kernel::prelude::*;
 
-/// How many records are kept, over all devices; the oldest goes first.
+/// How many records are kept for all devices; the oldest is dropped.
 const RECORDS: usize = 64;
 
 struct Record {
@@ -38,7 +38,7 @@ pub(super) fn init() {
     unsafe { EXITS.init() };
 }
 
-/// Drops the records when the module goes.
+/// Drops the records when the module is removed.
 pub(super) fn clear() {
     drop(mem::take(&mut *EXITS.lock()));
 }
@@ -53,8 +53,8 @@ pub(crate) fn for_each<E>(
     Ok(())
 }
 
-/// Firmware was stopped, when its device held so many flows: records it, and tells user space.
-/// Process context.
+/// Records that firmware was stopped, with the number of its flows, and tells user space. Process
+/// context.
 pub(super) fn exited(exit: &Exit, flows: usize, dev: &NetDevice, rtnl: &Rtnl) {
     let record = Record {
         ident: Ident::of(dev),
@@ -66,7 +66,7 @@ pub(super) fn exited(exit: &Exit, flows: usize, dev: &NetDevice, rtnl: &Rtnl) {
         if exits.len() >= RECORDS {
             let _ = exits.remove(0);
         }
-        // Without memory the kernel's log has to do.
+        // Without memory there is only the message in the kernel's log.
         let _ = exits.push(record, GFP_KERNEL);
     }
     uevents::send(FirmwareEvent::Exit(exit), dev, rtnl);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What events of netdevs mean for devices.
+//! Keeps the set of devices up to date with netdevs.
 
 #![deny(unsafe_code)]
 
@@ -21,13 +21,13 @@ use crate::{
 };
 use kernel::prelude::*;
 
-/// Keeps the set of devices in step with netdevs.
+/// The netdevice notifier.
 pub(crate) struct Devices;
 
 impl Watcher for Devices {
     fn event(event: Event, dev: &NetDevice, rtnl: &Rtnl) -> Result {
         match event {
-            // A device of ours that isn't in the set would be in no list.
+            // A netdev of kind ekho has a device from the start, so that it is listed.
             Event::Register if owner(dev) == Owner::Ekho => {
                 devices::get_or_create(dev, true)?.refresh(dev);
             }
@@ -42,8 +42,8 @@ impl Watcher for Devices {
                     forgotten::device_gone(&device, dev, rtnl);
                 }
             }
-            // On a move to another namespace the device stays registered, and its firmware with
-            // it.
+            // On a move to another namespace the netdev stays registered, and its firmware
+            // attached.
             Event::Unregister => {
                 if let Some(device) = devices::get(dev) {
                     forgotten::device_leaves(&device, dev, rtnl);

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Links whose firmware is gone.
+//! Detaches links whose firmware was taken off its device.
 
 #![deny(unsafe_code)]
 
@@ -20,7 +20,7 @@ use kernel::{
     },
 };
 
-/// Detaches a link whose firmware is gone, so that its owner is told.
+/// A work item that detaches a link, which tells its owner.
 #[pin_data]
 pub(super) struct Orphan {
     #[pin]

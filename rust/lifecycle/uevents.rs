@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What becomes of firmware, for user space: uevents of its device.
+//! Uevents about firmware.
 //!
 //! An event is a `change` of the device with variables of its own: `EKHO_EVENT` (attach, replace,
 //! detach or exit), `EKHO_DEV`, `EKHO_FIRMWARE`, and of an exit `EKHO_OP`, `EKHO_CODE`,
@@ -25,7 +25,7 @@ use kernel::{
     str::CString, //
 };
 
-/// What has become of the firmware of a device.
+/// An event of the firmware of a device.
 #[derive(Clone, Copy)]
 pub(super) enum FirmwareEvent<'a> {
     /// It was attached.
@@ -38,7 +38,7 @@ pub(super) enum FirmwareEvent<'a> {
     Exit(&'a Exit),
 }
 
-/// Tells user space. Process context.
+/// Sends the uevent. Process context.
 pub(super) fn send(event: FirmwareEvent<'_>, dev: &NetDevice, rtnl: &Rtnl) {
     if let Err(error) = try_send(event, dev, rtnl) {
         pr_warn!(

@@ -42,7 +42,7 @@ pub(super) fn show(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     NEW.show(f, &"new")
 }
 
-/// Takes lines; those before one that is wrong have been followed.
+/// Takes lines; those before a wrong one take effect.
 pub(super) fn take(text: &str) -> Result {
     for line in text.lines().filter(|line| !line.trim_ascii().is_empty()) {
         let (name, change) = parse::line(line).map_err(refuse)?;
@@ -57,7 +57,7 @@ pub(super) fn take(text: &str) -> Result {
                 "no such device, or none that EKHO serves",
             )));
         };
-        // Knobs keep a device that isn't EKHO's own.
+        // A knob keeps an indirect device in the set.
         device.faults.change(change)?;
     }
     Ok(())

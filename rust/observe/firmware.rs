@@ -80,7 +80,7 @@ fn list(f: &mut fmt::Formatter<'_>, names: impl Iterator<Item = &'static str>) -
     f.write_str(if separator.is_empty() { "-" } else { "" })
 }
 
-/// What devices can do, as firmware declares it; a dash where it leaves a thing open.
+/// What devices can do, as firmware declares it; a dash where it declares no limit.
 pub(super) fn capabilities(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for_each_firmware(|ident, firmware| {
         let can = &firmware.capabilities;
@@ -111,7 +111,7 @@ pub(super) fn capabilities(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     })
 }
 
-/// How often flows were refused, by reason; errno 0 stands for reasons too many to tell apart.
+/// How often flows were refused, by reason; errno 0 counts those that the table has no room for.
 pub(super) fn refusals(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     for_each_firmware(|ident, firmware| {
         firmware.for_each_refusal(|refusal| {
@@ -127,7 +127,7 @@ pub(super) fn refusals(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     })
 }
 
-/// The last firmware that was stopped for what it did, the latest at the end.
+/// The records of firmware that was stopped, the latest last.
 pub(super) fn exits(f: &mut fmt::Formatter<'_>) -> fmt::Result {
     exits::for_each(|ident, exit, flows| {
         writeln!(

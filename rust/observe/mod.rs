@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! What the module knows, for people and tools: `/sys/kernel/debug/ekho/`.
+//! The state of the module in debugfs: `/sys/kernel/debug/ekho/`.
 //!
-//! One record a line, fields as `key=value` with a blank between them; no value holds a blank, but
-//! for `reason`, which comes last. Fields may be added and move; readers go by their names.
+//! One record a line, fields as `key=value` separated by blanks. No value contains a blank, except
+//! for `reason`, which is last. Fields may be added or move, so readers must go by their names.
 
 #![deny(unsafe_code)]
 

@@ -84,8 +84,8 @@ impl Device {
         self.key
     }
 
-    /// Identifies the device as long as it exists, unlike [`Self::key`], which is reused for another
-    /// netdev.
+    /// Identifies the device as long as it exists, unlike [`Self::key`], which is reused for
+    /// another netdev.
     pub(crate) fn id(&self) -> usize {
         &raw const *self as usize
     }

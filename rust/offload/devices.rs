@@ -45,9 +45,9 @@ pub(crate) fn get(dev: &NetDevice) -> Option<Arc<Device>> {
     DEVICES.lock().as_ref()?.get(&dev.key()).cloned()
 }
 
-/// A reference that keeps a device in the set: held by its bindings, by the link of its firmware, and
-/// while one is being bound or attached. An indirect device is removed with the last claim, which may
-/// be dropped without RTNL, by nftables.
+/// A reference that keeps a device in the set: held by its bindings, by the link of its firmware,
+/// and while one is being bound or attached. An indirect device is removed with the last claim,
+/// which may be dropped without RTNL, by nftables.
 pub(crate) struct Claim(Arc<Device>);
 
 impl Claim {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Blocks that are bound to devices, and unbound.
+//! Binds blocks to devices, and unbinds them.
 
 #![deny(unsafe_code)]
 
@@ -35,7 +35,7 @@ use kernel::{
     sync::rcu, //
 };
 
-/// A block is bound to a device, or unbound.
+/// Handles `FLOW_BLOCK_BIND` and `FLOW_BLOCK_UNBIND`.
 pub(crate) fn setup(dev: &NetDevice, request: BlockOffload<'_>) -> Result {
     let hook = match request.direction() {
         Direction::Ingress => HOOK_INGRESS,
@@ -60,8 +60,8 @@ fn bind(dev: &NetDevice, block: Block, hook: u8, mut request: BlockOffload<'_>) 
     if indirect && !request.is_empty() {
         return Err(eopnotsupp());
     }
-    // Of a device that goes nftables would not unbind it, and the kernel's cleanup would find a
-    // device that isn't there: see `Binding::lose_device`.
+    // nftables doesn't unbind a chain from a device that is unregistered, and the kernel's cleanup
+    // of indirect blocks would use the freed device: see `Binding::lose_device`.
     if indirect && matches!(block, Block::Chain(_)) {
         return Err(eopnotsupp());
     }
@@ -77,8 +77,8 @@ fn bind(dev: &NetDevice, block: Block, hook: u8, mut request: BlockOffload<'_>) 
     let binding = Binding::new(device, dev, block, indirect)?;
     binding.add_hook(hook);
     bindings::add(&binding)?;
-    // In this order: nftables binds without RTNL, and who attaches firmware at the same time either
-    // finds the binding or is found here.
+    // In this order: nftables binds without RTNL, so an attach that runs at the same time either
+    // finds the binding in the set, or its firmware is seen here.
     if binding.device.has_firmware() {
         binding.open();
     }
@@ -90,12 +90,12 @@ fn bind(dev: &NetDevice, block: Block, hook: u8, mut request: BlockOffload<'_>) 
 }
 
 fn unbind(dev: &NetDevice, block: Block, hook: u8, mut request: BlockOffload<'_>) -> Result {
-    // A bind that the kernel took for "can't offload" has left no callback; it wants to hear the
-    // same again, or else counts the block's devices wrong.
+    // A bind that failed with EOPNOTSUPP has no callback. The kernel expects the same error here,
+    // or it counts the block's devices wrongly.
     let last = request
         .unbind::<Binding>(dev.key())
         .map_err(|_| eopnotsupp())?;
-    // nftables unbinds when it is told that the device goes, which this module may have been before.
+    // nftables unbinds in a netdevice notifier, which may run after the one of this module.
     let Some(device) = devices::get(dev) else {
         return Ok(());
     };

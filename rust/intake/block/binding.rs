@@ -36,18 +36,18 @@ use kernel::{
     },
 };
 
-/// A list of filters that devices can be bound to.
+/// A list of filters that can be bound to devices.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Block {
     /// Of a qdisc, or shared by several.
     Tc(TcBlock),
-    /// A chain of nftables, known by its address.
+    /// A chain of nftables, identified by its address.
     Chain(usize),
     /// A flowtable of nftables, likewise.
     Flowtable(usize),
 }
 
-/// The place of a u32 node among those of a block: chain, preference, handle.
+/// What identifies a u32 node in a block: chain, preference, handle.
 type Node = (u32, u32, u32);
 
 /// A block of filters that is bound to a device.
@@ -56,32 +56,32 @@ type Node = (u32, u32, u32);
 #[pin_data]
 pub(crate) struct Binding {
     pub(crate) device: Claim,
-    /// Given up when the device goes: nftables forgets bindings of a namespace that ends.
+    /// Revoked when the device is unregistered, as nftables may keep the binding for longer.
     #[pin]
     dev: Revocable<ARef<NetDevice>>,
     pub(crate) block: Block,
     pub(crate) indirect: bool,
-    /// Where packets meet the filters: bits of `enum ekho_hook`.
+    /// Where packets are matched: bits of `enum ekho_hook`.
     hooks: Atomic<u32>,
     pub(super) gate: GateState,
-    /// What the kernel has of it.
+    /// The callback in the kernel's list.
     bound: SetOnce<BoundCallback>,
-    /// Held for a chain, since the kernel doesn't always let go of one before its device goes.
+    /// Held for a chain, as the kernel doesn't always unbind it before the device is unregistered.
     _hold: Option<module::Hold>,
-    /// Whether the kernel asked this module before it let go.
+    /// Whether the kernel asked this module to unbind.
     unbound: Atomic<bool>,
     /// Its number among all bindings, once it is in their set.
     pub(super) number: SetOnce<u64>,
-    /// The cookies of u32 nodes, which the kernel names by numbers that others have too.
+    /// The cookies of u32 nodes: the kernel passes handles, which are unique only within a filter.
     #[pin]
     nodes: Mutex<RBTree<Node, usize>>,
 }
 
-/// The last cookie given to a u32 node: they are small numbers, all others are addresses.
+/// The last cookie given to a u32 node. They are small numbers; all other cookies are addresses.
 static LAST_NODE: Atomic<u64> = Atomic::new(0);
 
 impl Binding {
-    /// A binding whose requests are refused so far.
+    /// A binding with a closed gate.
     pub(crate) fn new(
         device: Claim,
         dev: &NetDevice,
@@ -109,31 +109,31 @@ impl Binding {
         Arc::pin_init(binding, GFP_KERNEL)
     }
 
-    /// The device, unless it has gone.
+    /// The netdev, unless it was unregistered.
     pub(crate) fn dev(&self) -> Option<ARef<NetDevice>> {
         self.dev.try_access_with(ARef::clone)
     }
 
-    /// The kernel has taken it.
+    /// Sets the callback when the kernel has accepted it.
     pub(crate) fn set_bound(&self, callback: BoundCallback) {
         self.bound.populate(callback);
     }
 
-    /// The device goes for good, and the kernel didn't unbind it. Process context.
+    /// Drops the netdev, which is unregistered without an unbind. Process context.
     ///
-    /// As of 7.2 nftables forgets the chains of a device that goes: `nft_netdev_event()` takes the
-    /// hook by which `nft_offload_netdev_event()` would find them. The callback stays on the
-    /// chain's list and holds the module, until [`Self::take_forgotten`].
+    /// As of 7.2 nftables doesn't unbind the chains of a device that is unregistered:
+    /// `nft_netdev_event()` removes the hook by which `nft_offload_netdev_event()` would find them.
+    /// The callback stays on the chain's list and holds the module, until [`Self::take_forgotten`].
     pub(crate) fn lose_device(&self) {
         self.dev.revoke();
     }
 
-    /// Whether it is of a chain of nftables.
+    /// Whether the block is a chain of nftables.
     pub(crate) fn is_chain(&self) -> bool {
         matches!(self.block, Block::Chain(_))
     }
 
-    /// What the kernel has of a binding that it forgot: for the first who asks.
+    /// The callback of a binding that the kernel forgot; returned to the first caller only.
     pub(crate) fn take_forgotten(&self) -> Option<BoundCallback> {
         if !self.is_chain() || self.unbound.xchg(true, Relaxed) {
             return None;
@@ -141,27 +141,27 @@ impl Binding {
         self.bound.copy()
     }
 
-    /// Where packets meet the filters.
+    /// Where packets are matched.
     pub(crate) fn hooks(&self) -> u8 {
         self.hooks.load(Relaxed) as u8
     }
 
-    /// Packets meet them here, too.
+    /// Adds a hook.
     pub(crate) fn add_hook(&self, hook: u8) {
         self.hooks.store(u32::from(self.hooks() | hook), Relaxed);
     }
 
-    /// Packets no longer meet them here.
+    /// Removes a hook.
     pub(crate) fn remove_hook(&self, hook: u8) {
         self.hooks.store(u32::from(self.hooks() & !hook), Relaxed);
     }
 
-    /// What tells it from other bindings while it lives.
+    /// Identifies the binding as long as it exists.
     pub(crate) fn id(&self) -> usize {
         &raw const *self as usize
     }
 
-    /// The cookie of a u32 node that is to be offloaded. May sleep.
+    /// The cookie of a u32 node, made if it has none. May sleep.
     pub(crate) fn node(&self, node: Node) -> Result<usize> {
         let mut nodes = self.nodes.lock();
         if let Some(cookie) = nodes.get(&node) {
@@ -172,7 +172,7 @@ impl Binding {
         Ok(cookie)
     }
 
-    /// The same of one that is gone, which it forgets.
+    /// Removes the cookie of a u32 node, and returns it.
     pub(crate) fn forget_node(&self, node: Node) -> Option<usize> {
         self.nodes.lock().remove(&node)
     }
@@ -182,22 +182,22 @@ impl Binding {
         !self.nodes.lock().is_empty()
     }
 
-    /// Opens the gate of a binding that the kernel doesn't know yet.
+    /// Opens the gate of a binding that receives no requests yet.
     pub(crate) fn open(&self) {
         self.gate.set(Gate::Open);
     }
 
-    /// Which requests go to the firmware.
+    /// Which requests reach the firmware.
     pub(crate) fn gate(&self) -> Gate {
         self.gate.get()
     }
 
-    /// The kernel asked to unbind.
+    /// Records that the kernel asked to unbind.
     pub(crate) fn set_unbound(&self) {
         self.unbound.store(true, Relaxed);
     }
 
-    /// Whether it did.
+    /// Whether the kernel asked to unbind.
     pub(crate) fn is_unbound(&self) -> bool {
         self.unbound.load(Relaxed)
     }

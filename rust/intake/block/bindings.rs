@@ -2,7 +2,7 @@
 
 //! The bindings of all devices.
 //!
-//! The lock is the last that is taken on the way to a binding, and none is taken under it.
+//! Its lock is taken after all others, and none is taken under it.
 
 #![deny(unsafe_code)]
 
@@ -20,7 +20,7 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Bindings by device, and then in the order in which they came.
+/// Bindings by device, and then in the order in which they were added.
 struct Bindings {
     tree: RBTree<(usize, u64), Arc<Binding>>,
     /// The last number that was given to a binding.
@@ -81,7 +81,7 @@ pub(super) fn add(binding: &Arc<Binding>) -> Result {
     Ok(())
 }
 
-/// Forgets a binding, which the kernel has let go of. Process context.
+/// Removes a binding that the kernel has released. Process context.
 pub(super) fn remove(binding: &Binding) {
     let removed = binding.number.copy().and_then(|number| {
         let mut bindings = BINDINGS.lock();
@@ -90,12 +90,12 @@ pub(super) fn remove(binding: &Binding) {
             .tree
             .remove(&(binding.device.id(), number))
     });
-    // Without the lock: this may be the last reference.
+    // Outside of the lock, as this may be the last reference.
     drop(removed);
 }
 
-/// The bindings of a device, without a lock that would keep others of nftables from coming and
-/// going: one that stays is met once. RTNL keeps those of tc.
+/// The bindings of a device. The lock isn't held between two of them: nftables may add and remove
+/// others meanwhile, and one that stays is visited once. RTNL keeps those of tc.
 pub(crate) fn each<'a>(
     device: &'a Device,
     _rtnl: &'a Rtnl,
@@ -121,7 +121,7 @@ pub(super) fn with(device: &Device, block: Block, f: impl FnOnce(&Binding)) {
     }
 }
 
-/// How many bindings a device has.
+/// The number of bindings of a device.
 pub(crate) fn count(device: &Device) -> usize {
     let bindings = BINDINGS.lock();
     bindings

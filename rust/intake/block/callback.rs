@@ -49,10 +49,10 @@ use kernel::{
     },
 };
 
-/// The module is going, and the kernel cleans up behind it.
+/// Whether the module is being removed, so that the kernel releases its indirect blocks.
 static CLOSING: Atomic<bool> = Atomic::new(false);
 
-/// Expects the kernel's cleanup; to be called before indirect blocks are given up.
+/// To be called before indirect blocks are unregistered.
 pub(crate) fn close() {
     CLOSING.store(true, Relaxed);
 }
@@ -60,8 +60,8 @@ pub(crate) fn close() {
 impl BlockCallback for Binding {
     fn setup(&self, request: Request<'_>) -> Result {
         let Some(dev) = self.dev() else {
-            // A chain that has outlived the device, and may have others. Statistics come without
-            // the lock that guards its list, and must not sleep.
+            // The device of the chain was unregistered; the chain may have others. Requests for
+            // statistics come without the lock that guards its list, and must not sleep.
             if !request.is_stats() {
                 forget(self);
             }
@@ -79,12 +79,12 @@ impl BlockCallback for Binding {
                 if self.indirect && !self.is_unbound() && CLOSING.load(Relaxed) {
                     locked.uncount_indirect_cleanup(block);
                 }
-                // u32 offers filters that are skip_hw, and doesn't take those back.
+                // u32 also offers filters that are skip_hw, and doesn't destroy those.
                 if self.has_nodes() {
                     self.destroy_rest();
                 }
             }
-            // nftables doesn't say that flows end with the binding.
+            // nftables doesn't destroy the flows of an unbound block.
             Block::Chain(_) | Block::Flowtable(_) => self.destroy_rest(),
         }
         bindings::remove(self);
@@ -92,16 +92,16 @@ impl BlockCallback for Binding {
 }
 
 impl Binding {
-    /// Destroys the flows that the kernel has forgotten along with the binding.
+    /// Destroys the flows that the kernel doesn't destroy before it releases the binding.
     fn destroy_rest(&self) {
-        // Without the device there is no firmware, and no flow.
+        // If the netdev was unregistered, there is no firmware and no flow.
         if let Some(dev) = self.dev() {
             requests::destroy_where(&self.device, &dev, |flow| flow.owner == self.id());
         }
     }
 }
 
-/// Something is wanted of a flow.
+/// Handles a request for a flow.
 fn setup_flow(binding: &Binding, dev: &NetDevice, request: &mut FlowRequest<'_>) -> Result {
     let command = request.command();
     let context = context(binding, dev, request.origin());
@@ -122,7 +122,7 @@ fn setup_flow(binding: &Binding, dev: &NetDevice, request: &mut FlowRequest<'_>)
             admit(binding, dev, request)?;
             requests::replace(&context, cookie, request)
         }
-        // nftables takes an error for a reason to keep the rule.
+        // On an error nftables would keep the rule.
         Command::Destroy if context.classifier == Classifier::Nft => {
             let _ = requests::destroy(&context, cookie);
             Ok(())
@@ -137,7 +137,7 @@ fn setup_flow(binding: &Binding, dev: &NetDevice, request: &mut FlowRequest<'_>)
     }
 }
 
-/// Where a flow of a binding stands.
+/// The context of a request that arrives through a binding.
 fn context<'a>(binding: &'a Binding, dev: &'a NetDevice, origin: Origin) -> Context<'a> {
     let (classifier, block_index) = match (binding.block, origin) {
         (Block::Chain(_), _) => (Classifier::Nft, 0),
@@ -156,7 +156,7 @@ fn context<'a>(binding: &'a Binding, dev: &'a NetDevice, origin: Origin) -> Cont
     }
 }
 
-/// A node of u32 is replaced in place: the kernel names the old one and the new one alike.
+/// Replaces a u32 node, for which the kernel uses the same handle before and after.
 fn replace_node(
     context: &Context<'_>,
     binding: &Binding,
@@ -164,7 +164,7 @@ fn replace_node(
     cookie: usize,
     request: &mut FlowRequest<'_>,
 ) -> Result {
-    // Of the old one nothing is left if the new one is refused, as the kernel expects.
+    // The old node is gone even if the new one is refused, as the kernel expects.
     let _ = requests::destroy(context, cookie);
     admit(binding, context.dev, request)
         .and_then(|()| requests::replace(context, cookie, request))
@@ -173,7 +173,7 @@ fn replace_node(
         })
 }
 
-/// Whether there is firmware to ask for something new.
+/// Checks whether a new flow may be requested from the firmware.
 fn admit(binding: &Binding, dev: &NetDevice, request: &FlowRequest<'_>) -> Result {
     if !binding.indirect && !dev.hw_tc_offload() {
         request.extack().set(fmt!(
@@ -207,10 +207,10 @@ fn admit(binding: &Binding, dev: &NetDevice, request: &FlowRequest<'_>) -> Resul
     }
 }
 
-/// A hash table of u32 comes or goes. RTNL.
+/// A hash table of u32 is added or deleted. RTNL.
 ///
-/// Firmware that doesn't care about them can serve the nodes of the table that each u32 filter has
-/// for a start, but no others: a node says in which table it is only by its handle.
+/// Firmware without the op can offload the nodes of the root table of a u32 filter, but no others,
+/// as only the handle of a node says which table it belongs to.
 fn setup_hnode(binding: &Binding, dev: &NetDevice, request: &HnodeRequest<'_>) -> Result {
     let guard = rcu::read_lock();
     let Some(firmware) = binding.device.firmware.get(&guard) else {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Bindings that the kernel forgets: chains of nftables whose device goes or moves.
+//! Bindings that the kernel doesn't unbind: chains of nftables whose device is unregistered, or
+//! moves to another network namespace.
 
 #![deny(unsafe_code)]
 
@@ -38,7 +39,8 @@ use kernel::{
     },
 };
 
-/// A device has gone for good: the kernel should have unbound all of its blocks. Process context.
+/// A netdev is unregistered: ends the bindings that the kernel should have unbound. Process
+/// context.
 #[expect(unsafe_code)]
 pub(crate) fn device_gone(device: &Device, dev: &NetDevice, rtnl: &Rtnl) {
     for binding in bindings::each(device, rtnl) {
@@ -62,8 +64,8 @@ pub(crate) fn device_gone(device: &Device, dev: &NetDevice, rtnl: &Rtnl) {
     }
 }
 
-/// A device leaves for another namespace: the kernel should have unbound all of its blocks, and
-/// forgets chains as it does when a device goes for good. Process context.
+/// A netdev moves to another namespace: ends the bindings of chains, which the kernel doesn't
+/// unbind then either. Process context.
 pub(crate) fn device_leaves(device: &Device, dev: &NetDevice, rtnl: &Rtnl) {
     for binding in bindings::each(device, rtnl).filter(|binding| binding.is_chain()) {
         binding.lose_device();
@@ -72,11 +74,11 @@ pub(crate) fn device_leaves(device: &Device, dev: &NetDevice, rtnl: &Rtnl) {
     }
 }
 
-/// Lets go of a binding whose device has gone, at a request from the chain that forgot it: any but
-/// for statistics. Process context.
+/// Ends a binding whose netdev was unregistered. Called when the chain sends it a request that
+/// isn't for statistics. Process context.
 #[expect(unsafe_code)]
 pub(super) fn forget(binding: &Binding) {
-    // Without memory the next request will do.
+    // If there is no memory, the next request does it.
     let Ok(forgotten) = Forgotten::new() else {
         return;
     };
@@ -85,7 +87,7 @@ pub(super) fn forget(binding: &Binding) {
         // to find the binding by its device.
         unsafe { callback.unlink() };
         forgotten.callback.populate(callback);
-        // The queue is there for as long as requests can arrive.
+        // The workqueue exists as long as requests can arrive.
         work::enqueue(forgotten);
     }
 }

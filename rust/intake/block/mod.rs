@@ -2,15 +2,15 @@
 
 //! Blocks of filters that are bound to devices, and the requests that arrive through them.
 //!
-//! [`bind`] makes a [`binding::Binding`] and adds it to the set of [`bindings`], `callback` receives
-//! its requests, [`replay`] brings filters to firmware that is attached and takes them back,
-//! [`forgotten`] ends bindings that the kernel doesn't.
+//! [`bind`] makes a [`binding::Binding`] and adds it to the set of [`bindings`]. [`callback`]
+//! receives its requests. [`replay`] offers existing filters to new firmware, and takes them back
+//! from firmware that is detached. [`forgotten`] ends bindings that the kernel doesn't unbind.
 //!
 //! | state | changed under | read under |
 //! |---|---|---|
 //! | the set of bindings | the locks of bind and unbind, `BINDINGS` | `BINDINGS` |
 //! | `Binding::gate` | RTNL, a tc block's `cb_lock` for writing | `cb_lock` |
-//! | `Binding::hooks` | the locks of bind and unbind | none: a late reader is told the old ones |
+//! | `Binding::hooks` | the locks of bind and unbind | no lock: a reader may see the old ones |
 //! | `Binding::nodes` | `nodes` | `nodes` |
 
 pub(crate) mod bind;

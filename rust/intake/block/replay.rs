@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Filters that are there when firmware comes, or when it goes.
+//! Offers existing filters to new firmware, and takes them back from firmware that is detached.
 
 #![deny(unsafe_code)]
 
@@ -30,28 +30,29 @@ use kernel::{
     },
 };
 
-/// How often the kernel is asked to take filters back, a millisecond apart.
+/// How often taking filters back is tried, at intervals of a millisecond.
 const PERSISTENCE: usize = 100;
 
 impl Binding {
-    /// Changes which requests go to the firmware, for tc at a time when none runs. Process context.
+    /// Changes the gate; for a block of tc while no request runs. Process context.
     #[expect(unsafe_code)]
     fn set_gate(&self, gate: Gate, rtnl: &Rtnl) {
         let set = || self.gate.set(gate);
         match self.block {
-            // SAFETY: A device's bindings are of blocks that are bound; the kernel unbinds tc blocks
-            // under RTNL, and forgets the binding then. Requests, which run with the block's lock
-            // held, don't get here.
+            // SAFETY: A device's bindings are of blocks that are bound; the kernel unbinds tc
+            // blocks under RTNL, and forgets the binding then. Requests, which run with the block's
+            // lock held, don't get here.
             Block::Tc(block) => unsafe { block.locked(rtnl, set) },
             Block::Chain(_) | Block::Flowtable(_) => set(),
         }
     }
 
-    /// Offers the firmware the filters that are there. Process context.
+    /// Offers existing filters to the firmware. Process context.
     ///
-    /// Fails if it refuses one that must be in hardware; the gate is closed then, and what was
-    /// accepted is left to [`Self::withdraw`]. nftables can't be made to offer its rules again; what
-    /// it adds from now on is offered, and a flowtable's connections when they are refreshed.
+    /// Fails if the firmware refuses one that is `skip_sw`; the gate is closed then, and accepted
+    /// filters are left for [`Self::withdraw`]. nftables can't be asked to offer its existing
+    /// rules: only those added from now on are offered, and connections of a flowtable when it
+    /// refreshes them.
     #[expect(unsafe_code)]
     pub(crate) fn replay(self: &Arc<Self>, ack: &mut OwnExtAck, rtnl: &Rtnl) -> Result {
         let Block::Tc(block) = self.block else {
@@ -73,19 +74,18 @@ impl Binding {
         result
     }
 
-    /// Takes all filters of tc back from the firmware, which sees no more requests but to destroy.
-    /// Process context.
+    /// Takes all filters of tc back from the firmware, and closes the gate. Process context.
     #[expect(unsafe_code)]
     pub(crate) fn withdraw(self: &Arc<Self>, rtnl: &Rtnl) {
         self.set_gate(Gate::Closed, rtnl);
         let Block::Tc(block) = self.block else { return };
         let mut ack = OwnExtAck::new();
-        // The kernel needs memory even for this, and stops when it finds none. What it doesn't come
-        // to would count as in hardware from then on.
+        // The kernel allocates memory for this, and stops on failure. The filters that it didn't
+        // get to would be marked as in hardware from then on.
         let persist = |take_back: &mut dyn FnMut() -> Result| {
             let mut result = Ok(());
             for _ in 0..PERSISTENCE {
-                // Not under RCU for longer: to take back sleeps.
+                // RCU isn't held any longer than this, as taking back sleeps.
                 let fault = self
                     .device
                     .faults
