@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Firmware comes to EKHO devices, accepts and refuses filters, and leaves.
+# Firmware is attached to EKHO devices, accepts and refuses filters, and is detached.
 #
 #	 +----------+   +----------+
 #	 | ek0      |   | ek1      |	clsact; filters on ingress unless a case

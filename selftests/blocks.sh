@@ -33,7 +33,7 @@ test_a_block_of_two_ports_is_in_the_hardware_of_both() {
 	expect_filters 'block 22' '10/1 in_hw=2 hw=15/1500 all=15/1500 *'
 	expect_filters 'block 22' '10/1 in_hw=2 hw=15/1500 all=15/1500 *'
 	expect 'share of ek1' 5 "$(get flows ek1 packets)"
-	# One leaves, the other stays.
+	# One is unbound, the other stays bound.
 	unload ek1
 	expect_in_hw 'block 22' 1
 	load stats ek1
@@ -140,7 +140,7 @@ test_a_device_of_others_that_joins_a_block_with_filters_stays_in_software() {
 }
 
 test_a_device_of_others_cannot_join_a_block_with_filters_in_hardware() {
-	# A limit of the kernel's, which must leave no trace.
+	# A limit of the kernel, after which nothing may be left.
 	ip link add v0 up type veth peer name v1
 	ip link set v1 up
 	tc qdisc add dev v0 ingress_block 33 clsact

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Filters that change, fail and go: what the kernel makes of it in requests.
+# Filters that change, fail and are deleted: the requests that the kernel makes.
 #
 #	 +----------+   +----------+
 #	 | ek0      |   | ek1      |
@@ -122,7 +122,7 @@ test_a_qdisc_takes_its_flows_with_it() {
 	eventually eval '[[ $(n_flows) == 0 ]]'
 	expect_figures ek0 destroy=3
 	expect 'bindings' 0 "$(get devices ek0 bindings)"
-	# And the firmware goes on.
+	# The firmware is still attached.
 	tc qdisc add dev ek0 clsact
 	drop ek0 10 skip_sw
 	expect_in_hw 'dev ek0 ingress' 1

@@ -87,7 +87,7 @@ test_errors_that_are_errors_are_no_violation() {
 	load faulty ek0
 	refused 2 drop ek0 128 skip_sw
 	says '(errno 28)'
-	# ENOTSUPP is a kernel's slip of the pen for EOPNOTSUPP, and none.
+	# ENOTSUPP, which parts of the kernel return by mistake, is taken for EOPNOTSUPP.
 	refused 2 drop ek0 209 skip_sw
 	says '(errno 95)'
 	drop ek0 207 skip_sw

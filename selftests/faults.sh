@@ -65,7 +65,7 @@ test_an_op_is_delayed_and_the_firmware_not_blamed() {
 	[[ $said =~ replace\ .*duration_ns=([0-9]+) ]]
 	((BASH_REMATCH[1] < 100000000)) || fail 'time of the op' 'expected: without the delay' "seen:     $said"
 	expect_figures ek0 flows=1 violations=0
-	# It holds up other ops of the device neither.
+	# A delay of stats changes no counter.
 	fault 'dev=ek0 op=stats delay_us=2000'
 	expect_filters 'dev ek0 ingress' '1/1 in_hw=1 hw=7/700 *'
 }
@@ -154,7 +154,7 @@ test_filters_that_are_not_taken_back_are_told() {
 	unload ek0
 	said=$(dmesg)
 	says 'ek0: filters of block'
-	# They don't get in the way of anything.
+	# Such filters prevent nothing later.
 	fault 'dev=ek0 clear'
 	expect 'flows' 0 "$(n_flows)"
 	load stats ek0

@@ -45,7 +45,7 @@ exec {never}<> <(:)
 
 # ------------------------------------------------------- what a case says ----
 
-# fail LINE...: ends the case.
+# fail LINE...: fails the case, with these lines as its notes.
 fail() {
 	local i
 	printf '%s\n' "$@"
@@ -118,7 +118,7 @@ wait_more() {
 	pause "$1"
 }
 
-# eventually CMD...: CMD succeeds before patience is lost.
+# eventually CMD...: CMD succeeds within the time of wait_begin.
 eventually() {
 	wait_begin
 	until "$@"; do

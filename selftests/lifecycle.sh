@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Devices, namespaces, links and the module go, in any order.
+# Devices, namespaces, links and the module are removed, in any order.
 #
 #	 ekho-selftest-N (a namespace)
 #	 +----------+
@@ -20,7 +20,7 @@ link_map() {
 	{ bpftool -j link show pinned "$1" || :; } | jq -r .map_id
 }
 
-# without_module: the module is gone until the case ends.
+# without_module: removes the module until the case ends.
 without_module() {
 	borrow_module
 	rmmod ekho
@@ -140,7 +140,7 @@ test_rmmod_with_devices_and_filters_but_no_firmware() {
 	unload v0
 	eventually rmmod ekho
 	expect 'ek0' '' "$(ip -j link show type ekho | jq -r '.[].ifname // empty')"
-	# The veth and its filter don't mind.
+	# The veth and its filter are kept.
 	expect_in_hw 'dev v0 ingress' 0
 	undrop v0 10
 	drop v0 11

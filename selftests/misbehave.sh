@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Firmware that does what it must not do is stopped, and its device goes back to
+# Firmware that violates the contract is stopped, and its filters go back to
 # software. bpf/rogue.bpf.c says which preferences and names make it do what.
 #
 #	op returns 1 ─▶ not called any more ─▶ work item: filters to software,

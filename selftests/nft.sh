@@ -354,7 +354,7 @@ test_counters_reach_conntrack_and_keep_a_connection() {
 	packets=$(conntrack -L -p udp 2>/dev/null)
 	packets=${packets#*packets=} packets=${packets%% *}
 	((packets >= 1000)) || fail 'packets in conntrack' 'expected: at least 1000' "seen:     $packets"
-	# Nobody feeds it any more.
+	# No packet refreshes it any more.
 	wait_begin $((7 + patience))
 	until isnt_offloaded; do
 		wait_more 0.2 || fail 'an idle connection stays in hardware' "$(conntrack -L -p udp)"

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Profiles of devices: what each takes and what it refuses, in whose words.
+# Profiles of devices: what each accepts, and what it refuses with which message.
 
 # shellcheck source=selftests/libtest.sh disable=SC2119
 . "${BASH_SOURCE[0]%/*}/libtest.sh"

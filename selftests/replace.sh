@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# Firmware that takes the place of other firmware.
+# Firmware that replaces other firmware.
 #
 #	 +----------+
 #	 | ek0      |	stats --> next, meter, ...

@@ -6,8 +6,8 @@
 //! firmware of the same name, `noop`, `stats` or `acl`; all else is as in the real module. The
 //! programs are loaded, and never called.
 //!
-//! `acl` tells of flows in the records of bpf/ekho_maps.h, in a ring that nobody reads: what is
-//! oldest gives way, and nobody is woken.
+//! `acl` writes the records of bpf/ekho_maps.h into a ring that nobody reads: the oldest are
+//! overwritten, and no reader is woken.
 
 use crate::{
     abstractions::{
@@ -94,7 +94,7 @@ const _: () = assert!(HEADER == 80 && HEAD == 4);
 const _: () =
     assert!(size_of::<ekho_event_action>() == 28 && size_of::<ekho_flow_counters>() == 32);
 
-/// A record's header, but for its size.
+/// The header of a record, without its size.
 fn event(what: u32, flow: &ekho_flow, err: c_int) -> ekho_event {
     ekho_event {
         version: EKHO_EVENT_VERSION as u16,
@@ -119,7 +119,7 @@ fn event(what: u32, flow: &ekho_flow, err: c_int) -> ekho_event {
 /// No record is longer.
 const RECORD: usize = 256;
 
-/// A record in the making, where it ends up.
+/// A record that is being written, in the ring.
 struct Record<'a> {
     bytes: &'a mut [u8; RECORD],
     end: usize,
@@ -199,8 +199,8 @@ impl Ring {
     }
 }
 
-/// Lost with the module, and the counters too: a guest that measures doesn't live long. The lock is
-/// the last that is taken, by ops, which no interrupt makes.
+/// Never freed, like the counters: the guest that measures is short-lived. The lock is taken after
+/// all others, by ops, which aren't called from interrupts.
 static EVENTS: SetOnce<Pin<KBox<SpinLock<Ring>>>> = SetOnce::new();
 
 /// Sends an event, or fails, so that none is measured that wasn't sent.
@@ -208,7 +208,7 @@ fn tell(event: ekho_event, write: impl FnOnce(&mut Record<'_>) -> Result) -> Res
     EVENTS.as_ref().ok_or(ENODEV)?.lock().push(event, write)
 }
 
-/// Tells of a flow that comes.
+/// Writes the event of a new flow.
 fn tell_replace(ctx: &ekho_replace_ctx, err: c_int) -> Result {
     let mut event = event(REPLACE, &ctx.flow, err);
     event.classid = ctx.classid;
@@ -248,7 +248,7 @@ fn tell_replace(ctx: &ekho_replace_ctx, err: c_int) -> Result {
     })
 }
 
-/// Tells of one that goes.
+/// Writes the event of a destroyed flow.
 fn tell_destroy(ctx: &ekho_destroy_ctx, err: c_int) -> Result {
     tell(event(DESTROY, &ctx.flow, err), |record| {
         let counters = ekho_flow_counters {

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Files in debugfs that show text, and may take some, and hold their module while they are open.
+//! Text files in debugfs that can be read and written, and that hold their module while they are
+//! open.
 //!
 //! `kernel::debugfs` gives its files no owner (7.2): closing one after the module has been removed
-//! calls into memory that is gone. With an owner, removal says EBUSY instead.
+//! calls into memory that is gone. With an owner, removal fails with EBUSY instead.
 //!
 //! C header: [`include/linux/debugfs.h`](srctree/include/linux/debugfs.h)
 

@@ -2,9 +2,8 @@
 
 //! Safe abstractions over the kernel's networking and BPF interfaces.
 //!
-//! Shaped as `rust/kernel` code would be, and free of anything that is EKHO's own, so that each
-//! file could be proposed upstream. Besides `contract` they are the only users of
-//! [`crate::bindings`].
+//! They are written as `rust/kernel` code would be, and know nothing of EKHO, so that each file
+//! could be proposed upstream. Only they and `contract` use [`crate::bindings`].
 
 pub(crate) mod bpf;
 pub(crate) mod compat;

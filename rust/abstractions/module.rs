@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The module itself, held against removal.
+//! A reference to this module.
 
 use crate::bindings;
 use kernel::prelude::*;
@@ -13,7 +13,7 @@ use kernel::prelude::*;
 pub(crate) struct Hold(());
 
 impl Hold {
-    /// Fails with [`ENODEV`] if the module is going.
+    /// Fails with [`ENODEV`] if the module is being removed.
     pub(crate) fn new() -> Result<Self> {
         // SAFETY: Any context; the module is there, as this is its text.
         if !unsafe { bindings::ekho_helper_module_get() } {

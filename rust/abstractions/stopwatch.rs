@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! How long the current task takes for something.
+//! Measures the time that the current task uses.
 //!
 //! C header: [`include/linux/sched.h`](srctree/include/linux/sched.h)
 
 use crate::bindings;
 use core::mem::MaybeUninit;
 
-/// A time on the scheduler's clock, and what the task had run by then.
+/// A time of the scheduler's clock, and the run time of the task at that time.
 pub(crate) struct Stopwatch(bindings::ekho_task_time);
 
 /// What a [`Stopwatch`] measured, in nanoseconds.
 #[derive(Clone, Copy)]
 pub(crate) struct Elapsed {
-    /// On the clock.
+    /// The time that has passed.
     pub(crate) wall: u64,
-    /// What the task itself ran of that: less than `wall` if it was switched out in between.
+    /// The run time of the task: less than `wall` if it was preempted.
     pub(crate) ran: u64,
 }
 
@@ -37,10 +37,10 @@ impl Stopwatch {
         now.wrapping_sub(self.elapsed().wall)
     }
 
-    /// What has passed since. By the same task.
+    /// The time since the start. To be called by the same task.
     pub(crate) fn elapsed(&self) -> Elapsed {
         let Self(now) = Self::start();
-        // The clocks of CPUs differ a little, should the task have moved.
+        // The clocks of CPUs differ a little, if the task has moved.
         let wall = now.now_ns.saturating_sub(self.0.now_ns);
         let ran = now.runtime_ns.wrapping_sub(self.0.runtime_ns).min(wall);
         Elapsed { wall, ran }

@@ -2,9 +2,9 @@
 
 //! The C that the module calls, as bindgen sees it.
 //!
-//! Private to [`crate::abstractions`]: nothing else may use it. The kernel crate has no bindings
-//! for `net_device_ops`, `flow_offload.h` and `pkt_cls.h`; the types that both have are twins with
-//! one layout, which the assertions below hold to.
+//! Only [`crate::abstractions`], [`crate::contract`] and bench/native may use it. The kernel crate
+//! has no bindings for `net_device_ops`, `flow_offload.h` and `pkt_cls.h`. Types that both crates
+//! have must have the same layout, which the assertions below check.
 
 #![expect(
     clippy::all,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Network devices, the RTNL lock, and the notifier chain that tells of devices' lives.
+//! Network devices, the RTNL lock, and the netdevice notifier chain.
 //!
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
@@ -73,7 +73,7 @@ impl Rtnl {
     }
 }
 
-/// The name of a device, at some time.
+/// The name of a device.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct DevName([u8; bindings::IFNAMSIZ as usize]);
 
@@ -124,7 +124,7 @@ impl SetupTcFn {
         self.0
     }
 
-    /// What tells it from those of other drivers.
+    /// Identifies the driver.
     pub(crate) fn address(self) -> usize {
         self.0 as usize
     }
@@ -205,7 +205,7 @@ impl NetDevice {
         unsafe { bindings::ekho_helper_dev_netns(self.as_raw()) }
     }
 
-    /// Whether its network namespace is being taken down: nobody can have a socket in it.
+    /// Whether its network namespace is being removed, so that nobody has a socket in it.
     pub(crate) fn netns_ends(&self, _rtnl: &Rtnl) -> bool {
         // SAFETY: The device is alive; under RTNL it doesn't move to another namespace.
         unsafe { bindings::ekho_helper_dev_netns_ends(self.as_raw()) }
@@ -218,7 +218,7 @@ impl NetDevice {
         features & bindings::EKHO_CONST_NETIF_F_HW_TC != 0
     }
 
-    /// Whether it is registered and not about to go.
+    /// Whether it is registered, and not being unregistered.
     pub(crate) fn is_registered(&self, _rtnl: &Rtnl) -> bool {
         // SAFETY: The device is alive; under RTNL its registration state is stable.
         unsafe { (*self.as_raw()).reg_state == bindings::EKHO_CONST_NETREG_REGISTERED }
@@ -269,16 +269,16 @@ impl NetDevice {
 /// What happened to a device.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Event {
-    /// It was registered, or has arrived in another network namespace.
+    /// It was registered, or has moved to this network namespace.
     Register,
-    /// It leaves its network namespace: either for another one, or for good, in which case
+    /// It moves to another network namespace, or is unregistered, in which case
     /// [`NetDevice::is_registered`] is false. Its qdiscs are gone.
     Unregister,
-    /// It has another name, or other features.
+    /// Its name or its features have changed.
     Change,
 }
 
-/// Someone who wants to know of [`Event`]s.
+/// Receives [`Event`]s.
 pub(crate) trait Watcher: 'static {
     /// Called under RTNL for devices of all network namespaces.
     ///

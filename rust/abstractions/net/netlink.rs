@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Netlink extended acknowledgements: the sentence that the user of a request gets to read.
+//! Netlink extended acknowledgements: the message that the user of a request reads.
 //!
 //! C header: [`include/linux/netlink.h`](srctree/include/linux/netlink.h)
 
@@ -11,9 +11,9 @@ use kernel::{
     prelude::*, //
 };
 
-/// Where a request may be given the reason for its failure.
+/// The extended acknowledgement of a request.
 ///
-/// The kernel passes none for requests whose result nobody reads; the reason goes nowhere then.
+/// The kernel passes none for requests whose result nobody reads; a message is dropped then.
 pub(crate) struct ExtAck<'a>(
     *mut bindings::netlink_ext_ack,
     PhantomData<&'a mut bindings::netlink_ext_ack>,
@@ -51,7 +51,7 @@ impl<'a> ExtAck<'a> {
     }
 }
 
-/// An acknowledgement of one's own, to learn why a request that this module makes failed.
+/// An acknowledgement for a request that this module makes.
 pub(crate) struct OwnExtAck(bindings::netlink_ext_ack);
 
 impl OwnExtAck {

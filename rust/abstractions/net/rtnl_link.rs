@@ -217,8 +217,7 @@ impl<T: LinkDriver> VTable<T> {
         0
     }
 
-    /// `ip link set DEV carrier on|off`: plugs the cable, as it were. It lasts when the device goes
-    /// down and up again.
+    /// `ip link set DEV carrier on|off`. The state is kept when the device goes down and up again.
     ///
     /// # Safety
     ///
@@ -337,8 +336,8 @@ impl<T: LinkDriver> VTable<T> {
         dev: *mut bindings::net_device,
         channels: *mut bindings::ethtool_channels,
     ) -> c_int {
-        // SAFETY: `dev` is registered, and RTNL held; `channels` is valid for the call. The core has
-        // checked the numbers.
+        // SAFETY: `dev` is registered, and RTNL held; `channels` is valid for the call. The core
+        // has checked the numbers.
         unsafe {
             if (*channels).rx_count != (*dev).real_num_rx_queues {
                 return eopnotsupp().to_errno();

@@ -20,7 +20,7 @@ use kernel::{
 /// Tells listeners in the device's network namespace that the device has changed, and how: in
 /// variables of the form `NAME=value`, next to the kernel's own. Process context.
 ///
-/// The device must be registered, or just be about to go, which RTNL keeps it.
+/// The device must be registered, or be in its unregister notification; RTNL keeps it so.
 pub(crate) fn change(dev: &NetDevice, variables: &[CString], _rtnl: &Rtnl) -> Result {
     let mut pointers = KVec::with_capacity(variables.len() + 1, GFP_KERNEL)?;
     for variable in variables {

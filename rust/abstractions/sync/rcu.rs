@@ -53,7 +53,7 @@ impl<T> RcuSlot<T> {
         unsafe { self.ptr.load(Acquire).as_ref() }
     }
 
-    /// Takes a reference of one's own. Any context.
+    /// Takes a reference. Any context.
     pub(crate) fn get_arc(&self, guard: &Guard) -> Option<Arc<T>> {
         let object = self.get(guard)?;
         // SAFETY: By the type invariants the object came from `Arc::into_raw`, and the slot's
@@ -61,7 +61,7 @@ impl<T> RcuSlot<T> {
         Some(unsafe { ArcBorrow::from_raw(object) }.into())
     }
 
-    /// Puts `new` in the slot, and gives back what was there once no reader uses it any longer.
+    /// Puts `new` in the slot, and returns what was there, after a grace period.
     ///
     /// Process context; sleeps for a grace period unless the slot was empty. Shortened to an
     /// expedited one if RTNL is held.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A workqueue of one's own, so that a module can wait for its work before it goes.
+//! A workqueue of a module, which is drained before the module is removed.
 //!
 //! C header: [`include/linux/workqueue.h`](srctree/include/linux/workqueue.h)
 

@@ -33,12 +33,12 @@ use kernel::{
     sync::Arc, //
 };
 
-/// The receiver of the requests of one block on one device.
+/// Receives the requests for one block on one device.
 pub(crate) trait BlockCallback: Send + Sync + 'static {
     /// A request arrived. May be atomic context if it is for statistics.
     fn setup(&self, request: Request<'_>) -> Result;
 
-    /// The kernel has forgotten the binding: no request follows. Process context, same locks as
+    /// The kernel has removed the callback: no request follows. Process context, same locks as
     /// unbind.
     fn release(&self, locked: Released<'_>);
 }
@@ -105,7 +105,7 @@ unsafe impl Send for BoundCallback {}
 unsafe impl Sync for BoundCallback {}
 
 impl BoundCallback {
-    /// Takes the callback off its block's list. Who stands on it there can still go on.
+    /// Removes the callback from its block's list. A walk over the list that is at it can go on.
     ///
     /// # Safety
     ///
@@ -116,8 +116,8 @@ impl BoundCallback {
         unsafe { bindings::ekho_helper_block_cb_unlink(self.0.as_ptr()) };
     }
 
-    /// Releases a callback that was unlinked, when nobody can stand on it any more. Process context;
-    /// takes long.
+    /// Releases a callback that was unlinked, after all walks over the list have left it. Process
+    /// context; waits for a grace period.
     ///
     /// # Safety
     ///
@@ -131,7 +131,7 @@ impl BoundCallback {
     }
 }
 
-/// Whether a block comes or goes.
+/// Whether a block is bound or unbound.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum BlockCommand {
     /// It is bound to the device.
@@ -149,12 +149,12 @@ pub(crate) enum Binder {
     Flowtable,
 }
 
-/// Where packets meet the filters of a block.
+/// Where packets are matched by the filters of a block.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
-    /// On their way in.
+    /// On ingress.
     Ingress,
-    /// On their way out.
+    /// On egress.
     Egress,
     /// At an event within a qdisc.
     QdiscEvent,
@@ -202,7 +202,7 @@ impl<'a> BlockOffload<'a> {
         }
     }
 
-    /// Whether the block comes or goes.
+    /// Whether the block is bound or unbound.
     pub(crate) fn command(&self) -> BlockCommand {
         match self.bo.command {
             bindings::flow_block_command_FLOW_BLOCK_BIND => BlockCommand::Bind,
@@ -215,7 +215,7 @@ impl<'a> BlockOffload<'a> {
         self.binder
     }
 
-    /// Where packets meet the filters of the block.
+    /// Where packets are matched by the filters of the block.
     pub(crate) fn direction(&self) -> Direction {
         match self.bo.binder_type {
             bindings::flow_block_binder_type_FLOW_BLOCK_BINDER_TYPE_CLSACT_INGRESS => {
@@ -247,7 +247,7 @@ impl<'a> BlockOffload<'a> {
         self.indirect.is_some()
     }
 
-    /// What tells the block from others while it is bound.
+    /// Identifies the block while it is bound.
     pub(crate) fn id(&self) -> usize {
         self.bo.block as usize
     }

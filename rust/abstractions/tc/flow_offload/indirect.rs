@@ -36,7 +36,7 @@ use kernel::{
     sync::Arc, //
 };
 
-/// Someone who serves devices whose drivers have no `ndo_setup_tc`.
+/// Serves devices whose drivers have no `ndo_setup_tc`.
 pub(crate) trait IndirectDriver: 'static {
     /// A block of filters is bound to such a device, or unbound.
     ///
@@ -46,7 +46,7 @@ pub(crate) trait IndirectDriver: 'static {
     fn setup_block(dev: &NetDevice, block: BlockOffload<'_>) -> Result;
 }
 
-/// Listens for indirect blocks until dropped.
+/// The registration of an [`IndirectDriver`], until dropped.
 ///
 /// # Invariants
 ///
@@ -59,7 +59,7 @@ unsafe impl<T: IndirectDriver, B: BlockCallback> Send for IndirectRegistration<T
 unsafe impl<T: IndirectDriver, B: BlockCallback> Sync for IndirectRegistration<T, B> {}
 
 impl<T: IndirectDriver, B: BlockCallback> IndirectRegistration<T, B> {
-    /// Starts to listen for blocks that are bound from now on. Process context, without RTNL.
+    /// Registers for blocks that are bound from now on. Process context, without RTNL.
     pub(crate) fn new() -> Result<Self> {
         // SAFETY: `setup` is fit to be called from here on.
         to_result(unsafe { bindings::flow_indr_dev_register(Some(Self::setup), ptr::null_mut()) })?;
@@ -123,15 +123,15 @@ impl<T: IndirectDriver, B: BlockCallback> Drop for IndirectRegistration<T, B> {
     }
 }
 
-/// The receiver of requests for actions that filters share, and that belong to no device.
+/// Receives requests for actions that filters share, and that belong to no device.
 pub(crate) trait ActionCallback: Send + Sync + 'static {
     /// A request arrived. Process context, `flow_indr_block_lock` or the lock of the actions'
     /// table held; RTNL in parts.
     fn setup(&self, request: &mut FlowRequest<'_>) -> Result;
 }
 
-/// Listens for shared actions until dropped: those that are there are offered, and in the end
-/// taken back.
+/// The registration of an [`ActionCallback`], until dropped. Existing actions are offered at the
+/// start, and taken back at the end.
 ///
 /// # Invariants
 ///
@@ -139,7 +139,7 @@ pub(crate) trait ActionCallback: Send + Sync + 'static {
 pub(crate) struct ActionRegistration<T: ActionCallback>(Arc<T>);
 
 impl<T: ActionCallback> ActionRegistration<T> {
-    /// Starts to listen. Process context.
+    /// Registers. Process context.
     pub(crate) fn new(callback: Arc<T>) -> Result<Self> {
         let cb_priv = Arc::as_ptr(&callback).cast_mut().cast();
         // SAFETY: `setup` is fit to be called until it is unregistered, with `cb_priv` that lives

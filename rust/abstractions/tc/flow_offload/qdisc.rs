@@ -18,7 +18,7 @@ use core::{
 };
 use kernel::prelude::*;
 
-/// Says what the kernel should do for the driver before it asks it to offload a qdisc.
+/// Answers `TC_QUERY_CAPS`: what the kernel checks before it asks the driver to offload a qdisc.
 ///
 /// # Safety
 ///
@@ -30,8 +30,8 @@ pub(crate) unsafe fn query_caps(query: *mut bindings::tc_query_caps_base) -> Res
         return Err(eopnotsupp());
     }
     let caps: *mut bindings::tc_mqprio_caps = query.caps.cast();
-    // The kernel believes what `map_traffic_classes` tells it, and reads the statistics of queues
-    // that the device hasn't got.
+    // Without it the kernel doesn't check the queues of traffic classes, and would read the
+    // statistics of queues that the device doesn't have.
     //
     // SAFETY: The type says what the capabilities are; they are the callee's for the call.
     unsafe { (*caps).set_validate_queue_counts(true) };
@@ -44,7 +44,7 @@ pub(crate) struct QdiscRequest {
     data: *mut c_void,
 }
 
-/// What a qdisc has done since it was last asked.
+/// What a qdisc has counted since the last report.
 #[derive(Clone, Copy)]
 pub(crate) struct QdiscStats {
     pub(crate) packets: u64,
@@ -124,8 +124,8 @@ impl QdiscRequest {
         }
     }
 
-    /// Where to give the reason of a refusal. Those qdiscs have a place for it that fail if they
-    /// aren't offloaded, but for cbs and etf.
+    /// The extack for the reason of a refusal. Qdiscs that fail if they aren't offloaded have one,
+    /// except cbs and etf.
     pub(crate) fn extack(&self) -> ExtAck<'_> {
         // SAFETY: The data is of the type that belongs to the kind; the acknowledgement in it is
         // null, or valid for the length of the request and used by nobody else during it.
@@ -138,7 +138,7 @@ impl QdiscRequest {
         unsafe { self.mqprio().as_ref() }.is_some_and(|mqprio| mqprio.qopt.num_tc == 0)
     }
 
-    /// Does to the device what the kernel expects of a driver with these traffic classes.
+    /// Configures the traffic classes of the device, as the kernel expects of a driver.
     pub(crate) fn map_traffic_classes(&self, dev: &NetDevice) {
         let mqprio = self.mqprio();
         if !mqprio.is_null() {
@@ -147,8 +147,7 @@ impl QdiscRequest {
         }
     }
 
-    /// Whether the answer to the request is one that htb can live with: it trusts that the queue
-    /// for a class is free.
+    /// Whether the queue in the answer is free: htb doesn't check the queue for a class.
     pub(crate) fn has_free_queue(&self, dev: &NetDevice) -> bool {
         let htb = self.htb();
         // SAFETY: Valid for the length of the request, during which RTNL is held.
@@ -163,7 +162,7 @@ impl QdiscRequest {
         (u32::from(htb.qid) >= queues).then(|| core::mem::replace(&mut htb.qid, 0))
     }
 
-    /// Adds to what the kernel knows, if that is what the request asks for.
+    /// Adds to the statistics, if the request asks for statistics.
     pub(crate) fn add_stats(&self, stats: QdiscStats) {
         // SAFETY: The data is of the type that belongs to the kind.
         unsafe {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Requests for flows, in one shape for all who make them.
+//! Requests for flows, in one form for all interfaces.
 //!
 //! | who | C structure | cookie |
 //! |---|---|---|
@@ -25,22 +25,22 @@ use core::{
 };
 use kernel::prelude::*;
 
-/// What is asked for a flow.
+/// What a request asks for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Command {
-    /// Offload it.
+    /// Offload the flow.
     Replace,
-    /// It is gone.
+    /// Destroy the flow.
     Destroy,
-    /// Say what it has counted.
+    /// Report what the flow has counted.
     Stats,
-    /// All filters of a chain will match what this one does.
+    /// Set the template of a chain: all its filters match the same keys.
     TemplateCreate,
-    /// A template is gone.
+    /// Destroy the template.
     TemplateDestroy,
 }
 
-/// By which interface a request came.
+/// The interface that a request comes from.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// `TC_SETUP_CLSFLOWER`.
@@ -53,7 +53,7 @@ pub(crate) enum Origin {
     Action,
 }
 
-/// What a flow has counted since it was last asked.
+/// What a flow has counted since the last report.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct StatsDelta {
     /// Packets.
@@ -99,7 +99,7 @@ pub(crate) enum Request<'a> {
 }
 
 impl Request<'_> {
-    /// None if the request is of a kind that has no use here.
+    /// None if the request is of a kind that isn't supported.
     ///
     /// # Safety
     ///
@@ -159,7 +159,7 @@ impl<'a> FlowRequest<'a> {
         Self(Raw::Action(unsafe { &mut *data }))
     }
 
-    /// By which interface it came.
+    /// The interface that it comes from.
     pub(crate) fn origin(&self) -> Origin {
         match self.0 {
             Raw::Flower(_) => Origin::Flower,
@@ -169,7 +169,7 @@ impl<'a> FlowRequest<'a> {
         }
     }
 
-    /// What is asked.
+    /// What it asks for.
     pub(crate) fn command(&self) -> Command {
         match &self.0 {
             Raw::Flower(request) => match request.command {
@@ -196,7 +196,7 @@ impl<'a> FlowRequest<'a> {
         }
     }
 
-    /// Where the filter stands; none for actions, which have no place.
+    /// The position of the filter; none for actions, which have none.
     fn common(&self) -> Option<&bindings::flow_cls_common_offload> {
         match &self.0 {
             Raw::Flower(request) => Some(&request.common),
@@ -262,7 +262,7 @@ impl<'a> FlowRequest<'a> {
         }
     }
 
-    /// What it matches and does. Only requests to offload have it for sure.
+    /// What the flow matches and does. Only requests to offload always have it.
     pub(crate) fn rule(&self) -> Result<FlowRule<'_>> {
         match &self.0 {
             // SAFETY: Null, or valid for the length of the request.
@@ -287,7 +287,7 @@ impl<'a> FlowRequest<'a> {
         }
     }
 
-    /// Where to give the reason of a refusal.
+    /// The extack for the reason of a refusal.
     ///
     /// The acknowledgement isn't part of the request: the request can still be read meanwhile.
     pub(crate) fn extack(&self) -> ExtAck<'_> {
@@ -345,7 +345,7 @@ impl HnodeRequest<'_> {
         unsafe { &self.0.__bindgen_anon_1.hnode }
     }
 
-    /// Whether the table is new, as opposed to gone.
+    /// Whether the table is added, rather than deleted.
     pub(crate) fn is_new(&self) -> bool {
         self.1
     }
@@ -355,7 +355,7 @@ impl HnodeRequest<'_> {
         self.hnode().handle
     }
 
-    /// How many buckets it has: the kernel says which is the last.
+    /// The number of buckets: the kernel passes the index of the last.
     pub(crate) fn divisor(&self) -> u32 {
         self.hnode().divisor.saturating_add(1)
     }
@@ -375,7 +375,7 @@ impl HnodeRequest<'_> {
         self.0.common.skip_sw
     }
 
-    /// Where to give the reason of a refusal.
+    /// The extack for the reason of a refusal.
     pub(crate) fn extack(&self) -> ExtAck<'_> {
         // SAFETY: Null, or valid for the length of the request and used by nobody else during it.
         unsafe { ExtAck::from_raw(self.0.common.extack) }
