@@ -58,6 +58,73 @@ test_a_flow_that_was_kept_from_another_op_cannot_be_read() {
 	verifier stale "R1 invalid mem access 'scalar'"
 }
 
+# forged WHAT TEXT...: the verifier refuses what bpf/forge.bpf.c tries, and says so.
+forged() {
+	said=$(RAW_DEBUG=1 "$here/bpf/build/raw" "$(object "forge-$1")" 1 2>&1 </dev/null) || :
+	says "${@:2}" 'load E'
+}
+
+# marks N: adds a skip_sw filter with N actions to ek0: marks from 1 on.
+marks() {
+	local actions=() i
+	for ((i = 1; i <= $1; i++)); do
+		actions+=(action skbedit mark "$i" pipe)
+	done
+	tc filter add dev ek0 ingress protocol ip prio "$1" handle 1 flower skip_sw dst_ip 10.0.0.1 "${actions[@]}"
+}
+
+test_no_function_takes_a_context_that_firmware_made() {
+	local what
+	for what in stats qdisc; do
+		forged "$what" "pointer type STRUCT ekho_${what}_ctx must point to scalar, or struct with scalar"
+	done
+	for what in match iterator; do
+		forged "$what" 'pointer type STRUCT ekho_replace_ctx must point to scalar, or struct with scalar'
+	done
+	forged flow 'pointer type STRUCT ekho_flow must point to scalar, or struct with scalar'
+}
+
+test_no_function_takes_a_context_that_was_kept_or_made_up() {
+	forged kept 'must be referenced or trusted'
+	# Types of modules can't even be named.
+	forged cast 'passed to kfunc bpf_rdonly_cast'
+	forged timer 'must point to scalar, or struct with scalar'
+}
+
+test_firmware_cannot_write_to_what_it_is_given() {
+	forged into_ctx 'get_match R3 pointer type' 'is not supported'
+	forged into_action 'get_match R3 pointer type' 'is not supported'
+	forged write_action 'only read is supported'
+	forged write_iterator 'expected an initialized iter_flow_action'
+	forged leave_iterator 'Unreleased reference'
+	forged beyond 'invalid access to memory, mem_size=16 off=16 size=1'
+}
+
+# The verifier lets firmware use a record after its iterator is gone, and write to
+# the place where the iterator was.
+test_a_record_of_an_action_is_not_where_firmware_can_write() {
+	port ek0
+	load forge-overwrite ek0
+	marks 1
+	marks 12
+	expect_in_hw 'dev ek0 ingress' 1 1
+}
+
+test_a_record_of_an_action_stays_as_it_is_for_the_whole_op() {
+	port ek0
+	load forge-nested ek0
+	marks 1
+	marks 8
+	marks 9
+	marks 32
+	expect_in_hw 'dev ek0 ingress' 1 1 1 1
+	replace forge-last ek0
+	refused 2 marks 4
+	says '16/1 to 16/4 of 4'
+	refused 2 marks 31
+	says '16/1 to 16/31 of 31'
+}
+
 test_recursion_and_deep_calls_are_refused_by_the_verifier() {
 	verifier recursive 'recursive call from recursive()'
 	# Without a word, on 7.2.

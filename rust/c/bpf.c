@@ -253,16 +253,21 @@ __bpf_kfunc int bpf_flow_offload_get_match(struct ekho_replace_ctx *ctx,
  *	bpf_for_each(flow_action, act, ctx)
  *		...
  *
- * What it points at is overwritten by the next turn.
+ * What it points at stays as it is until the op returns. Any number of
+ * iterators can be in use at the same time.
+ *
+ * An iterator is on the BPF stack, where the verifier keeps firmware from
+ * writing to it between new and destroy, and no longer: so it holds nothing but
+ * a position. The records are in memory of the op's caller, one for each
+ * action, see struct ekho_replace_call.
  */
 struct bpf_iter_flow_action {
-	u64 __opaque[8];
+	u64 __opaque[2];
 } __aligned(8);
 
 struct ekho_action_iter {
 	const struct ekho_replace_ctx *ctx;
 	u64 next;
-	struct ekho_action action;
 };
 
 __bpf_kfunc int bpf_iter_flow_action_new(struct bpf_iter_flow_action *it,
@@ -282,11 +287,12 @@ __bpf_kfunc struct ekho_action *
 bpf_iter_flow_action_next(struct bpf_iter_flow_action *it)
 {
 	struct ekho_action_iter *iter = (void *)it;
+	struct ekho_action *action;
 
-	if (!ekho_kfunc_action(iter->ctx, iter->next, &iter->action))
-		return NULL;
-	iter->next++;
-	return &iter->action;
+	action = ekho_kfunc_action(iter->ctx, iter->next);
+	if (action)
+		iter->next++;
+	return action;
 }
 
 __bpf_kfunc void bpf_iter_flow_action_destroy(struct bpf_iter_flow_action *it)

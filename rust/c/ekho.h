@@ -22,6 +22,17 @@
 #include "abi.h"
 #include "ops.h"
 
+/**
+ * struct ekho_replace_call - a call of replace() or template_create()
+ * @ctx: the argument, which is all that firmware sees of it
+ * @actions: room for a record of each action of the rule: firmware is given
+ *	pointers into it, and can't write there
+ */
+struct ekho_replace_call {
+	struct ekho_replace_ctx ctx;
+	struct ekho_action *actions;
+};
+
 /* bpf.c */
 extern struct bpf_flow_offload_ops ekho_cfi_stubs;
 extern const struct bpf_verifier_ops ekho_verifier_ops;
@@ -37,8 +48,8 @@ int ekho_kfunc_set_reason(struct ekho_replace_ctx *ctx, const char *reason,
 			  u32 len);
 int ekho_kfunc_get_match(struct ekho_replace_ctx *ctx, u32 key_id, void *match,
 			 u32 len);
-bool ekho_kfunc_action(const struct ekho_replace_ctx *ctx, u64 n,
-		       struct ekho_action *action);
+struct ekho_action *ekho_kfunc_action(const struct ekho_replace_ctx *ctx,
+				      u64 n);
 
 /* helpers.c */
 struct ekho_cookie_node {

@@ -135,11 +135,11 @@ impl Ops {
         unsafe { op(&mut ctx) };
     }
 
-    pub(crate) fn replace(&self, ctx: &mut ReplaceCtx, _guard: &Guard) -> OpResult {
+    pub(crate) fn replace(&self, ctx: &mut ReplaceCtx<'_>, _guard: &Guard) -> OpResult {
         let op = self.0.replace.ok_or(Violation::Return(0))?;
         // SAFETY: The table is valid, and so are its trampolines; the argument is valid for the
         // call, and so is the rule.
-        check(unsafe { op(&mut ctx.0) })
+        check(unsafe { op(ctx.as_raw()) })
     }
 
     pub(crate) fn destroy(
@@ -207,10 +207,10 @@ impl Ops {
         _guard: &Guard,
     ) -> Option<OpResult> {
         let op = self.0.template_create?;
-        let ReplaceCtx(mut ctx) = ReplaceCtx::new(dev, flow, rule, capabilities);
-        // SAFETY: The table is valid, and so are its trampolines; `ctx` is valid for the call, and
-        // so is the rule.
-        Some(check(unsafe { op(&mut ctx) }))
+        let mut ctx = ReplaceCtx::new(dev, flow, rule, capabilities);
+        // SAFETY: The table is valid, and so are its trampolines; the argument is valid for the
+        // call, and so is the rule.
+        Some(check(unsafe { op(ctx.as_raw()) }))
     }
 
     /// None if the firmware doesn't have the op.

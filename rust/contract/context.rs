@@ -15,9 +15,14 @@ use crate::{
             hw_stats_disabled, //
         },
         reason::Reason,
-        rule::Rule, //
+        rule::{
+            Rule,
+            FEW_ACTIONS, //
+        },
     },
 };
+use core::mem::offset_of;
+use kernel::types::Opaque;
 
 /// A device as firmware sees it.
 pub(super) fn device(dev: &NetDevice, generation: u32) -> bindings::ekho_device {
@@ -55,18 +60,29 @@ pub(super) fn flow(dev: &NetDevice, flow: &FlowArg<'_>) -> bindings::ekho_flow {
 }
 
 /// The argument of `replace`: a rule, and the firmware's answer.
-pub(crate) struct ReplaceCtx(pub(super) bindings::ekho_replace_ctx);
+///
+/// # Invariants
+///
+/// `few` has room for a record of each action of the rule, or `many` has.
+pub(crate) struct ReplaceCtx<'a> {
+    call: bindings::ekho_replace_call,
+    few: [Opaque<bindings::ekho_action>; FEW_ACTIONS],
+    many: &'a [Opaque<bindings::ekho_action>],
+}
 
-impl ReplaceCtx {
+// The argument is at the start of the call.
+const _: () = assert!(offset_of!(bindings::ekho_replace_call, ctx) == 0);
+
+impl<'a> ReplaceCtx<'a> {
     /// Describes a rule to the firmware that is about to be asked.
     pub(crate) fn new(
         dev: &NetDevice,
         flow: &FlowArg<'_>,
-        rule: &Rule<'_>,
+        rule: &'a Rule<'_>,
         capabilities: &Capabilities,
     ) -> Self {
         let hw_stats = rule.hw_stats & capabilities.hw_stats;
-        Self(bindings::ekho_replace_ctx {
+        let ctx = bindings::ekho_replace_ctx {
             flow: self::flow(dev, flow),
             classid: rule.classid,
             n_actions: rule.rule.n_actions(),
@@ -78,19 +94,39 @@ impl ReplaceCtx {
             chosen_hw_stats: hw_stats::choose(hw_stats),
             reason: *Reason::NONE.bytes(),
             counts_actions: 0,
-        })
+        };
+        // INVARIANT: A rule with more than a few actions brings the memory.
+        Self {
+            call: bindings::ekho_replace_call {
+                ctx,
+                actions: core::ptr::null_mut(),
+            },
+            few: [const { Opaque::uninit() }; FEW_ACTIONS],
+            many: &rule.action_records,
+        }
+    }
+
+    /// The argument of the op: valid, with what is behind it, until `self` is used again.
+    pub(super) fn as_raw(&mut self) -> *mut bindings::ekho_replace_ctx {
+        let records = match self.many {
+            [] => &self.few[..],
+            many => many,
+        };
+        self.call.actions = Opaque::cast_into(records.as_ptr());
+        // A pointer to the call rather than to its first member: see `ekho_kfunc_action()`.
+        (&raw mut self.call).cast()
     }
 
     /// The reason that the firmware set, if the rule is refused.
     pub(crate) fn reason(&self) -> Reason {
-        Reason::from_bytes(self.0.reason)
+        Reason::from_bytes(self.call.ctx.reason)
     }
 
     /// How the flow is counted, if the rule is accepted.
     pub(crate) fn counting(&self) -> Counting {
         Counting {
-            hw_stats: self.0.chosen_hw_stats,
-            counts_actions: self.0.counts_actions != 0,
+            hw_stats: self.call.ctx.chosen_hw_stats,
+            counts_actions: self.call.ctx.counts_actions != 0,
         }
     }
 }

@@ -6,6 +6,7 @@ use crate::{
     abstractions::tc::flow_rule::FlowRule,
     bindings::{
         ekho_action,
+        ekho_replace_call,
         ekho_replace_ctx,
         ekho_stats_ctx,
         ekho_stats_kind_EKHO_STATS_DELTAS,
@@ -15,9 +16,11 @@ use crate::{
 };
 use core::{
     ffi::c_int,
+    ptr,
     slice, //
 };
 use kernel::{
+    container_of,
     error::from_result,
     prelude::*, //
 };
@@ -140,21 +143,27 @@ unsafe extern "C" fn ekho_kfunc_get_match(
     from_result(|| result)
 }
 
-/// `bpf_iter_flow_action_next()`: the `n`th action; false if there is none.
+/// `bpf_iter_flow_action_next()`: a record of the `n`th action; null if there is none.
+///
+/// The record is firmware's to read until the op returns, whatever becomes of the iterator.
 ///
 /// # Safety
 ///
-/// `ctx` must be the argument of the op that is running, and `action` be valid for writing.
+/// `ctx` must be the `ctx` of a `struct ekho_replace_call`, for the op that is running: see
+/// `ReplaceCtx`.
 #[no_mangle]
-unsafe extern "C" fn ekho_kfunc_action(
-    ctx: *const ekho_replace_ctx,
-    n: u64,
-    action: *mut ekho_action,
-) -> bool {
+unsafe extern "C" fn ekho_kfunc_action(ctx: *const ekho_replace_ctx, n: u64) -> *mut ekho_action {
+    let n = usize::try_from(n).unwrap_or(usize::MAX);
     // SAFETY: By the requirements of this function.
-    let found = unsafe { rule(ctx) }.and_then(|rule| rule.action(usize::try_from(n).ok()?));
-    let Some(found) = found else { return false };
-    // SAFETY: By the requirements of this function.
-    unsafe { action.write(found) };
-    true
+    let Some(action) = unsafe { rule(ctx) }.and_then(|rule| rule.action(n)) else {
+        return ptr::null_mut();
+    };
+    // SAFETY: By the requirements of this function the call is there, with room for as many records
+    // as the rule has actions. Nothing but firmware on this thread looks at them.
+    unsafe {
+        let call = container_of!(ctx, ekho_replace_call, ctx);
+        let record = (*call).actions.add(n);
+        record.write(action);
+        record
+    }
 }

@@ -96,7 +96,7 @@ pub(super) fn replace(context: &Context<'_>, cookie: usize, request: &FlowReques
     let position = context.position(request);
     let rule = request.rule()?;
     let (encoded, keys) = Encoded::new(&rule);
-    let new = Rule::new(rule, keys, request.classid(), request.knode());
+    let new = Rule::new(rule, keys, request.classid(), request.knode())?;
     if context.classifier == Classifier::Flowtable {
         // A flowtable asks all its devices for all connections. Only the device that receives the
         // packets of a direction offloads it. Existing ones are requested again when packets arrive
@@ -271,7 +271,7 @@ pub(super) fn template_create(
     request: &FlowRequest<'_>,
 ) -> Result {
     let rule = request.rule()?;
-    let new = Rule::new(rule, rule.keys(), request.classid(), request.knode());
+    let new = Rule::new(rule, rule.keys(), request.classid(), request.knode())?;
     let position = context.position(request);
     let guard = rcu::read_lock();
     let firmware = context.device.firmware.get(&guard).ok_or_else(eopnotsupp)?;
