@@ -2,20 +2,20 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # A little of what `selftests/lab/fuzz` does at length: requests and firmware that are
-# almost right, from seeds that don't change. See `ekho-fuzz --help` for how to do
+# almost right, from seeds that don't change. See `ekho-module-fuzzer --help` for how to do
 # what fails again.
 
 # shellcheck source=selftests/libtest.sh disable=SC2119
 . "${BASH_SOURCE[0]%/*}/libtest.sh"
 
-EKHO_FUZZ=${EKHO_FUZZ:-$top/userspace/target/release/ekho-fuzz}
+EKHO_MODULE_FUZZER=${EKHO_MODULE_FUZZER:-$top/userspace/target/release/ekho-module-fuzzer}
 
 # fuzz ARGUMENTS...: finds no bug.
 fuzz() {
-	[[ -x $EKHO_FUZZ ]] || skip 'needs ekho-fuzz: in EKHO_FUZZ, or built by `make userspace`'
+	[[ -x $EKHO_MODULE_FUZZER ]] || skip 'needs ekho-module-fuzzer: in EKHO_MODULE_FUZZER, or built by `make userspace`'
 	# In the end it takes the module away.
 	borrow_module
-	accepted "$EKHO_FUZZ" --module "$EKHO_MODULE" --firmware "$EKHO_FIRMWARE" \
+	accepted "$EKHO_MODULE_FUZZER" --module "$EKHO_MODULE" --firmware "$EKHO_FIRMWARE" \
 		--test-firmware "$here/bpf/build" "$@"
 	says 'bugs=0'
 }

@@ -2,27 +2,27 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Random operations on everything, against a model of what must come of them:
-# userspace/model. A mismatch is done again by its seed:
+# userspace/model-test. A mismatch is done again by its seed:
 #
 #	EKHO_MODEL_SEED=3 selftests/model.sh first_seed
 #
 # EKHO_MODEL_SEED="7 8" has other seeds tried, EKHO_MODEL_STEPS says how many
-# operations each makes, and EKHO_MODEL which program it is.
+# operations each makes, and EKHO_MODEL_TEST which program it is.
 
 # shellcheck source=selftests/libtest.sh disable=SC2119
 . "${BASH_SOURCE[0]%/*}/libtest.sh"
 
-EKHO_MODEL=${EKHO_MODEL:-$top/userspace/target/release/ekho-model}
+EKHO_MODEL_TEST=${EKHO_MODEL_TEST:-$top/userspace/target/release/ekho-model-test}
 read -ra seeds <<<"${EKHO_MODEL_SEED:-1 2 3 4 5}"
 
 # agree N: model and kernel do, for the Nth seed.
 agree() {
 	local seed=${seeds[$1]:-}
 	[[ -n $seed ]] || skip 'no such seed in EKHO_MODEL_SEED'
-	[[ -x $EKHO_MODEL ]] || skip 'needs ekho-model: in EKHO_MODEL, or built by `make userspace`'
+	[[ -x $EKHO_MODEL_TEST ]] || skip 'needs ekho-model-test: in EKHO_MODEL_TEST, or built by `make userspace`'
 	# In the end it takes the module away.
 	borrow_module
-	accepted "$EKHO_MODEL" --nft --seed "$seed" --steps "${EKHO_MODEL_STEPS:-2500}" \
+	accepted "$EKHO_MODEL_TEST" --nft --seed "$seed" --steps "${EKHO_MODEL_STEPS:-2500}" \
 		--module "$EKHO_MODULE" --firmware "$EKHO_FIRMWARE" --test-firmware "$here/bpf/build"
 	says 'model and kernel agree'
 }

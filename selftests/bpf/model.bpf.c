@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Two devices whose behaviour userspace/model can tell in advance.
+ * Two devices whose behaviour userspace/model-test can tell in advance.
  *
  *	wide	takes anything; its counters are totals: one packet of 100 bytes
  *		more each time that they are read

@@ -15,6 +15,8 @@ use nix::time::{clock_gettime, ClockId};
 
 use crate::figures::Figures;
 use crate::kernel::{self, Attached, Cgroup, Insmod, Memory, FLOW_SLAB};
+use ekho::kernel::netlink::device;
+
 use crate::netlink::{self, Connection, Place};
 use crate::profile;
 
@@ -310,7 +312,7 @@ impl Bench {
         for firmware in ["noop", "stats", "acl"] {
             self.ops(source, port, firmware, with)?;
         }
-        ekho::kernel::netlink::delete_device("ek0")?;
+        device::delete("ek0")?;
         module.remove()
     }
 
@@ -331,8 +333,8 @@ impl Bench {
             self.dump(port, FLOWS, "stats")?;
             self.empty(port)?;
         }
-        ekho::kernel::netlink::delete_device("ek1")?;
-        ekho::kernel::netlink::delete_device("ek0")?;
+        device::delete("ek1")?;
+        device::delete("ek0")?;
         Ok(())
     }
 
@@ -379,8 +381,8 @@ impl Bench {
             let _attached = Attached::new(source, firmware, port)?;
             self.memory(port, Place::Hardware, firmware)?;
         }
-        ekho::kernel::netlink::delete_device("ek1")?;
-        ekho::kernel::netlink::delete_device("ek0")?;
+        device::delete("ek1")?;
+        device::delete("ek0")?;
         Ok(())
     }
 }

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{CStr, CString};
-use std::fs::{self, File};
+use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,11 +15,14 @@ use anyhow::{ensure, Context, Result};
 use ekho::contract;
 use ekho::firmware::image::{Firmware, Loaded};
 use ekho::kernel::bpf::{self, Ring};
+use ekho::kernel::netlink::device;
 use ekho::module::Module;
-use nix::errno::Errno;
-use nix::kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags};
+use ekho_testkit::lab;
 
 use crate::netlink::{self, Connection};
+
+/// How long the kernel may take for what it does later.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A module that is loaded, and removed in the end.
 pub struct Insmod(CString);
@@ -28,22 +31,13 @@ impl Insmod {
     pub fn new(path: &Path, parameters: &CStr) -> Result<Self> {
         let name = path.file_stem().context("a module has a name")?;
         let name = CString::new(name.to_string_lossy().as_bytes())?;
-        let file = File::open(path).with_context(|| format!("no module {}", path.display()))?;
-        finit_module(&file, parameters, ModuleInitFlags::empty())
-            .with_context(|| format!("insmod {}", path.display()))?;
+        lab::insmod(path, parameters)?;
         Ok(Self(name))
     }
 
     /// Removes it, once the kernel has let go of its firmware.
     pub fn remove(self) -> Result<()> {
-        for _ in 0..200 {
-            match delete_module(&self.0, DeleteModuleFlags::O_NONBLOCK) {
-                Err(Errno::EAGAIN | Errno::EBUSY) => sleep(Duration::from_millis(50)),
-                result => return result.with_context(|| format!("rmmod {:?}", self.0)),
-            }
-        }
-        delete_module(&self.0, DeleteModuleFlags::O_NONBLOCK)
-            .with_context(|| format!("rmmod {:?}", self.0))
+        lab::rmmod(&self.0, PATIENCE).with_context(|| format!("rmmod {:?}", self.0))
     }
 }
 
@@ -56,7 +50,7 @@ pub fn modprobe(names: &[&str]) {
 
 /// A device of kind `ekho` that takes filters.
 pub fn add_port(connection: &mut Connection, name: &str) -> Result<u32> {
-    let ifindex = ekho::kernel::netlink::add_device(name)?;
+    let ifindex = device::add(name)?;
     take_filters(connection, ifindex)?;
     Ok(ifindex)
 }
@@ -77,7 +71,7 @@ pub fn add_netdevsim(connection: &mut Connection) -> Result<u32> {
         .next()
         .context("netdevsim made no device")??
         .file_name();
-    let ifindex = ekho::kernel::netlink::ifindex(&name.to_string_lossy())?;
+    let ifindex = device::ifindex(&name.to_string_lossy())?;
     take_filters(connection, ifindex)?;
     Ok(ifindex)
 }

@@ -5,66 +5,68 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use ekho_rtnl::{
-    bitfield32, flag, ifinfomsg, kind, tc_gen, tcmsg, verdict, Request, CLSACT, INGRESS,
-};
+use ekho::kernel::netlink::{self, Request};
+use ekho_testkit::tc::{self, bitfield32, tc_gen, tcmsg, INGRESS, NEW};
+use ekho_testkit::uapi;
+
+const IPV4: u16 = 0x0800;
+const TCP: u8 = 6;
 
 /// Where a filter is looked up: `skip_hw` or `skip_sw` of flower.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Place {
-    Software = 1,
-    Hardware = 2,
+    Software = uapi::TCA_CLS_FLAGS_SKIP_HW as isize,
+    Hardware = uapi::TCA_CLS_FLAGS_SKIP_SW as isize,
 }
 
 /// The preference and the EtherType of a filter for IPv4.
 fn info(prio: u16) -> u32 {
-    ekho_rtnl::info(prio, 0x0800)
+    tc::info(prio, IPV4)
 }
 
 /// A request that sets a device up.
 pub fn up(ifindex: u32) -> Vec<u8> {
-    Request::new(kind::RTM_NEWLINK, 0, &ifinfomsg(ifindex, 1, 1)).finish()
+    tc::set_up(ifindex, true).finish()
 }
 
 /// A request that gives a device the qdisc that filters hang on.
 pub fn add_clsact(ifindex: u32) -> Vec<u8> {
-    let header = tcmsg(ifindex, 0xffff_0000, CLSACT, 0);
-    let mut request = Request::new(kind::RTM_NEWQDISC, flag::CREATE | flag::EXCL, &header);
-    request.put(1, b"clsact\0");
-    request.finish()
+    tc::add_clsact(ifindex).finish()
 }
 
 /// One that takes it away, with all filters.
 pub fn delete_clsact(ifindex: u32) -> Vec<u8> {
-    let header = tcmsg(ifindex, 0xffff_0000, CLSACT, 0);
-    Request::new(kind::RTM_DELQDISC, 0, &header).finish()
+    tc::delete_clsact(ifindex).finish()
 }
 
 /// A request for a flower filter: TCP to port 80 of an address that is the handle's own, drop.
 pub fn add_filter(ifindex: u32, prio: u16, handle: u32, place: Place) -> Vec<u8> {
     let header = tcmsg(ifindex, handle, INGRESS, info(prio));
-    let mut request = Request::new(kind::RTM_NEWTFILTER, flag::CREATE | flag::EXCL, &header);
-    request.put(1, b"flower\0");
-    request.nest(2, |options| {
-        options.nest(3, |actions| {
+    let mut request = Request::new(uapi::RTM_NEWTFILTER, NEW, &header);
+    request.put_text(uapi::TCA_KIND, "flower");
+    request.nest(uapi::TCA_OPTIONS, |options| {
+        options.nest(uapi::TCA_FLOWER_ACT, |actions| {
             actions.nest(1, |action| {
-                action.put(1, b"gact\0");
-                // TCA_ACT_FLAGS_NO_PERCPU_STATS, as OVS asks for: what the allocator of per-CPU
-                // memory takes varies by ten thousand instructions.
-                action.put(7, &bitfield32(1));
-                action.nest(2, |gact| {
-                    gact.put(2, &tc_gen(0, verdict::SHOT));
+                action.put_text(uapi::TCA_ACT_KIND, "gact");
+                // As OVS asks for: what the allocator of per-CPU memory takes varies by ten
+                // thousand instructions.
+                action.put(
+                    uapi::TCA_ACT_FLAGS,
+                    &bitfield32(uapi::TCA_ACT_FLAGS_NO_PERCPU_STATS),
+                );
+                action.nest(uapi::TCA_ACT_OPTIONS, |gact| {
+                    gact.put(uapi::TCA_GACT_PARMS, &tc_gen(0, uapi::TC_ACT_SHOT));
                 });
             });
         });
         let address = 0x0a00_0000 | (u32::from(prio & 0x3f) << 18) | handle;
-        options.put(8, &0x0800_u16.to_be_bytes());
-        options.put(9, &[6]);
-        options.put(12, &address.to_be_bytes());
-        options.put(13, &[0xff; 4]);
-        options.put(19, &80_u16.to_be_bytes());
-        options.put(36, &[0xff; 2]);
-        options.put(22, &(place as u32).to_ne_bytes());
+        options.put(uapi::TCA_FLOWER_KEY_ETH_TYPE, &IPV4.to_be_bytes());
+        options.put(uapi::TCA_FLOWER_KEY_IP_PROTO, &[TCP]);
+        options.put(uapi::TCA_FLOWER_KEY_IPV4_DST, &address.to_be_bytes());
+        options.put(uapi::TCA_FLOWER_KEY_IPV4_DST_MASK, &[0xff; 4]);
+        options.put(uapi::TCA_FLOWER_KEY_TCP_DST, &80_u16.to_be_bytes());
+        options.put(uapi::TCA_FLOWER_KEY_TCP_DST_MASK, &[0xff; 2]);
+        options.put_u32(uapi::TCA_FLOWER_FLAGS, place as u32);
     });
     request.finish()
 }
@@ -72,27 +74,22 @@ pub fn add_filter(ifindex: u32, prio: u16, handle: u32, place: Place) -> Vec<u8>
 /// A request that deletes a filter.
 pub fn delete_filter(ifindex: u32, prio: u16, handle: u32) -> Vec<u8> {
     let header = tcmsg(ifindex, handle, INGRESS, info(prio));
-    let mut request = Request::new(kind::RTM_DELTFILTER, 0, &header);
-    request.put(1, b"flower\0");
+    let mut request = Request::new(uapi::RTM_DELTFILTER, 0, &header);
+    request.put_text(uapi::TCA_KIND, "flower");
     request.finish()
 }
 
 /// A request for all filters of a device, with statistics.
 pub fn dump_filters(ifindex: u32) -> Vec<u8> {
-    Request::new(
-        kind::RTM_GETTFILTER,
-        flag::DUMP,
-        &tcmsg(ifindex, 0, INGRESS, 0),
-    )
-    .finish()
+    tc::dump_filters(ifindex).finish()
 }
 
 /// A socket, in the thread's network namespace.
-pub struct Connection(ekho_rtnl::Connection);
+pub struct Connection(netlink::Connection);
 
 impl Connection {
     pub fn new() -> Result<Self> {
-        Ok(Self(ekho_rtnl::Connection::new()?))
+        Ok(Self(netlink::Connection::new()?))
     }
 
     /// Sends a request and waits for the last of its answers.
@@ -138,7 +135,9 @@ mod tests {
 
     #[test]
     fn filters_differ_by_handle_and_preference() {
-        let filter = |prio, handle| add_filter(3, prio, handle, Place::Hardware)[36..].to_vec();
+        let filter = |prio, handle| {
+            add_filter(3, prio, handle, Place::Hardware)[tc::HEADER + tc::TCMSG..].to_vec()
+        };
         assert_ne!(filter(1, 1), filter(1, 2));
         assert_ne!(filter(1, 1), filter(2, 1));
     }

@@ -14,6 +14,8 @@ use nix::unistd::Pid;
 use crate::figures::Figures;
 use crate::guest::{ROUNDS, WARM_UP};
 use crate::kernel::{self, Attached, Insmod};
+use ekho::kernel::netlink::device;
+
 use crate::netlink::{self, Connection, Place};
 
 /// Filters that a thread adds.
@@ -79,7 +81,7 @@ pub fn run(source: &Path) -> Result<Figures> {
         }
     }
     drop(noop);
-    ekho::kernel::netlink::delete_device("ek0")?;
+    device::delete("ek0")?;
     module.remove()?;
     Ok(figures)
 }

@@ -6,14 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::CStr;
 
 use anyhow::{ensure, Context as _, Result};
-use ekho_rtnl::flag;
+use ekho_testkit::tc::NEW;
+use ekho_testkit::uapi;
 use nix::errno::Errno;
 
 use crate::fault::Allocations;
-use crate::lab::{self, Filter, Kind, Lab};
-use crate::Paths;
+use crate::lab::{self, Filter, Kind, Lab, Paths};
 
-const NEW: u16 = flag::CREATE | flag::EXCL;
 /// Parameters with which there is no insmod.
 const REFUSED: &CStr = c"budget_us=none";
 /// Filters that are in software if hardware doesn't take them, for firmware to find.
@@ -379,8 +378,8 @@ fn requests(trial: &mut Trial<'_>) -> Result<()> {
     trial.request(
         "change",
         AllOrNothing,
-        &CHANGED.add(flag::CREATE),
-        &was.add(flag::CREATE),
+        &CHANGED.add(uapi::NLM_F_CREATE),
+        &was.add(uapi::NLM_F_CREATE),
     )?;
     trial.step(
         "dump",

@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 use std::ffi::CStr;
 use std::fmt::Write as _;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::symlink;
@@ -17,32 +17,49 @@ use anyhow::{bail, Context as _, Result};
 use ekho::contract;
 use ekho::firmware::image::{Firmware, Loaded};
 use ekho::kernel::bpf::{self, Map};
+use ekho::kernel::netlink::{u32_at, Attributes, Connection, Request};
 use ekho::module::Module;
-use ekho_rtnl::{
-    bitfield32, tc_gen, u32_selector, verdict, CLSACT, INGRESS, TCA_CHAIN, TCA_KIND, TCA_OPTIONS,
+use ekho_testkit::lab::{self, records};
+use ekho_testkit::tc::{
+    self, bitfield32, info, put_action, tc_gen, tcmsg, u32_selector, IFINFOMSG, INGRESS, NEW,
+    TCAMSG, TCMSG,
 };
-use ekho_rtnl::{flag, ifinfomsg, info, kind, tcmsg, u32_at, Attributes, Connection, Request};
+use ekho_testkit::uapi;
 use nix::errno::Errno;
-use nix::kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags};
 use tempfile::TempDir;
 
-use crate::Paths;
+/// Where things are.
+#[derive(clap::Args, Clone)]
+pub struct Paths {
+    /// The module
+    #[arg(
+        long,
+        env = "EKHO_MODULE",
+        default_value = "rust/ekho.ko",
+        global = true
+    )]
+    pub module: PathBuf,
+    /// Directory of the firmware
+    #[arg(
+        long,
+        env = "EKHO_FIRMWARE",
+        default_value = "bpf/build",
+        global = true
+    )]
+    pub firmware: PathBuf,
+}
 
 const FIRMWARE: [&str; 2] = ["noop.bpf.o", "stats.bpf.o"];
 const MEMORY: &str = "/dev/shm";
-const DEBUGFS: &str = "/sys/kernel/debug/ekho";
 /// How long the kernel may take for what it does later.
 const PATIENCE: Duration = Duration::from_secs(20);
-/// Debug kernels are slow, and what else the host does counts: firmware gets a second.
-const PARAMETERS: &CStr = c"budget_us=1000000";
-
 /// Which of its tests KUnit runs with each insmod, if the kernel has it.
 const KUNIT: &str = "/sys/module/kunit/parameters/filter_glob";
 
-const ROOT: u32 = u32::MAX;
 const IPV4: u16 = 0x0800;
-const DUMP_LINKS: [u8; 16] = [0; 16];
-const SKIP_SW: u32 = 1 << 1;
+const DUMP_LINKS: [u8; IFINFOMSG] = [0; IFINFOMSG];
+/// Handle of a qdisc that is offloaded.
+const PRIO: u32 = 0x0001_0000;
 
 /// Devices, by their interface index: two of EKHO's own, and one that it serves indirectly.
 pub const DEVICES: [(u32, &str, &str); 3] = [
@@ -99,31 +116,37 @@ impl Filter {
         tcmsg(ifindex, self.handle, INGRESS, info(self.prio, IPV4))
     }
 
-    /// The request that adds it, or with `flag::CREATE` alone changes it.
+    /// The request that adds it, or with `uapi::NLM_F_CREATE` alone changes it.
     pub fn add(self, flags: u16) -> Vec<u8> {
-        let mut request = Request::new(kind::RTM_NEWTFILTER, flags, &self.header());
-        request.put_text(TCA_KIND, self.kind.name());
-        request.nest(TCA_OPTIONS, |options| {
-            let place = if self.skip_sw { SKIP_SW } else { 0 };
+        let mut request = Request::new(uapi::RTM_NEWTFILTER, flags, &self.header());
+        request.put_text(uapi::TCA_KIND, self.kind.name());
+        request.nest(uapi::TCA_OPTIONS, |options| {
+            let place = if self.skip_sw {
+                uapi::TCA_CLS_FLAGS_SKIP_SW
+            } else {
+                0
+            };
             match self.kind {
                 Kind::Flower => {
-                    options.nest(3, put_actions);
-                    options.put(8, &IPV4.to_be_bytes());
-                    options.put(9, &[6]);
-                    options.put(12, &(0x0a00_0000 | self.handle).to_be_bytes());
-                    options.put(13, &[0xff; 4]);
-                    options.put(19, &self.port.to_be_bytes());
-                    options.put(36, &[0xff; 2]);
-                    options.put_u32(22, place);
+                    const TCP: u8 = 6;
+                    let address = 0x0a00_0000 | self.handle;
+                    options.nest(uapi::TCA_FLOWER_ACT, put_actions);
+                    options.put(uapi::TCA_FLOWER_KEY_ETH_TYPE, &IPV4.to_be_bytes());
+                    options.put(uapi::TCA_FLOWER_KEY_IP_PROTO, &[TCP]);
+                    options.put(uapi::TCA_FLOWER_KEY_IPV4_DST, &address.to_be_bytes());
+                    options.put(uapi::TCA_FLOWER_KEY_IPV4_DST_MASK, &[0xff; 4]);
+                    options.put(uapi::TCA_FLOWER_KEY_TCP_DST, &self.port.to_be_bytes());
+                    options.put(uapi::TCA_FLOWER_KEY_TCP_DST_MASK, &[0xff; 2]);
+                    options.put_u32(uapi::TCA_FLOWER_FLAGS, place);
                 }
                 Kind::Matchall => {
-                    options.nest(2, put_actions);
-                    options.put_u32(3, place);
+                    options.nest(uapi::TCA_MATCHALL_ACT, put_actions);
+                    options.put_u32(uapi::TCA_MATCHALL_FLAGS, place);
                 }
                 Kind::U32 => {
-                    options.put(5, &u32_selector(16, [10, 0, 0, 1]));
-                    options.nest(7, put_actions);
-                    options.put_u32(11, place);
+                    options.put(uapi::TCA_U32_SEL, &u32_selector(16, [10, 0, 0, 1]));
+                    options.nest(uapi::TCA_U32_ACT, put_actions);
+                    options.put_u32(uapi::TCA_U32_FLAGS, place);
                 }
             }
         });
@@ -136,19 +159,21 @@ impl Filter {
         if self.kind != Kind::Flower {
             header[8..12].fill(0);
         }
-        let mut request = Request::new(kind::RTM_DELTFILTER, 0, &header);
-        request.put_text(TCA_KIND, self.kind.name());
+        let mut request = Request::new(uapi::RTM_DELTFILTER, 0, &header);
+        request.put_text(uapi::TCA_KIND, self.kind.name());
         request.finish()
     }
 }
 
 /// A mark, and a drop.
 fn put_actions(actions: &mut Request) {
-    actions.put_action(1, "skbedit", |skbedit| {
-        skbedit.put(2, &tc_gen(0, verdict::PIPE)).put_u32(5, 7);
+    put_action(actions, 1, "skbedit", |skbedit| {
+        skbedit
+            .put(uapi::TCA_SKBEDIT_PARMS, &tc_gen(0, uapi::TC_ACT_PIPE))
+            .put_u32(uapi::TCA_SKBEDIT_MARK, 7);
     });
-    actions.put_action(2, "gact", |gact| {
-        gact.put(2, &tc_gen(0, verdict::SHOT));
+    put_action(actions, 2, "gact", |gact| {
+        gact.put(uapi::TCA_GACT_PARMS, &tc_gen(0, uapi::TC_ACT_SHOT));
     });
 }
 
@@ -159,78 +184,67 @@ fn request(what: u16, flags: u16, header: &[u8], fill: impl FnOnce(&mut Request)
     request.finish()
 }
 
-const NEW: u16 = flag::CREATE | flag::EXCL;
-
 pub fn add_device(n: usize) -> Vec<u8> {
-    let (ifindex, name, sort) = DEVICES[n];
-    let header = ifinfomsg(ifindex, 1, 1);
-    request(kind::RTM_NEWLINK, NEW, &header, |request| {
-        request.put_text(3, name);
-        request.nest(18, |info| {
-            info.put_text(1, sort);
-        });
-    })
+    let (ifindex, name, kind) = DEVICES[n];
+    tc::add_device(kind, name, ifindex).finish()
 }
 
 pub fn delete_device(n: usize) -> Vec<u8> {
-    request(kind::RTM_DELLINK, 0, &ifinfomsg(DEVICES[n].0, 0, 0), |_| ())
+    tc::delete_device(DEVICES[n].0).finish()
 }
 
 /// clsact, with a block that others may share.
 pub fn add_clsact(n: usize, block: Option<u32>) -> Vec<u8> {
-    let header = tcmsg(DEVICES[n].0, 0xffff_0000, CLSACT, 0);
-    request(kind::RTM_NEWQDISC, NEW, &header, |request| {
-        request.put_text(TCA_KIND, "clsact");
-        if let Some(block) = block {
-            request.put_u32(13, block);
-        }
-    })
+    let mut request = tc::add_clsact(DEVICES[n].0);
+    if let Some(block) = block {
+        request.put_u32(uapi::TCA_INGRESS_BLOCK, block);
+    }
+    request.finish()
 }
 
 pub fn delete_clsact(n: usize) -> Vec<u8> {
-    let header = tcmsg(DEVICES[n].0, 0xffff_0000, CLSACT, 0);
-    request(kind::RTM_DELQDISC, 0, &header, |_| ())
+    tc::delete_clsact(DEVICES[n].0).finish()
 }
 
 /// prio at the root: a qdisc that is offloaded.
 pub fn add_prio(n: usize) -> Vec<u8> {
-    let header = tcmsg(DEVICES[n].0, 0x0001_0000, ROOT, 0);
-    request(kind::RTM_NEWQDISC, NEW, &header, |request| {
+    let header = tcmsg(DEVICES[n].0, PRIO, uapi::TC_H_ROOT, 0);
+    request(uapi::RTM_NEWQDISC, NEW, &header, |request| {
         // `struct tc_prio_qopt`: three bands, and which of them each priority takes.
         let mut options = [0; 20];
         options[..4].copy_from_slice(&3u32.to_ne_bytes());
         options[4..].copy_from_slice(&[1, 2, 2, 2, 1, 2, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1]);
         request
-            .put_text(TCA_KIND, "prio")
-            .put(TCA_OPTIONS, &options);
+            .put_text(uapi::TCA_KIND, "prio")
+            .put(uapi::TCA_OPTIONS, &options);
     })
 }
 
 pub fn delete_prio(n: usize) -> Vec<u8> {
-    let header = tcmsg(DEVICES[n].0, 0x0001_0000, ROOT, 0);
-    request(kind::RTM_DELQDISC, 0, &header, |_| ())
+    let header = tcmsg(DEVICES[n].0, PRIO, uapi::TC_H_ROOT, 0);
+    request(uapi::RTM_DELQDISC, 0, &header, |_| ())
 }
 
 /// A chain with a template: filters in it match addresses.
 pub fn add_template(n: usize) -> Vec<u8> {
     let header = tcmsg(DEVICES[n].0, 0, INGRESS, info(0, IPV4));
-    request(kind::RTM_NEWCHAIN, NEW, &header, |request| {
+    request(uapi::RTM_NEWCHAIN, NEW, &header, |request| {
         request
-            .put_u32(TCA_CHAIN, 9)
-            .put_text(TCA_KIND, "flower")
-            .nest(TCA_OPTIONS, |options| {
+            .put_u32(uapi::TCA_CHAIN, 9)
+            .put_text(uapi::TCA_KIND, "flower")
+            .nest(uapi::TCA_OPTIONS, |options| {
                 options
-                    .put(8, &IPV4.to_be_bytes())
-                    .put(12, &[0; 4])
-                    .put(13, &[0xff; 4]);
+                    .put(uapi::TCA_FLOWER_KEY_ETH_TYPE, &IPV4.to_be_bytes())
+                    .put(uapi::TCA_FLOWER_KEY_IPV4_DST, &[0; 4])
+                    .put(uapi::TCA_FLOWER_KEY_IPV4_DST_MASK, &[0xff; 4]);
             });
     })
 }
 
 pub fn delete_template(n: usize) -> Vec<u8> {
     let header = tcmsg(DEVICES[n].0, 0, INGRESS, 0);
-    request(kind::RTM_DELCHAIN, 0, &header, |request| {
-        request.put_u32(TCA_CHAIN, 9);
+    request(uapi::RTM_DELCHAIN, 0, &header, |request| {
+        request.put_u32(uapi::TCA_CHAIN, 9);
     })
 }
 
@@ -239,24 +253,30 @@ const SHARED: u32 = 77;
 
 /// An action that filters may share, in hardware only.
 pub fn add_shared_action() -> Vec<u8> {
-    request(kind::RTM_NEWACTION, NEW, &[0; 4], |request| {
-        request.nest(1, |actions| {
+    request(uapi::RTM_NEWACTION, NEW, &TCAMSG, |request| {
+        request.nest(uapi::TCA_ROOT_TAB, |actions| {
             actions.nest(1, |action| {
-                action.put_text(1, "gact").nest(2, |gact| {
-                    gact.put(2, &tc_gen(SHARED, verdict::SHOT));
-                });
-                // TCA_ACT_FLAGS_SKIP_SW
-                action.put(7, &bitfield32(1 << 2));
+                action
+                    .put_text(uapi::TCA_ACT_KIND, "gact")
+                    .nest(uapi::TCA_ACT_OPTIONS, |gact| {
+                        gact.put(uapi::TCA_GACT_PARMS, &tc_gen(SHARED, uapi::TC_ACT_SHOT));
+                    });
+                action.put(
+                    uapi::TCA_ACT_FLAGS,
+                    &bitfield32(uapi::TCA_ACT_FLAGS_SKIP_SW),
+                );
             });
         });
     })
 }
 
 pub fn delete_shared_action() -> Vec<u8> {
-    request(kind::RTM_DELACTION, 0, &[0; 4], |request| {
-        request.nest(1, |actions| {
+    request(uapi::RTM_DELACTION, 0, &TCAMSG, |request| {
+        request.nest(uapi::TCA_ROOT_TAB, |actions| {
             actions.nest(1, |action| {
-                action.put_text(1, "gact").put_u32(3, SHARED);
+                action
+                    .put_text(uapi::TCA_ACT_KIND, "gact")
+                    .put_u32(uapi::TCA_ACT_INDEX, SHARED);
             });
         });
     })
@@ -264,8 +284,7 @@ pub fn delete_shared_action() -> Vec<u8> {
 
 /// A dump of a device's filters, counters included.
 pub fn dump_filters(n: usize) -> Vec<u8> {
-    let header = tcmsg(DEVICES[n].0, 0, INGRESS, 0);
-    request(kind::RTM_GETTFILTER, flag::DUMP, &header, |_| ())
+    tc::dump_filters(DEVICES[n].0).finish()
 }
 
 /// Asks, and waits for the answer.
@@ -329,7 +348,7 @@ impl Lab {
             link: None,
             loaded: Vec::new(),
         };
-        if Self::has_module() {
+        if lab::is_loaded() {
             lab.rmmod().context("the module is in use")?;
         }
         // They are slow, and what they allocate isn't EKHO's.
@@ -337,10 +356,6 @@ impl Lab {
             fs::write(KUNIT, "none").with_context(|| format!("can't write {KUNIT}"))?;
         }
         Ok(lab)
-    }
-
-    fn has_module() -> bool {
-        fs::exists("/sys/module/ekho").unwrap_or(false)
     }
 
     /// A socket that has heard nothing yet.
@@ -354,28 +369,18 @@ impl Lab {
     }
 
     pub fn insmod(&mut self) -> Result<()> {
-        self.insmod_with(PARAMETERS)
+        self.insmod_with(lab::PARAMETERS)
     }
 
     /// insmod with other parameters.
     pub fn insmod_with(&mut self, parameters: &CStr) -> Result<()> {
-        let file = File::open(self.files.module())?;
-        finit_module(&file, parameters, ModuleInitFlags::empty())?;
-        Ok(())
+        lab::insmod(&self.files.module(), parameters)
     }
 
     /// Removes the module, once the kernel has let go of what it frees later.
     pub fn rmmod(&mut self) -> Result<()> {
         self.contract = None;
-        let start = Instant::now();
-        loop {
-            match delete_module(c"ekho", DeleteModuleFlags::O_NONBLOCK) {
-                Err(Errno::EAGAIN | Errno::EBUSY) if start.elapsed() < PATIENCE => {
-                    thread::sleep(Duration::from_millis(20));
-                }
-                result => return Ok(result?),
-            }
-        }
+        Ok(lab::rmmod(c"ekho", PATIENCE)?)
     }
 
     /// Reads what the module says that firmware is.
@@ -453,7 +458,7 @@ impl Lab {
             let _ = self.ask(&delete_device(n));
         }
         let _ = self.ask(&delete_shared_action());
-        if Self::has_module() {
+        if lab::is_loaded() {
             self.rmmod()?;
         }
         Ok(())
@@ -462,15 +467,11 @@ impl Lab {
     /// What is there, one thing a line; nothing that is counted or chosen by chance.
     pub fn snapshot(&self) -> Result<BTreeSet<String>> {
         let mut lines = BTreeSet::new();
-        if Self::has_module() {
+        if lab::is_loaded() {
             lines.insert("module".to_owned());
         }
         for file in ["devices", "firmware", "flows"] {
-            let records = match fs::read_to_string(format!("{DEBUGFS}/{file}")) {
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
-                result => result.with_context(|| format!("can't read {DEBUGFS}/{file}"))?,
-            };
-            lines.extend(records.lines().map(|record| lasting(file, record)));
+            lines.extend(records(file)?.lines().map(|record| lasting(file, record)));
         }
         let mut connection = Connection::new()?;
         let mut list = |request: &[u8], line: &dyn Fn(&[u8]) -> Option<String>| {
@@ -484,38 +485,41 @@ impl Lab {
             }
         };
         list(
-            &request(kind::RTM_GETLINK, flag::DUMP, &DUMP_LINKS, |_| ()),
+            &request(uapi::RTM_GETLINK, uapi::NLM_F_DUMP, &DUMP_LINKS, |_| ()),
             &|payload| {
-                let name = Attributes(payload.get(16..)?).text(3)?;
+                let name = Attributes(payload.get(IFINFOMSG..)?).text(uapi::IFLA_IFNAME)?;
                 DEVICES.iter().find(|(_, ours, _)| *ours == name)?;
-                let is_up = u32_at(payload, 8)? & 1;
+                let is_up = u32_at(payload, 8)? & uapi::IFF_UP;
                 Some(format!("link {name} up={is_up}"))
             },
         )?;
         for (n, (ifindex, name, _)) in DEVICES.into_iter().enumerate() {
             list(
                 &request(
-                    kind::RTM_GETQDISC,
-                    flag::DUMP,
+                    uapi::RTM_GETQDISC,
+                    uapi::NLM_F_DUMP,
                     &tcmsg(ifindex, 0, 0, 0),
                     |_| (),
                 ),
                 &|payload| {
-                    let attributes = Attributes(payload.get(20..)?);
+                    let attributes = Attributes(payload.get(TCMSG..)?);
                     (u32_at(payload, 4)? == ifindex).then_some(())?;
-                    let kind = attributes.text(TCA_KIND)?;
+                    let kind = attributes.text(uapi::TCA_KIND)?;
                     // Without memory for the one the kernel makes do with the other.
                     let is_default = matches!(kind, "pfifo_fast" | "noqueue");
-                    let offloaded = attributes.get(12);
+                    let offloaded = attributes.get(uapi::TCA_HW_OFFLOAD);
                     (!is_default).then(|| format!("qdisc {name} {kind} offloaded={offloaded:?}"))
                 },
             )?;
             let chains = tcmsg(ifindex, 0, INGRESS, 0);
             list(
-                &request(kind::RTM_GETCHAIN, flag::DUMP, &chains, |_| ()),
+                &request(uapi::RTM_GETCHAIN, uapi::NLM_F_DUMP, &chains, |_| ()),
                 &|payload| {
-                    let attributes = Attributes(payload.get(20..)?);
-                    Some(format!("chain {name} {:?}", attributes.u32(TCA_CHAIN)))
+                    let attributes = Attributes(payload.get(TCMSG..)?);
+                    Some(format!(
+                        "chain {name} {:?}",
+                        attributes.u32(uapi::TCA_CHAIN)
+                    ))
                 },
             )?;
             list(&dump_filters(n), &|payload| filter_line(name, payload))?;
@@ -567,21 +571,25 @@ fn lasting(file: &str, record: &str) -> String {
 
 /// A filter in a dump, and whether it is in hardware.
 fn filter_line(device: &str, payload: &[u8]) -> Option<String> {
-    let attributes = Attributes(payload.get(20..)?);
-    let kind = attributes.text(TCA_KIND)?;
-    let options = attributes.nested(TCA_OPTIONS);
+    let attributes = Attributes(payload.get(TCMSG..)?);
+    let kind = attributes.text(uapi::TCA_KIND)?;
+    let options = attributes.nested(uapi::TCA_OPTIONS);
     let (flags, actions) = match kind {
-        "flower" => (22, 3),
-        "matchall" => (3, 2),
-        _ => (11, 7),
+        "flower" => (uapi::TCA_FLOWER_FLAGS, uapi::TCA_FLOWER_ACT),
+        "matchall" => (uapi::TCA_MATCHALL_FLAGS, uapi::TCA_MATCHALL_ACT),
+        _ => (uapi::TCA_U32_FLAGS, uapi::TCA_U32_ACT),
     };
-    let port = options.get(19).map(|port| port.to_vec());
+    let port = options
+        .get(uapi::TCA_FLOWER_KEY_TCP_DST)
+        .map(|port| port.to_vec());
     let actions = options.get(actions).map_or(0, <[u8]>::len);
     let handle = u32_at(payload, 8).filter(|_| kind != "u32");
     Some(format!(
         "filter {device} {kind} handle={handle:?} prio={} flags={:?} in_hw_count={:?} port={port:?} actions={actions}",
         u32_at(payload, 16)? >> 16,
         options.u32(flags),
-        options.u32(86).filter(|_| kind == "flower"),
+        options
+            .u32(uapi::TCA_FLOWER_IN_HW_COUNT)
+            .filter(|_| kind == "flower"),
     ))
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! What `make torture` does to EKHO in its debug kernel: [`fail`] makes one allocation after the
-//! other fail, [`race`] does everything at the same time. Each says in its last line what it did.
+//! Stress tests for a debug kernel, run by `make torture`: [`fail`] makes one allocation after the
+//! other fail, [`race`] does everything at the same time. Each prints in its last line what it did.
 
 #![deny(unsafe_code)]
 
@@ -10,14 +10,15 @@ mod fault;
 mod lab;
 mod race;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
-/// Hard times for the module ekho, for its own tests.
+use lab::Paths;
+
+/// Stress tests of the module ekho.
 ///
 /// Needs a kernel of its own, as root, in which nobody else uses the module: it is loaded and
 /// removed, and devices ek0 and ek1 are made and deleted.
@@ -28,27 +29,6 @@ struct Cli {
     command: Command,
     #[command(flatten)]
     paths: Paths,
-}
-
-/// Where things are.
-#[derive(Args, Clone)]
-struct Paths {
-    /// The module
-    #[arg(
-        long,
-        env = "EKHO_MODULE",
-        default_value = "rust/ekho.ko",
-        global = true
-    )]
-    module: PathBuf,
-    /// Directory of the firmware
-    #[arg(
-        long,
-        env = "EKHO_FIRMWARE",
-        default_value = "bpf/build",
-        global = true
-    )]
-    firmware: PathBuf,
 }
 
 #[derive(Subcommand)]

@@ -3,7 +3,6 @@
 //! All that can be done to a device, at the same time.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::io;
 use std::os::fd::AsFd as _;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -14,13 +13,15 @@ use std::time::{Duration, Instant};
 use anyhow::{ensure, Context as _, Result};
 use ekho::firmware::image::Loaded;
 use ekho::kernel::bpf;
-use ekho_rtnl::{flag, Connection};
+use ekho::kernel::netlink::Connection;
+use ekho::number::parse_number;
+use ekho_testkit::lab::{field, records};
+use ekho_testkit::tc::NEW;
+use ekho_testkit::uapi;
 use fastrand::Rng;
 
-use crate::lab::{self, ask, Filter, Kind, Lab};
-use crate::Paths;
+use crate::lab::{self, ask, Filter, Kind, Lab, Paths};
 
-const NEW: u16 = flag::CREATE | flag::EXCL;
 /// Filters that a thread has at most.
 const MANY: u32 = 200;
 
@@ -53,7 +54,7 @@ fn filters(stop: &AtomicBool, tally: &Tally, mut rng: Rng, device: usize, prio: 
                     port: rng.u16(1..100),
                     ..filter(handle, false)
                 };
-                ("change", changed.add(flag::CREATE))
+                ("change", changed.add(uapi::NLM_F_CREATE))
             }
             (true, _) => ("delete", filter(handle, true).delete()),
             // Only those may be refused: firmware isn't always there.
@@ -86,8 +87,7 @@ fn readers(stop: &AtomicBool, tally: &Tally, mut rng: Rng) -> Result<()> {
         // A dump that the table moved under says so.
         tally.count("dump", result.is_err());
         for file in ["devices", "firmware", "flows", "capabilities", "refusals"] {
-            let read = fs::read(format!("/sys/kernel/debug/ekho/{file}"));
-            read.with_context(|| format!("read {file}"))?;
+            records(file)?;
         }
         tally.count("debugfs", false);
     }
@@ -160,19 +160,14 @@ fn feeder(stop: &AtomicBool, tally: &Tally, loaded: &Loaded) -> Result<()> {
     let mut cookies: Vec<Vec<u8>> = Vec::new();
     let mut round = 0u64;
     while !stop.load(Ordering::Relaxed) {
-        let flows = fs::read_to_string("/sys/kernel/debug/ekho/flows")?;
+        let flows = records("flows")?;
         cookies.clear();
         cookies.extend(
             flows
                 .lines()
-                .filter(|line| line.contains("dev=ek0 "))
-                .filter_map(|line| {
-                    let cookie = line
-                        .split(' ')
-                        .find_map(|field| field.strip_prefix("cookie=0x"))?;
-                    let cookie = u64::from_str_radix(cookie, 16).ok()?;
-                    Some(cookie.to_ne_bytes().to_vec())
-                }),
+                .filter(|flow| field(flow, "dev") == Some("ek0"))
+                .filter_map(|flow| parse_number(field(flow, "cookie")?))
+                .map(|cookie| cookie.to_ne_bytes().to_vec()),
         );
         round += 1;
         for cookie in &cookies {

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use ekho::kernel::netlink;
+use ekho::kernel::netlink::device;
 
 use crate::context::Context;
 use crate::results::DeviceChange;
@@ -57,15 +57,14 @@ enum Command {
 pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
     match &args.command {
         Command::Add { name } => {
-            let ifindex =
-                netlink::add_device(name).with_context(|| format!("can't add device {name}"))?;
+            let ifindex = device::add(name).with_context(|| format!("can't add device {name}"))?;
             context.output.print(&DeviceChange {
                 dev: name.clone(),
                 ifindex: Some(ifindex),
             });
         }
         Command::Del { name } => {
-            netlink::delete_device(name).with_context(|| format!("can't delete device {name}"))?;
+            device::delete(name).with_context(|| format!("can't delete device {name}"))?;
             context.output.print(&DeviceChange {
                 dev: name.clone(),
                 ifindex: None,

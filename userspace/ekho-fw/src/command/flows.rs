@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use ekho::kernel::netlink;
+use ekho::kernel::netlink::device;
 
 use crate::context::Context;
 
@@ -30,7 +30,7 @@ pub struct Args {
 pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
     let flows = context.state.flows(&context.filter(args.dev.as_deref())?)?;
     if let (Some(dev), true) = (&args.dev, flows.is_empty()) {
-        netlink::ifindex(dev)?;
+        device::ifindex(dev)?;
     }
     context.output.print(flows.as_slice());
     Ok(ExitCode::SUCCESS)

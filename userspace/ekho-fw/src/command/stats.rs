@@ -12,7 +12,7 @@ use clap::ArgGroup;
 use ekho::error::Class;
 use ekho::flows::feed::{self, LineError};
 use ekho::flows::stats::{protocol, Change, LastUsed, Op, Sink as _, Stats, Target};
-use ekho::kernel::netlink::{FilterSpec, Hook};
+use ekho::kernel::netlink::filter::{FilterSpec, Hook};
 use ekho::number::parse_number;
 
 use crate::context::Context;

@@ -34,7 +34,7 @@ use crate::kernel::capability::{self, Capability};
 use crate::kernel::clock;
 use crate::module::state::{self, Filter, State};
 
-use crate::kernel::netlink;
+use crate::kernel::netlink::device;
 use crate::module::Module;
 
 /// What [`load`] or [`replace`] did.
@@ -99,7 +99,7 @@ fn explain_attach(
             firmware: attached.as_ref().map(|record| record.firmware.clone()),
             link: attached.as_ref().map(|record| record.link),
         },
-        Some(Errno::ENODEV) if netlink::ifindex(dev).is_err() || !has_attach => Error::NoDevice {
+        Some(Errno::ENODEV) if device::ifindex(dev).is_err() || !has_attach => Error::NoDevice {
             dev: dev.to_owned(),
         },
         Some(Errno::EOPNOTSUPP) if !has_attach && !is_served(state, dev) => Error::OwnOffload {
@@ -132,7 +132,7 @@ pub fn load(firmware: Firmware, dev: &str, state: &dyn State, pins: &Pins) -> Re
     let module = Module::open()?;
     firmware.check(&module)?;
     pins.check()?;
-    let ifindex = netlink::ifindex(dev)?;
+    let ifindex = device::ifindex(dev)?;
     // Without debugfs the kernel's EBUSY says the same, only less.
     if let Ok(Some(attached)) = state.attached(dev) {
         return Err(Error::Busy {
@@ -291,7 +291,7 @@ pub fn find(state: &dyn State, dev: &str) -> Result<state::Firmware> {
     match state.attached(dev)? {
         Some(record) => Ok(record),
         None => {
-            netlink::ifindex(dev)?;
+            device::ifindex(dev)?;
             // Why it has none, where that was the module's doing.
             match state.exits(&Filter::device(dev)?)?.pop() {
                 Some(exit) => Err(Error::Stopped {

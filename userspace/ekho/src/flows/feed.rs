@@ -19,7 +19,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::error::{Error, Result};
 use crate::flows::stats::{protocol, Change, LastUsed, Op, Sink, Target};
-use crate::kernel::netlink::{FilterSpec, Hook};
+use crate::kernel::netlink::filter::{FilterSpec, Hook};
 use crate::number::parse_number;
 
 /// Longest line of a feed in bytes.

@@ -22,7 +22,8 @@ use crate::firmware::image::describe;
 use crate::kernel::bpf::{self, Map, UpdateMode};
 use crate::kernel::capability::{self, Capability};
 use crate::kernel::clock;
-use crate::kernel::netlink::{self, FilterSpec};
+use crate::kernel::netlink::device;
+use crate::kernel::netlink::filter::{self, FilterSpec};
 use crate::module::state::{Filter, Flow, State};
 use crate::module::Module;
 use crate::number::parse_number;
@@ -391,7 +392,7 @@ impl<'state> Stats<'state> {
         }
         if let Some(dev) = dev {
             if !self.sources.iter().any(|source| source.dev() == dev) {
-                return match netlink::ifindex(dev) {
+                return match device::ifindex(dev) {
                     Ok(_) => Error::NotAttached {
                         dev: dev.to_owned(),
                     },
@@ -417,7 +418,7 @@ impl<'state> Stats<'state> {
         let mut candidates: Option<Vec<u64>> = None;
         for _ in 0..RESOLVE_ROUNDS {
             let before = flows()?;
-            netlink::poll_filter(filter)?;
+            filter::poll(filter)?;
             let hit = polled(&before, &flows()?);
             let left: Vec<u64> = match candidates {
                 None => hit,

@@ -14,7 +14,10 @@ use libfuzzer_sys::fuzz_target;
 
 /// In memory, as it is written each time.
 static DIRECTORY: LazyLock<PathBuf> = LazyLock::new(|| {
-    let path = PathBuf::from(format!("/dev/shm/ekho-fuzz-{}", std::process::id()));
+    let path = PathBuf::from(format!(
+        "/dev/shm/ekho-parser-fuzzer-{}",
+        std::process::id()
+    ));
     fs::create_dir_all(&path).expect("/dev/shm can be written");
     path
 });

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `ekho-fuzz`: what is almost right, against the kernel.
+//! `ekho-module-fuzzer`: what is almost right, against the kernel.
 //!
 //! ```text
 //!   seed ──▶ requests of tc  ──▶ devices with firmware ─┐
@@ -30,7 +30,7 @@ use kernel::Paths;
 /// what was done. Exit status 0 if all went well, 1 if there is a bug, which is printed with what
 /// does it again.
 ///
-/// When the kernel died, its log has the last seed and round (`ekho-fuzz: netlink seed=… round=…
+/// When the kernel died, its log has the last seed and round (`ekho-module-fuzzer: netlink seed=… round=…
 /// step=…`): `netlink --seed S --round R --steps N --trace` does that round again, and has each
 /// step in the log before it is done. `firmware --seed S --first N --cases 1` does a case again.
 #[derive(Parser)]
@@ -159,7 +159,7 @@ fn main() -> ExitCode {
             return match firmware::cases(seed, first..end, &arguments.paths) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(error) => {
-                    eprintln!("ekho-fuzz: {error:#}");
+                    eprintln!("ekho-module-fuzzer: {error:#}");
                     ExitCode::from(2)
                 }
             };
@@ -170,6 +170,6 @@ fn main() -> ExitCode {
         println!("bug: {error:#}");
     }
     let bugs = bugs + u64::from(result.is_err());
-    println!("ekho-fuzz: {summary} bugs={bugs}");
+    println!("ekho-module-fuzzer: {summary} bugs={bugs}");
     ExitCode::from(u8::from(bugs > 0))
 }

@@ -17,17 +17,17 @@ use anyhow::{bail, ensure, Context as _, Result};
 use ekho::firmware::image::{Firmware, Loaded};
 use ekho::flows::stats::{Change, Sink as _, Stats, Target};
 use ekho::kernel::bpf;
-use ekho::kernel::netlink::{FilterSpec, Hook};
+use ekho::kernel::netlink::filter::{FilterSpec, Hook};
+use ekho::kernel::netlink::{Attributes, Request};
 use ekho::module::debugfs::Debugfs;
 use ekho::module::state::Filter;
 use ekho::module::Module;
-use ekho_rtnl::{
-    flag, info, kind, tc_gen, tcmsg, u32_at, verdict, Attributes, Request, CLSACT, INGRESS,
-    TCA_KIND, TCA_OPTIONS,
-};
+use ekho_testkit::lab::set_fault;
+use ekho_testkit::tc::{self, info, tc_gen, tcmsg, INGRESS, NEW, TCAMSG};
+use ekho_testkit::uapi;
 
 use crate::generate::{Generator, Step, ACTIONS, DEVICES};
-use crate::kernel::{eventually, remove_module, set_fault, Kernel, Paths};
+use crate::kernel::{eventually, remove_module, Kernel, Paths};
 
 /// Steps of a round.
 const ROUND: u32 = 5000;
@@ -110,7 +110,7 @@ impl Session<'_> {
             };
             self.kernel.add_device(kind, name, ifindex)?;
             // Most of what is tried wants filters.
-            self.kernel.ask(clsact(ifindex))?;
+            self.kernel.ask(tc::add_clsact(ifindex))?;
         }
         self.load(0, ("stats", false))?;
         let mut generator = Generator::new(plan.seed, round);
@@ -216,25 +216,25 @@ impl Session<'_> {
     /// Deletes all actions of a kind that no filter has: what is in the way of that.
     fn flush(&mut self, name: &str) -> Result<String> {
         let table = |kind, flags| {
-            let mut request = Request::new(kind, flags, &[0; 4]);
-            request.nest(1, |table| {
+            let mut request = Request::new(kind, flags, &TCAMSG);
+            request.nest(uapi::TCA_ROOT_TAB, |table| {
                 table.nest(1, |action| {
-                    action.put_text(1, name);
+                    action.put_text(uapi::TCA_ACT_KIND, name);
                 });
             });
             request.finish()
         };
         let connection = &mut self.kernel.connection;
-        // NLM_F_ROOT
-        let flush = table(kind::RTM_DELACTION, flag::REPLACE);
+        let flush = table(uapi::RTM_DELACTION, uapi::NLM_F_ROOT);
         if let Err(why) = connection.exchange(&flush, |_, _| ())? {
             return Ok(format!("{name}: {} {}; ", why.errno, why.message));
         }
         // Those with references that nobody holds lose one with each attempt.
         let mut count = 0;
-        let list = table(kind::RTM_GETACTION, flag::DUMP);
+        let list = table(uapi::RTM_GETACTION, uapi::NLM_F_DUMP);
         let _ = connection.exchange(&list, |_, payload| {
-            let actions = Attributes(payload.get(4..).unwrap_or(&[])).nested(1);
+            let actions =
+                Attributes(payload.get(TCAMSG.len()..).unwrap_or(&[])).nested(uapi::TCA_ROOT_TAB);
             count += actions.iter().count();
         })?;
         Ok(match count {
@@ -247,10 +247,11 @@ impl Session<'_> {
     fn clear(&mut self) -> Result<()> {
         for (name, ifindex) in DEVICES {
             set_fault(&format!("dev={name} clear"));
-            for parent in [CLSACT, u32::MAX] {
-                let header = tcmsg(ifindex, 0, parent, 0);
-                let request = Request::new(kind::RTM_DELQDISC, 0, &header).finish();
-                let _ = self.kernel.connection.exchange(&request, |_, _| ())?;
+            for request in [tc::delete_clsact(ifindex), tc::delete_root(ifindex)] {
+                let _ = self
+                    .kernel
+                    .connection
+                    .exchange(&request.finish(), |_, _| ())?;
             }
         }
         let mut left = String::new();
@@ -291,19 +292,18 @@ impl Session<'_> {
             self.load(0, ("stats", false))?,
             "firmware `stats` can't be attached"
         );
-        self.kernel.ask(clsact(ifindex))?;
+        self.kernel.ask(tc::add_clsact(ifindex))?;
         let header = tcmsg(ifindex, 1, INGRESS, info(1, 0x0800));
-        let flags = flag::CREATE | flag::EXCL;
-        let mut request = Request::new(kind::RTM_NEWTFILTER, flags, &header);
-        request.put_text(TCA_KIND, "flower");
-        request.nest(TCA_OPTIONS, |options| {
-            options.nest(3, |actions| {
-                actions.put_action(1, "gact", |gact| {
-                    gact.put(2, &tc_gen(0, verdict::SHOT));
+        let mut request = Request::new(uapi::RTM_NEWTFILTER, NEW, &header);
+        request.put_text(uapi::TCA_KIND, "flower");
+        request.nest(uapi::TCA_OPTIONS, |options| {
+            options.nest(uapi::TCA_FLOWER_ACT, |actions| {
+                tc::put_action(actions, 1, "gact", |gact| {
+                    gact.put(uapi::TCA_GACT_PARMS, &tc_gen(0, uapi::TC_ACT_SHOT));
                 });
             });
-            options.put(8, &0x0800_u16.to_be_bytes());
-            options.put_u32(22, 2);
+            options.put(uapi::TCA_FLOWER_KEY_ETH_TYPE, &0x0800_u16.to_be_bytes());
+            options.put_u32(uapi::TCA_FLOWER_FLAGS, uapi::TCA_CLS_FLAGS_SKIP_SW);
         });
         self.kernel.ask(request)?;
         let flows = self.kernel.records("flows")?;
@@ -324,17 +324,10 @@ impl Session<'_> {
         };
         Stats::open(&Debugfs::default(), Filter::device(name)?)?
             .change(&Target::Filter(filter), &change)?;
-        let request = Request::new(
-            kind::RTM_GETTFILTER,
-            flag::DUMP,
-            &tcmsg(ifindex, 0, INGRESS, 0),
-        );
         let mut packets = None;
-        let request = request.finish();
+        let request = tc::dump_filters(ifindex).finish();
         let result = self.kernel.connection.exchange(&request, |_, payload| {
-            let options = Attributes(payload.get(20..).unwrap_or(&[])).nested(TCA_OPTIONS);
-            let statistics = options.nested(3).nested(1).nested(4);
-            packets = packets.or(statistics.get(7).and_then(|basic| u32_at(basic, 8)));
+            packets = packets.or(tc::hardware_packets(payload, uapi::TCA_FLOWER_ACT));
         })?;
         result.map_err(io::Error::from)?;
         if packets != Some(12345) {
@@ -342,13 +335,6 @@ impl Session<'_> {
         }
         Ok(())
     }
-}
-
-fn clsact(ifindex: u32) -> Request {
-    let header = tcmsg(ifindex, 0xffff_0000, CLSACT, 0);
-    let mut request = Request::new(kind::RTM_NEWQDISC, flag::CREATE | flag::EXCL, &header);
-    request.put_text(TCA_KIND, "clsact");
-    request
 }
 
 /// A step in one line.

@@ -18,11 +18,10 @@ use anyhow::{bail, ensure, Context as _, Result};
 use ekho::error::{Class, Error};
 use ekho::firmware::Firmware;
 use ekho::kernel::bpf;
+use ekho::kernel::netlink::{Connection, Request};
 use ekho::module::Module;
-use ekho_rtnl::{
-    flag, info, kind, tc_gen, tcmsg, verdict, Connection, Request, CLSACT, INGRESS, TCA_KIND,
-    TCA_OPTIONS,
-};
+use ekho_testkit::tc::{self, info, tc_gen, tcmsg, INGRESS};
+use ekho_testkit::uapi;
 use fastrand::Rng;
 
 use crate::kernel::{remove_module, Kernel, Paths};
@@ -108,10 +107,7 @@ pub fn run(plan: &Plan, paths: &Paths, tally: &mut Tally) -> Result<()> {
     let seeds = seeds(paths)?;
     let mut kernel = Kernel::enter(&paths.module)?;
     kernel.add_device("ekho", DEV.0, DEV.1)?;
-    let header = tcmsg(DEV.1, 0xffff_0000, CLSACT, 0);
-    let mut request = Request::new(kind::RTM_NEWQDISC, flag::CREATE, &header);
-    request.put_text(TCA_KIND, "clsact");
-    kernel.ask(request)?;
+    kernel.ask(tc::add_clsact(DEV.1))?;
 
     let mut next = plan.first;
     let end = plan.first.saturating_add(plan.cases);
@@ -142,7 +138,7 @@ fn report(plan: &Plan, data: &[u8], case: u64, what: &str, tally: &mut Tally) ->
     tally.bugs += 1;
     let file = plan
         .keep
-        .join(format!("ekho-fuzz-{}-{case}.bpf.o", plan.seed));
+        .join(format!("ekho-module-fuzzer-{}-{case}.bpf.o", plan.seed));
     fs::write(&file, data).with_context(|| format!("can't write {}", file.display()))?;
     println!(
         "bug: seed {} case {case}: {what}; {}",
@@ -287,23 +283,23 @@ fn refused(error: &Error, what: &'static str) -> Result<&'static str> {
 fn ask() -> Result<()> {
     let mut connection = Connection::new()?;
     let header = tcmsg(DEV.1, 1, INGRESS, info(1, 0x0800));
-    let mut add = Request::new(kind::RTM_NEWTFILTER, flag::CREATE, &header);
-    add.put_text(TCA_KIND, "flower")
-        .nest(TCA_OPTIONS, |options| {
-            options.nest(3, |actions| {
-                actions.put_action(1, "gact", |gact| {
-                    gact.put(2, &tc_gen(0, verdict::SHOT));
+    let mut add = Request::new(uapi::RTM_NEWTFILTER, uapi::NLM_F_CREATE, &header);
+    add.put_text(uapi::TCA_KIND, "flower")
+        .nest(uapi::TCA_OPTIONS, |options| {
+            options.nest(uapi::TCA_FLOWER_ACT, |actions| {
+                tc::put_action(actions, 1, "gact", |gact| {
+                    gact.put(uapi::TCA_GACT_PARMS, &tc_gen(0, uapi::TC_ACT_SHOT));
                 });
             });
-            options.put(8, &0x0800_u16.to_be_bytes()).put(9, &[6]);
-            options.put(12, &[10, 0, 0, 1]).put_u32(22, 2);
+            options
+                .put(uapi::TCA_FLOWER_KEY_ETH_TYPE, &0x0800_u16.to_be_bytes())
+                .put(uapi::TCA_FLOWER_KEY_IP_PROTO, &[6]);
+            options
+                .put(uapi::TCA_FLOWER_KEY_IPV4_DST, &[10, 0, 0, 1])
+                .put_u32(uapi::TCA_FLOWER_FLAGS, uapi::TCA_CLS_FLAGS_SKIP_SW);
         });
-    let dump = Request::new(
-        kind::RTM_GETTFILTER,
-        flag::DUMP,
-        &tcmsg(DEV.1, 0, INGRESS, 0),
-    );
-    let delete = Request::new(kind::RTM_DELTFILTER, 0, &tcmsg(DEV.1, 0, INGRESS, 0));
+    let dump = tc::dump_filters(DEV.1);
+    let delete = Request::new(uapi::RTM_DELTFILTER, 0, &tcmsg(DEV.1, 0, INGRESS, 0));
     for request in [add, dump, delete] {
         // What firmware says to it is its own business.
         let _ = connection.exchange(&request.finish(), |_, _| ())?;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `ekho-model`: random operations on devices, filters, firmware, namespaces and the module, and a
+//! `ekho-model-test`: random operations on devices, filters, firmware, namespaces and the module, and a
 //! model of what must come of them.
 //!
 //! ```text
@@ -99,7 +99,7 @@ fn main() -> ExitCode {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("ekho-model: {error:#}");
+            eprintln!("ekho-model-test: {error:#}");
             ExitCode::from(2)
         }
     }
@@ -166,7 +166,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
         }
         return Ok(true);
     };
-    let file = std::env::temp_dir().join(format!("ekho-model-{}.ops", head.seed));
+    let file = std::env::temp_dir().join(format!("ekho-model-test-{}.ops", head.seed));
     run::write(&file, &head, &run.history)?;
     report(arguments, &head, &run.history, &mismatch, &file);
     Ok(false)
@@ -199,8 +199,14 @@ fn report(
     for line in &mismatch.difference {
         println!("  {line}");
     }
-    println!("to do it again:    ekho-model --replay {}", file.display());
-    println!("to make it short:  ekho-model --shrink {}", file.display());
+    println!(
+        "to do it again:    ekho-model-test --replay {}",
+        file.display()
+    );
+    println!(
+        "to make it short:  ekho-model-test --shrink {}",
+        file.display()
+    );
 }
 
 /// Makes a history that fails shorter.

@@ -2,7 +2,7 @@
 
 //! Requests as trees of attributes, and what can be wrong with them.
 
-use ekho_rtnl::Request;
+use ekho::kernel::netlink::Request;
 use fastrand::Rng;
 
 /// An attribute.
@@ -219,16 +219,26 @@ pub fn odd(rng: &mut Rng) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ekho_rtnl::{u32_at, Attributes};
+    use ekho::kernel::netlink::{u32_at, Attributes};
+    use ekho_testkit::tc::{HEADER, TCMSG};
+    use ekho_testkit::uapi::{
+        RTM_NEWTFILTER, TCA_FLOWER_FLAGS, TCA_FLOWER_KEY_ETH_TYPE, TCA_KIND, TCA_OPTIONS,
+    };
 
     fn message() -> Message {
         Message {
-            kind: 44,
+            kind: RTM_NEWTFILTER,
             flags: 0,
             header: vec![0; 20],
             attributes: vec![
-                Node::text(1, "flower"),
-                Node::Nest(2, vec![Node::u32(22, 5), Node::be16(8, 0x800)]),
+                Node::text(TCA_KIND, "flower"),
+                Node::Nest(
+                    TCA_OPTIONS,
+                    vec![
+                        Node::u32(TCA_FLOWER_FLAGS, 5),
+                        Node::be16(TCA_FLOWER_KEY_ETH_TYPE, 0x800),
+                    ],
+                ),
             ],
         }
     }
@@ -236,10 +246,16 @@ mod tests {
     #[test]
     fn trees_become_attributes() {
         let data = message().encode();
-        let attributes = Attributes(&data[36..]);
-        assert_eq!(attributes.text(1), Some("flower"));
-        assert_eq!(attributes.nested(2).u32(22), Some(5));
-        assert_eq!(attributes.nested(2).get(8), Some(&[8, 0][..]));
+        let attributes = Attributes(&data[HEADER + TCMSG..]);
+        assert_eq!(attributes.text(TCA_KIND), Some("flower"));
+        assert_eq!(
+            attributes.nested(TCA_OPTIONS).u32(TCA_FLOWER_FLAGS),
+            Some(5)
+        );
+        assert_eq!(
+            attributes.nested(TCA_OPTIONS).get(TCA_FLOWER_KEY_ETH_TYPE),
+            Some(&[8, 0][..])
+        );
     }
 
     #[test]

@@ -8,24 +8,23 @@ use std::io::{self, Write as _};
 use std::mem::size_of;
 use std::net::UdpSocket;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{bail, Context as _, Result};
 use ekho::firmware::image::{Firmware, Loaded};
 use ekho::kernel::bpf;
+use ekho::kernel::netlink::{u32_at, Attributes, Request};
 use ekho::module::Module;
-use ekho_rtnl::{
-    flag, ifinfomsg, kind, tc_gen, tcmsg, u32_at, u32_selector, verdict, Attributes, Connection,
-    Request, BLOCK, CLSACT, INGRESS, TCA_CHAIN, TCA_KIND, TCA_OPTIONS,
+use ekho_testkit::lab::{self, field, records};
+use ekho_testkit::tc::{
+    self, ifinfomsg, put_action, tc_gen, tcmsg, u32_selector, BLOCK, IFINFOMSG, INGRESS, NEW, TCMSG,
 };
+use ekho_testkit::uapi;
 use nix::errno::Errno;
-use nix::kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags};
 use nix::libc;
-use nix::sched::{setns, unshare, CloneFlags};
+use nix::sched::{setns, CloneFlags};
 
 use crate::op::{
     ifindex, name, slot_of, Action, At, Fw, Keys, Kind, Mode, Op, Outcome, Place, Protocol, Spec,
@@ -33,7 +32,6 @@ use crate::op::{
 };
 use crate::run::Target;
 
-const DEBUGFS: &str = "/sys/kernel/debug/ekho";
 /// How long the kernel may take for what it does later.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -57,36 +55,23 @@ impl Paths {
     }
 }
 
-/// A network namespace, which lives as long as this.
+/// A network namespace, with a socket for ethtool.
 struct Namespace {
-    file: File,
-    inode: u64,
-    connection: Connection,
-    /// For ethtool.
+    lab: lab::Namespace,
     socket: UdpSocket,
 }
 
 impl Namespace {
     /// A new one.
     fn new() -> Result<Self> {
-        // Of a thread's own, since it can't leave it for none.
-        thread::spawn(|| {
-            unshare(CloneFlags::CLONE_NEWNET).context("can't make a network namespace")?;
-            let file = File::open("/proc/thread-self/ns/net")?;
-            let mut connection = Connection::new()?;
+        let (lab, socket) = lab::Namespace::new(|lab| {
             // The kernel learns how much fits into an answer: were it too little, it would begin
             // again with a filter that doesn't fit, and read its counters twice.
-            let links = Request::new(kind::RTM_GETLINK, flag::DUMP, &[0; 16]);
-            let _ = connection.exchange(&links.finish(), |_, _| ())?;
-            Ok(Self {
-                inode: file.metadata()?.ino(),
-                file,
-                connection,
-                socket: UdpSocket::bind("0.0.0.0:0")?,
-            })
-        })
-        .join()
-        .unwrap_or_else(|_| bail!("a thread died"))
+            let links = Request::new(uapi::RTM_GETLINK, uapi::NLM_F_DUMP, &[0; IFINFOMSG]);
+            let _ = lab.connection.exchange(&links.finish(), |_, _| ())?;
+            Ok(UdpSocket::bind("0.0.0.0:0")?)
+        })?;
+        Ok(Self { lab, socket })
     }
 }
 
@@ -120,15 +105,9 @@ pub struct System {
     said: String,
 }
 
-const TCA_INGRESS_BLOCK: u16 = 13;
-const TCA_EGRESS_BLOCK: u16 = 14;
-const TCA_FLOWER_FLAGS: u16 = 22;
-const TCA_FLOWER_IN_HW_COUNT: u16 = 86;
-const TCA_MATCHALL_FLAGS: u16 = 3;
-const TCA_U32_FLAGS: u16 = 11;
-const SKIP_HW: u32 = 1;
-const SKIP_SW: u32 = 1 << 1;
-const IN_HW: u32 = 1 << 2;
+const SKIP_HW: u32 = uapi::TCA_CLS_FLAGS_SKIP_HW;
+const SKIP_SW: u32 = uapi::TCA_CLS_FLAGS_SKIP_SW;
+const IN_HW: u32 = uapi::TCA_CLS_FLAGS_IN_HW;
 
 /// Interface index and parent of a list of filters.
 fn list(at: At) -> (u32, u32) {
@@ -139,21 +118,28 @@ fn list(at: At) -> (u32, u32) {
 }
 
 fn info(prio: u16, protocol: Protocol) -> u32 {
-    ekho_rtnl::info(prio, protocol.number())
+    tc::info(prio, protocol.number())
 }
 
 fn put_keys(request: &mut Request, protocol: Protocol, keys: &Keys) {
     if let Some(mac) = keys.mac {
-        request.put(4, &[2, 0, 0, 0, 0, mac]);
+        request.put(uapi::TCA_FLOWER_KEY_ETH_DST, &[2, 0, 0, 0, 0, mac]);
     }
     if protocol == Protocol::All {
         return;
     }
-    request.put(8, &protocol.number().to_be_bytes());
+    request.put(
+        uapi::TCA_FLOWER_KEY_ETH_TYPE,
+        &protocol.number().to_be_bytes(),
+    );
     if let Some(tcp) = keys.tcp {
-        request.put(9, &[if tcp { 6 } else { 17 }]);
+        let (number, attribute) = match tcp {
+            true => (6, uapi::TCA_FLOWER_KEY_TCP_DST),
+            false => (17, uapi::TCA_FLOWER_KEY_UDP_DST),
+        };
+        request.put(uapi::TCA_FLOWER_KEY_IP_PROTO, &[number]);
         if let Some(port) = keys.port {
-            request.put(if tcp { 19 } else { 21 }, &[0, port]);
+            request.put(attribute, &[0, port]);
         }
     }
     let mut address = |kinds: [u16; 2], last: u8| match protocol {
@@ -167,10 +153,16 @@ fn put_keys(request: &mut Request, protocol: Protocol, keys: &Keys) {
         }
     };
     if let Some(src) = keys.src {
-        address([10, 14], src);
+        address(
+            [uapi::TCA_FLOWER_KEY_IPV4_SRC, uapi::TCA_FLOWER_KEY_IPV6_SRC],
+            src,
+        );
     }
     if let Some(dst) = keys.dst {
-        address([12, 16], dst);
+        address(
+            [uapi::TCA_FLOWER_KEY_IPV4_DST, uapi::TCA_FLOWER_KEY_IPV6_DST],
+            dst,
+        );
     }
 }
 
@@ -180,56 +172,70 @@ fn parameters(verdict: u32, more: &[u32]) -> Vec<u8> {
     tc_gen(0, verdict).into_iter().chain(more).collect()
 }
 
-fn put_action(request: &mut Request, number: u16, action: Action) {
-    use verdict::{OK, PIPE, SHOT, STOLEN, TRAP};
-    const TO_EGRESS: u32 = 1;
-    const COPY_TO_EGRESS: u32 = 2;
-
-    let gact = |verdict| ("gact", parameters(verdict, &[]));
-    let (kind, parameters) = match action {
-        Action::Pass => gact(OK),
-        Action::Drop => gact(SHOT),
-        Action::Trap => gact(TRAP),
-        Action::Goto => gact(verdict::GOTO_CHAIN | GOTO_CHAIN),
-        Action::Mark => ("skbedit", parameters(PIPE, &[])),
-        Action::VlanPush => ("vlan", parameters(PIPE, &[2])),
-        Action::Redirect(slot) => ("mirred", parameters(STOLEN, &[TO_EGRESS, ifindex(slot)])),
-        Action::Mirror(slot) => ("mirred", parameters(PIPE, &[COPY_TO_EGRESS, ifindex(slot)])),
+fn put_flow_action(actions: &mut Request, number: u16, action: Action) {
+    use uapi::{
+        TCA_EGRESS_MIRROR, TCA_EGRESS_REDIR, TCA_GACT_PARMS, TCA_MIRRED_PARMS, TCA_SKBEDIT_PARMS,
+        TCA_VLAN_PARMS, TC_ACT_OK, TC_ACT_PIPE, TC_ACT_SHOT, TC_ACT_STOLEN, TC_ACT_TRAP,
     };
-    request.put_action(number, kind, |request| {
-        request.put(2, &parameters);
+
+    let gact = |verdict| ("gact", TCA_GACT_PARMS, parameters(verdict, &[]));
+    let mirred = |verdict, how: u16, slot| {
+        let more = [u32::from(how), ifindex(slot)];
+        ("mirred", TCA_MIRRED_PARMS, parameters(verdict, &more))
+    };
+    let (kind, attribute, parameters) = match action {
+        Action::Pass => gact(TC_ACT_OK),
+        Action::Drop => gact(TC_ACT_SHOT),
+        Action::Trap => gact(TC_ACT_TRAP),
+        Action::Goto => gact(uapi::TC_GOTO_CHAIN | GOTO_CHAIN),
+        Action::Mark => ("skbedit", TCA_SKBEDIT_PARMS, parameters(TC_ACT_PIPE, &[])),
+        Action::VlanPush => {
+            let push = parameters(TC_ACT_PIPE, &[uapi::TCA_VLAN_ACT_PUSH.into()]);
+            ("vlan", TCA_VLAN_PARMS, push)
+        }
+        Action::Redirect(slot) => mirred(TC_ACT_STOLEN, TCA_EGRESS_REDIR, slot),
+        Action::Mirror(slot) => mirred(TC_ACT_PIPE, TCA_EGRESS_MIRROR, slot),
+    };
+    put_action(actions, number, kind, |request| {
+        request.put(attribute, &parameters);
         match action {
             Action::Mark => {
-                request.put_u32(5, 7);
+                request.put_u32(uapi::TCA_SKBEDIT_MARK, 7);
             }
             Action::VlanPush => {
-                request.put(3, &100u16.to_ne_bytes());
+                request.put(uapi::TCA_VLAN_PUSH_VLAN_ID, &100u16.to_ne_bytes());
             }
             _ => {}
         }
     });
 }
 
+/// The attributes of a classifier for its flags and for its actions.
+fn attributes_of(kind: &str) -> Option<(u16, u16)> {
+    match kind {
+        "flower" => Some((uapi::TCA_FLOWER_FLAGS, uapi::TCA_FLOWER_ACT)),
+        "matchall" => Some((uapi::TCA_MATCHALL_FLAGS, uapi::TCA_MATCHALL_ACT)),
+        "u32" => Some((uapi::TCA_U32_FLAGS, uapi::TCA_U32_ACT)),
+        _ => None,
+    }
+}
+
 fn put_filter(request: &mut Request, spec: &Spec, change: bool) {
-    let (actions, flags) = match spec.kind {
-        Kind::Flower => (3, TCA_FLOWER_FLAGS),
-        Kind::Matchall => (2, TCA_MATCHALL_FLAGS),
-        Kind::U32 => (7, TCA_U32_FLAGS),
-    };
-    request.put_text(TCA_KIND, spec.kind.name());
-    request.put_u32(TCA_CHAIN, spec.chain);
-    request.nest(TCA_OPTIONS, |request| {
+    let (flags, actions) = attributes_of(spec.kind.name()).unwrap_or_default();
+    request.put_text(uapi::TCA_KIND, spec.kind.name());
+    request.put_u32(uapi::TCA_CHAIN, spec.chain);
+    request.nest(uapi::TCA_OPTIONS, |request| {
         match spec.kind {
             Kind::Flower => put_keys(request, spec.protocol, &spec.keys),
             Kind::Matchall => {}
             Kind::U32 if change => {}
             Kind::U32 => {
-                request.put(5, &u32_selector(16, [10, 0, 0, 1]));
+                request.put(uapi::TCA_U32_SEL, &u32_selector(16, [10, 0, 0, 1]));
             }
         }
         request.nest(actions, |request| {
             for (number, action) in (1..).zip(&spec.actions) {
-                put_action(request, number, *action);
+                put_flow_action(request, number, *action);
             }
         });
         let value = match spec.place {
@@ -245,15 +251,10 @@ fn put_filter(request: &mut Request, spec: &Spec, change: bool) {
 fn filter_line(at: At, payload: &[u8]) -> Option<String> {
     let mut handle = u32_at(payload, 8)?;
     let info = u32_at(payload, 16)?;
-    let attributes = Attributes(payload.get(20..)?);
-    let options = attributes.nested(TCA_OPTIONS);
-    let kind = attributes.text(TCA_KIND)?;
-    let (flags, actions) = match kind {
-        "flower" => (TCA_FLOWER_FLAGS, 3),
-        "matchall" => (TCA_MATCHALL_FLAGS, 2),
-        "u32" => (TCA_U32_FLAGS, 7),
-        _ => (0, 0),
-    };
+    let attributes = Attributes(payload.get(TCMSG..)?);
+    let options = attributes.nested(uapi::TCA_OPTIONS);
+    let kind = attributes.text(uapi::TCA_KIND)?;
+    let (flags, actions) = attributes_of(kind).unwrap_or_default();
     // The head of a preference, or a hash table.
     if handle == 0 || kind == "u32" && handle & 0xf_ffff == 0 {
         return None;
@@ -263,18 +264,17 @@ fn filter_line(at: At, payload: &[u8]) -> Option<String> {
     }
     let flags = options.u32(flags).unwrap_or(0);
     let count = match kind {
-        "flower" => options.u32(TCA_FLOWER_IN_HW_COUNT).unwrap_or(0).to_string(),
+        "flower" => options
+            .u32(uapi::TCA_FLOWER_IN_HW_COUNT)
+            .unwrap_or(0)
+            .to_string(),
         _ => "-".to_owned(),
     };
-    let statistics = options.nested(actions).nested(1).nested(4);
-    let packets = statistics
-        .get(7)
-        .and_then(|basic| u32_at(basic, 8))
-        .unwrap_or(0);
+    let packets = tc::hardware_packets(payload, actions).unwrap_or(0);
     let bit = |bit: u32| u8::from(flags & bit != 0);
     Some(format!(
         "filter {at} chain={} prio={} protocol={:#06x} {kind} handle={handle} skip_sw={} skip_hw={} in_hw={} in_hw_count={count} packets={packets}",
-        attributes.u32(TCA_CHAIN).unwrap_or(0),
+        attributes.u32(uapi::TCA_CHAIN).unwrap_or(0),
         info >> 16,
         u16::from_be(info as u16),
         bit(SKIP_SW),
@@ -289,31 +289,11 @@ fn errno(error: &io::Error) -> Errno {
 }
 
 /// Waits until something is so.
-fn eventually(what: &str, mut is_so: impl FnMut() -> Result<bool>) -> Result<()> {
-    let start = Instant::now();
-    while !is_so()? {
-        if start.elapsed() > PATIENCE {
-            bail!("after {} s: {what}", PATIENCE.as_secs());
-        }
-        thread::sleep(Duration::from_millis(2));
+fn eventually(what: &str, is_so: impl FnMut() -> Result<bool>) -> Result<()> {
+    if !lab::eventually(PATIENCE, is_so)? {
+        bail!("after {} s: {what}", PATIENCE.as_secs());
     }
     Ok(())
-}
-
-/// A file in debugfs; empty without the module.
-fn records(file: &str) -> Result<String> {
-    match fs::read_to_string(format!("{DEBUGFS}/{file}")) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
-        result => result.with_context(|| format!("can't read {DEBUGFS}/{file}")),
-    }
-}
-
-/// A field of a record.
-fn field<'a>(record: &'a str, key: &str) -> &'a str {
-    record
-        .split(' ')
-        .find_map(|field| field.strip_prefix(key)?.strip_prefix('='))
-        .unwrap_or("?")
 }
 
 impl System {
@@ -322,7 +302,7 @@ impl System {
         ekho::kernel::libbpf_log::silence();
         let origin = File::open("/proc/thread-self/ns/net")?;
         let home = Namespace::new()?;
-        setns(&home.file, CloneFlags::CLONE_NEWNET)?;
+        setns(&home.lab.file, CloneFlags::CLONE_NEWNET)?;
         let mut system = Self {
             paths,
             origin,
@@ -338,7 +318,7 @@ impl System {
             offload_bit: None,
             said: String::new(),
         };
-        if !Self::is_loaded() {
+        if !lab::is_loaded() {
             system.insmod()?;
         }
         // Those of a run before this one may be on their way out.
@@ -346,10 +326,6 @@ impl System {
             Ok(records("devices")?.is_empty())
         })?;
         Ok(system)
-    }
-
-    fn is_loaded() -> bool {
-        fs::exists("/sys/module/ekho").unwrap_or(false)
     }
 
     fn namespace(&mut self, ns: u8) -> &mut Namespace {
@@ -381,7 +357,7 @@ impl System {
         request: Request,
         answer: impl FnMut(u16, &[u8]),
     ) -> Result<Outcome> {
-        let connection = &mut self.namespace(ns).connection;
+        let connection = &mut self.namespace(ns).lab.connection;
         let result = connection.exchange(&request.finish(), answer)?;
         Ok(result
             .map_err(|refusal| {
@@ -394,13 +370,13 @@ impl System {
     // ------------------------------------------------------- devices
 
     fn add_device(&mut self, slot: u8, ns: u8, number: u8, queues: u8) -> Result<Outcome> {
+        let kind = if slot < OWN { "ekho" } else { "dummy" };
         let header = ifinfomsg(ifindex(slot), 0, 0);
-        let flags = flag::CREATE | flag::EXCL;
-        let mut request = Request::new(kind::RTM_NEWLINK, flags, &header);
-        request.put_text(3, &name(number));
-        request.put_u32(31, u32::from(queues));
-        request.nest(18, |info| {
-            info.put_text(1, if slot < OWN { "ekho" } else { "dummy" });
+        let mut request = Request::new(uapi::RTM_NEWLINK, NEW, &header);
+        request.put_text(uapi::IFLA_IFNAME, &name(number));
+        request.put_u32(uapi::IFLA_NUM_TX_QUEUES, u32::from(queues));
+        request.nest(uapi::IFLA_LINKINFO, |info| {
+            info.put_text(uapi::IFLA_INFO_KIND, kind);
         });
         let outcome = self.ask(ns, request)?;
         if outcome == Outcome::Done {
@@ -410,10 +386,8 @@ impl System {
     }
 
     fn del_device(&mut self, slot: u8) -> Result<Outcome> {
-        let header = ifinfomsg(ifindex(slot), 0, 0);
-        let request = Request::new(kind::RTM_DELLINK, 0, &header);
         let ns = self.ns_of(slot);
-        let outcome = self.ask(ns, request)?;
+        let outcome = self.ask(ns, tc::delete_device(ifindex(slot)))?;
         if outcome == Outcome::Done {
             self.forget(slot)?;
             self.forget_nft(slot, ns)?;
@@ -457,9 +431,9 @@ impl System {
 
     fn move_device(&mut self, slot: u8, ns: u8) -> Result<Outcome> {
         let header = ifinfomsg(ifindex(slot), 0, 0);
-        let mut request = Request::new(kind::RTM_NEWLINK, 0, &header);
-        let fd = self.namespace(ns).file.as_raw_fd();
-        request.put_u32(28, fd as u32);
+        let mut request = Request::new(uapi::RTM_NEWLINK, 0, &header);
+        let fd = self.namespace(ns).lab.file.as_raw_fd();
+        request.put_u32(uapi::IFLA_NET_NS_FD, fd as u32);
         let was = self.ns_of(slot);
         let outcome = self.change_device(slot, request)?;
         if outcome == Outcome::Done && was != ns {
@@ -475,11 +449,13 @@ impl System {
         let Some(namespace) = self.others[usize::from(ns)].take() else {
             return Ok(());
         };
-        let inode = namespace.inode.to_string();
+        let inode = namespace.lab.inode.to_string();
         drop(namespace);
         eventually("devices of a namespace that is gone are left", || {
             let devices = records("devices")?;
-            Ok(!devices.lines().any(|line| field(line, "netns") == inode))
+            Ok(!devices
+                .lines()
+                .any(|line| field(line, "netns") == Some(inode.as_str())))
         })?;
         for slot in 0..SLOTS {
             if self.devices[usize::from(slot)].is_some_and(|(is, _)| is == ns) {
@@ -514,29 +490,26 @@ impl System {
     }
 
     fn set_offload(&mut self, slot: u8, on: bool) -> Result<Outcome> {
-        const GSTRINGS: u32 = 0x1b;
-        const SFEATURES: u32 = 0x3b;
-        const FEATURES: u32 = 4;
-        const NAME: usize = 32 / size_of::<u32>();
+        const NAME: usize = uapi::ETH_GSTRING_LEN as usize / size_of::<u32>();
         // Features that there is room for: more than the kernel has.
         const MAX: usize = 128;
 
         if self.offload_bit.is_none() {
             let mut data = vec![0; 3 + MAX * NAME];
             // Length 0: as many as there are.
-            (data[0], data[1]) = (GSTRINGS, FEATURES);
+            (data[0], data[1]) = (uapi::ETHTOOL_GSTRINGS, uapi::ETH_SS_FEATURES);
             if let Err(errno) = self.ethtool(slot, &mut data) {
                 return Ok(Outcome::Failed(errno));
             }
             let bytes: Vec<u8> = data[3..].iter().flat_map(|w| w.to_ne_bytes()).collect();
             self.offload_bit = bytes
-                .chunks(32)
+                .chunks(uapi::ETH_GSTRING_LEN as usize)
                 .position(|name| name.starts_with(b"hw-tc-offload\0"));
         }
         let bit = self.offload_bit.context("no feature hw-tc-offload")?;
         let blocks = MAX / 32;
         let mut data = vec![0; 2 + 2 * blocks];
-        data[0] = SFEATURES;
+        data[0] = uapi::ETHTOOL_SFEATURES;
         data[2 + 2 * (bit / 32)] = 1 << (bit % 32);
         data[3 + 2 * (bit / 32)] = u32::from(on) << (bit % 32);
         // The kernel wants exactly as many words as it has.
@@ -553,11 +526,8 @@ impl System {
     // ------------------------------------------------------- filters
 
     fn add_clsact(&mut self, slot: u8, blocks: [Option<u32>; 2]) -> Result<Outcome> {
-        let header = tcmsg(ifindex(slot), 0xffff_0000, CLSACT, 0);
-        let flags = flag::CREATE | flag::EXCL;
-        let mut request = Request::new(kind::RTM_NEWQDISC, flags, &header);
-        request.put_text(TCA_KIND, "clsact");
-        for (kind, block) in [TCA_INGRESS_BLOCK, TCA_EGRESS_BLOCK]
+        let mut request = tc::add_clsact(ifindex(slot));
+        for (kind, block) in [uapi::TCA_INGRESS_BLOCK, uapi::TCA_EGRESS_BLOCK]
             .into_iter()
             .zip(blocks)
         {
@@ -581,19 +551,19 @@ impl System {
             handle
         };
         let mut flags = match mode {
-            Mode::Add => flag::CREATE | flag::EXCL,
-            Mode::Replace => flag::CREATE,
+            Mode::Add => NEW,
+            Mode::Replace => uapi::NLM_F_CREATE,
             Mode::Change => 0,
         };
         if spec.kind == Kind::U32 {
-            flags |= flag::ECHO;
+            flags |= uapi::NLM_F_ECHO;
         }
         let header = tcmsg(index, handle, parent, info(spec.prio, spec.protocol));
-        let mut request = Request::new(kind::RTM_NEWTFILTER, flags, &header);
+        let mut request = Request::new(uapi::RTM_NEWTFILTER, flags, &header);
         put_filter(&mut request, spec, handle != 0);
         let mut chosen = None;
         let outcome = self.ask_and_read(self.ns_at(at), request, |kind, payload| {
-            if kind == kind::RTM_NEWTFILTER {
+            if kind == uapi::RTM_NEWTFILTER {
                 chosen = u32_at(payload, 8);
             }
         })?;
@@ -606,7 +576,7 @@ impl System {
     fn chain(&mut self, kind: u16, flags: u16, at: At, chain: u32) -> (u8, Request) {
         let (index, parent) = list(at);
         let mut request = Request::new(kind, flags, &tcmsg(index, 0, parent, 0));
-        request.put_u32(TCA_CHAIN, chain);
+        request.put_u32(uapi::TCA_CHAIN, chain);
         (self.ns_at(at), request)
     }
 
@@ -614,7 +584,7 @@ impl System {
     fn filters(&mut self, at: At) -> Result<Vec<String>> {
         let (index, parent) = list(at);
         let header = tcmsg(index, 0, parent, 0);
-        let request = Request::new(kind::RTM_GETTFILTER, flag::DUMP, &header);
+        let request = Request::new(uapi::RTM_GETTFILTER, uapi::NLM_F_DUMP, &header);
         let mut lines = Vec::new();
         let outcome = self.ask_and_read(self.ns_at(at), request, |_, payload| {
             lines.extend(filter_line(at, payload));
@@ -630,14 +600,14 @@ impl System {
 
     /// Runs nft in a namespace.
     fn nft(&mut self, ns: u8, script: &str) -> Result<Outcome> {
-        setns(&self.namespace(ns).file, CloneFlags::CLONE_NEWNET)?;
+        setns(&self.namespace(ns).lab.file, CloneFlags::CLONE_NEWNET)?;
         let child = Command::new("nft")
             .args(["-f", "-"])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn();
-        setns(&self.home.file, CloneFlags::CLONE_NEWNET)?;
+        setns(&self.home.lab.file, CloneFlags::CLONE_NEWNET)?;
         let mut child = child.context("can't run nft")?;
         if let Some(mut input) = child.stdin.take() {
             input.write_all(script.as_bytes())?;
@@ -716,9 +686,9 @@ impl System {
     fn attach(&mut self, slot: u8, fw: Fw) -> Result<Outcome> {
         let loaded = self.load(slot, fw)?;
         let ns = self.ns_of(slot);
-        setns(&self.namespace(ns).file, CloneFlags::CLONE_NEWNET)?;
+        setns(&self.namespace(ns).lab.file, CloneFlags::CLONE_NEWNET)?;
         let result = bpf::link_create(loaded.ops_map());
-        setns(&self.home.file, CloneFlags::CLONE_NEWNET)?;
+        setns(&self.home.lab.file, CloneFlags::CLONE_NEWNET)?;
         match result {
             Ok(fd) => {
                 self.links[usize::from(slot)] = Some(Link {
@@ -775,28 +745,18 @@ impl System {
     // ------------------------------------------------------- the module
 
     fn insmod(&mut self) -> Result<()> {
-        let file = File::open(&self.paths.module)
-            .with_context(|| format!("can't open {}", self.paths.module.display()))?;
-        // An emulated machine stands still for longer than firmware may take.
-        let parameters = c"budget_us=1000000";
-        finit_module(&file, parameters, ModuleInitFlags::empty()).context("can't load the module")
+        lab::insmod(&self.paths.module, lab::PARAMETERS)
     }
 
     fn rmmod(&mut self, expected: Outcome) -> Result<Outcome> {
-        let remove = || delete_module(c"ekho", DeleteModuleFlags::O_NONBLOCK);
+        let remove = || lab::try_rmmod(c"ekho");
         if expected != Outcome::Done {
             return Ok(remove().into());
         }
         // Firmware that isn't attached keeps the module, too, and is freed some time after it is
         // given up.
         self.idle.clear();
-        let mut result = remove();
-        let _ = eventually("the module is in use", || {
-            if result == Err(Errno::EAGAIN) {
-                result = remove();
-            }
-            Ok(result != Err(Errno::EAGAIN))
-        });
+        let result = lab::rmmod(c"ekho", PATIENCE);
         if result.is_ok() {
             for slot in 0..OWN {
                 if let Some((ns, _)) = self.devices[usize::from(slot)].take() {
@@ -811,30 +771,33 @@ impl System {
 
     /// Links and qdiscs of a namespace; the lists of filters there.
     fn see_namespace(&mut self, ns: u8, lines: &mut Vec<String>) -> Result<Vec<At>> {
-        const NO_STATISTICS: u32 = 1 << 3;
-        let mut request = Request::new(kind::RTM_GETLINK, flag::DUMP, &[0; 16]);
-        request.put_u32(29, NO_STATISTICS);
+        let header = [0; IFINFOMSG];
+        let mut request = Request::new(uapi::RTM_GETLINK, uapi::NLM_F_DUMP, &header);
+        request.put_u32(uapi::IFLA_EXT_MASK, uapi::RTEXT_FILTER_SKIP_STATS);
         self.ask_and_read(ns, request, |_, payload| {
             let index = u32_at(payload, 4).unwrap_or(0);
             if slot_of(index).is_some() {
-                let attributes = Attributes(payload.get(16..).unwrap_or(&[]));
-                let name = attributes.text(3).unwrap_or("?");
-                let up = u32_at(payload, 8).unwrap_or(0) & 1;
+                let attributes = Attributes(payload.get(IFINFOMSG..).unwrap_or(&[]));
+                let name = attributes.text(uapi::IFLA_IFNAME).unwrap_or("?");
+                let up = u32_at(payload, 8).unwrap_or(0) & uapi::IFF_UP;
                 lines.push(format!("link {index} ns={ns} name={name} up={up}"));
             }
         })?;
         let mut lists = Vec::new();
         let header = tcmsg(0, 0, 0, 0);
-        let request = Request::new(kind::RTM_GETQDISC, flag::DUMP, &header);
+        let request = Request::new(uapi::RTM_GETQDISC, uapi::NLM_F_DUMP, &header);
         self.ask_and_read(ns, request, |_, payload| {
             let index = u32_at(payload, 4).unwrap_or(0);
-            let attributes = Attributes(payload.get(20..).unwrap_or(&[]));
+            let attributes = Attributes(payload.get(TCMSG..).unwrap_or(&[]));
             let Some(slot) = slot_of(index) else { return };
-            if attributes.text(TCA_KIND) != Some("clsact") {
+            if attributes.text(uapi::TCA_KIND) != Some("clsact") {
                 return;
             }
             lines.push(format!("clsact {index} ns={ns}"));
-            for (kind, egress) in [(TCA_INGRESS_BLOCK, false), (TCA_EGRESS_BLOCK, true)] {
+            for (kind, egress) in [
+                (uapi::TCA_INGRESS_BLOCK, false),
+                (uapi::TCA_EGRESS_BLOCK, true),
+            ] {
                 let at = match attributes.u32(kind) {
                     Some(index) => At::Block { ns, index },
                     None => At::Dev { slot, egress },
@@ -853,7 +816,7 @@ impl System {
             others
                 .filter_map(|(ns, other)| Some((ns, other.as_ref()?)))
                 .chain([(0, &self.home)])
-                .find(|(_, other)| other.inode.to_string() == inode)
+                .find(|(_, other)| other.lab.inode.to_string() == inode)
                 .map_or_else(|| format!("?{inode}"), |(ns, _)| ns.to_string())
         };
         for (file, what) in [
@@ -862,7 +825,7 @@ impl System {
             ("flows", "flow"),
         ] {
             for record in records(file)?.lines() {
-                let get = |key| field(record, key);
+                let get = |key| field(record, key).unwrap_or("?");
                 let fields: &[&str] = match what {
                     "port" => &["kind", "hw_tc_offload", "bindings", "flows", "firmware"],
                     "firmware" => &["firmware", "generation", "violations"],
@@ -907,14 +870,11 @@ impl Target for System {
                 queues,
             } => self.add_device(slot, ns, name, queues),
             Op::DelDevice { slot } => self.del_device(slot),
-            Op::SetUp { slot, up } => {
-                let header = ifinfomsg(ifindex(slot), u32::from(up), 1);
-                self.change_device(slot, Request::new(kind::RTM_NEWLINK, 0, &header))
-            }
+            Op::SetUp { slot, up } => self.change_device(slot, tc::set_up(ifindex(slot), up)),
             Op::Rename { slot, name: number } => {
                 let header = ifinfomsg(ifindex(slot), 0, 0);
-                let mut request = Request::new(kind::RTM_NEWLINK, 0, &header);
-                request.put_text(3, &name(number));
+                let mut request = Request::new(uapi::RTM_NEWLINK, 0, &header);
+                request.put_text(uapi::IFLA_IFNAME, &name(number));
                 let outcome = self.change_device(slot, request)?;
                 if let (Outcome::Done, Some(device)) =
                     (outcome, &mut self.devices[usize::from(slot)])
@@ -934,10 +894,7 @@ impl Target for System {
                 ingress,
                 egress,
             } => self.add_clsact(slot, [ingress, egress]),
-            Op::DelClsact { slot } => {
-                let header = tcmsg(ifindex(slot), 0, CLSACT, 0);
-                self.change_device(slot, Request::new(kind::RTM_DELQDISC, 0, &header))
-            }
+            Op::DelClsact { slot } => self.change_device(slot, tc::delete_clsact(ifindex(slot))),
             Op::SetFilter { at, mode, ref spec } => self.set_filter(at, mode, spec),
             Op::DelFilter {
                 at,
@@ -949,13 +906,13 @@ impl Target for System {
             } => {
                 let (index, parent) = list(at);
                 let header = tcmsg(index, handle, parent, info(prio, protocol));
-                let mut request = Request::new(kind::RTM_DELTFILTER, 0, &header);
-                request.put_text(TCA_KIND, kind.name());
-                request.put_u32(TCA_CHAIN, chain);
+                let mut request = Request::new(uapi::RTM_DELTFILTER, 0, &header);
+                request.put_text(uapi::TCA_KIND, kind.name());
+                request.put_u32(uapi::TCA_CHAIN, chain);
                 self.ask(self.ns_at(at), request)
             }
             Op::Flush { at, chain } => {
-                let (ns, request) = self.chain(kind::RTM_DELTFILTER, 0, at, chain);
+                let (ns, request) = self.chain(uapi::RTM_DELTFILTER, 0, at, chain);
                 self.ask(ns, request)
             }
             Op::AddChain {
@@ -963,16 +920,18 @@ impl Target for System {
                 chain,
                 template,
             } => {
-                let flags = flag::CREATE | flag::EXCL;
-                let (ns, mut request) = self.chain(kind::RTM_NEWCHAIN, flags, at, chain);
+                let flags = NEW;
+                let (ns, mut request) = self.chain(uapi::RTM_NEWCHAIN, flags, at, chain);
                 if let Some((protocol, keys)) = &template {
-                    request.put_text(TCA_KIND, "flower");
-                    request.nest(TCA_OPTIONS, |request| put_keys(request, *protocol, keys));
+                    request.put_text(uapi::TCA_KIND, "flower");
+                    request.nest(uapi::TCA_OPTIONS, |request| {
+                        put_keys(request, *protocol, keys)
+                    });
                 }
                 self.ask(ns, request)
             }
             Op::DelChain { at, chain } => {
-                let (ns, request) = self.chain(kind::RTM_DELCHAIN, 0, at, chain);
+                let (ns, request) = self.chain(uapi::RTM_DELCHAIN, 0, at, chain);
                 self.ask(ns, request)
             }
             // Whoever calls this compares the list.
@@ -998,7 +957,7 @@ impl Target for System {
     }
 
     fn see(&mut self) -> Result<Vec<String>> {
-        let mut lines = vec![format!("module={}", u8::from(Self::is_loaded()))];
+        let mut lines = vec![format!("module={}", u8::from(lab::is_loaded()))];
         for ns in 0..NAMESPACES {
             if ns == 0 || self.others[usize::from(ns)].is_some() {
                 for at in self.see_namespace(ns, &mut lines)? {

@@ -4,7 +4,7 @@
 
 #![no_main]
 
-use ekho_rtnl::{u32_at, Attributes};
+use ekho::kernel::netlink::{u32_at, Attributes};
 use libfuzzer_sys::fuzz_target;
 
 fn walk(data: &[u8], depth: u32) -> usize {

@@ -2,10 +2,9 @@
 
 //! Random requests that the kernel should mostly take.
 
-use ekho_rtnl::{
-    flag, ifinfomsg, info, kind, tcmsg, u32_at, Attributes, BLOCK, CLSACT, EGRESS, INGRESS,
-    TCA_CHAIN, TCA_KIND, TCA_OPTIONS,
-};
+use ekho::kernel::netlink::{u32_at, Attributes};
+use ekho_testkit::tc::{ifinfomsg, info, tcmsg, BLOCK, CLSACT_HANDLE, EGRESS, INGRESS};
+use ekho_testkit::uapi;
 use fastrand::Rng;
 
 use crate::message::{bytes, damage, odd, Message, Node};
@@ -26,8 +25,8 @@ pub const FIRMWARE: [(&str, bool); 8] = [
     ("limits", true),
 ];
 
-const TCA_INGRESS_BLOCK: u16 = 13;
-const TCA_EGRESS_BLOCK: u16 = 14;
+const SKIP_HW: u32 = uapi::TCA_CLS_FLAGS_SKIP_HW;
+const SKIP_SW: u32 = uapi::TCA_CLS_FLAGS_SKIP_SW;
 
 /// What is done.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -80,72 +79,277 @@ enum Layer {
 
 /// Attribute of a key, that of its mask or 0, bytes, and when.
 const KEYS: [(u16, u16, usize, Layer); 65] = [
-    (4, 5, 6, Layer::Any),
-    (6, 7, 6, Layer::Any),
-    (10, 11, 4, Layer::V4),
-    (12, 13, 4, Layer::V4),
-    (14, 15, 16, Layer::V6),
-    (16, 17, 16, Layer::V6),
-    (18, 35, 2, Layer::Tcp),
-    (19, 36, 2, Layer::Tcp),
-    (20, 37, 2, Layer::Udp),
-    (21, 38, 2, Layer::Udp),
-    (41, 39, 2, Layer::Sctp),
-    (42, 40, 2, Layer::Sctp),
-    (23, 0, 2, Layer::Vlan),
-    (24, 0, 1, Layer::Vlan),
-    (25, 0, 2, Layer::Vlan),
-    (77, 0, 2, Layer::Vlan),
-    (78, 0, 1, Layer::Vlan),
-    (79, 0, 2, Layer::Vlan),
-    (26, 0, 4, Layer::Any),
-    (27, 28, 4, Layer::Any),
-    (29, 30, 4, Layer::Any),
-    (31, 32, 16, Layer::Any),
-    (33, 34, 16, Layer::Any),
-    (43, 44, 2, Layer::Any),
-    (45, 46, 2, Layer::Any),
-    (80, 81, 1, Layer::Any),
-    (82, 83, 1, Layer::Any),
-    (110, 111, 4, Layer::Any),
-    (47, 48, 4, Layer::Ip),
-    (73, 74, 1, Layer::Ip),
-    (75, 76, 1, Layer::Ip),
-    (49, 50, 1, Layer::Icmp4),
-    (51, 52, 1, Layer::Icmp4),
-    (53, 54, 1, Layer::Icmp6),
-    (55, 56, 1, Layer::Icmp6),
-    (57, 58, 4, Layer::Arp),
-    (59, 60, 4, Layer::Arp),
-    (61, 62, 1, Layer::Arp),
-    (63, 64, 6, Layer::Arp),
-    (65, 66, 6, Layer::Arp),
-    (67, 0, 1, Layer::Mpls),
-    (68, 0, 1, Layer::Mpls),
-    (69, 0, 1, Layer::Mpls),
-    (70, 0, 4, Layer::Mpls),
-    (71, 72, 2, Layer::Tcp),
-    (87, 0, 2, Layer::Tcp),
-    (88, 0, 2, Layer::Tcp),
-    (89, 0, 2, Layer::Udp),
-    (90, 0, 2, Layer::Udp),
-    (91, 92, 2, Layer::Ip),
-    (93, 94, 2, Layer::Ip),
-    (95, 96, 4, Layer::Ip),
-    (97, 98, 16, Layer::Ip),
-    (100, 101, 4, Layer::Any),
-    (102, 0, 1, Layer::Any),
-    (103, 0, 2, Layer::Pppoe),
-    (104, 0, 2, Layer::Pppoe),
-    (105, 0, 4, Layer::L2tp),
-    (106, 0, 1, Layer::Any),
-    (108, 109, 4, Layer::Esp),
+    (
+        uapi::TCA_FLOWER_KEY_ETH_DST,
+        uapi::TCA_FLOWER_KEY_ETH_DST_MASK,
+        6,
+        Layer::Any,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_ETH_SRC,
+        uapi::TCA_FLOWER_KEY_ETH_SRC_MASK,
+        6,
+        Layer::Any,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_IPV4_SRC,
+        uapi::TCA_FLOWER_KEY_IPV4_SRC_MASK,
+        4,
+        Layer::V4,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_IPV4_DST,
+        uapi::TCA_FLOWER_KEY_IPV4_DST_MASK,
+        4,
+        Layer::V4,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_IPV6_SRC,
+        uapi::TCA_FLOWER_KEY_IPV6_SRC_MASK,
+        16,
+        Layer::V6,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_IPV6_DST,
+        uapi::TCA_FLOWER_KEY_IPV6_DST_MASK,
+        16,
+        Layer::V6,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_TCP_SRC,
+        uapi::TCA_FLOWER_KEY_TCP_SRC_MASK,
+        2,
+        Layer::Tcp,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_TCP_DST,
+        uapi::TCA_FLOWER_KEY_TCP_DST_MASK,
+        2,
+        Layer::Tcp,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_UDP_SRC,
+        uapi::TCA_FLOWER_KEY_UDP_SRC_MASK,
+        2,
+        Layer::Udp,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_UDP_DST,
+        uapi::TCA_FLOWER_KEY_UDP_DST_MASK,
+        2,
+        Layer::Udp,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_SCTP_SRC,
+        uapi::TCA_FLOWER_KEY_SCTP_SRC_MASK,
+        2,
+        Layer::Sctp,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_SCTP_DST,
+        uapi::TCA_FLOWER_KEY_SCTP_DST_MASK,
+        2,
+        Layer::Sctp,
+    ),
+    (uapi::TCA_FLOWER_KEY_VLAN_ID, 0, 2, Layer::Vlan),
+    (uapi::TCA_FLOWER_KEY_VLAN_PRIO, 0, 1, Layer::Vlan),
+    (uapi::TCA_FLOWER_KEY_VLAN_ETH_TYPE, 0, 2, Layer::Vlan),
+    (uapi::TCA_FLOWER_KEY_CVLAN_ID, 0, 2, Layer::Vlan),
+    (uapi::TCA_FLOWER_KEY_CVLAN_PRIO, 0, 1, Layer::Vlan),
+    (uapi::TCA_FLOWER_KEY_CVLAN_ETH_TYPE, 0, 2, Layer::Vlan),
+    (uapi::TCA_FLOWER_KEY_ENC_KEY_ID, 0, 4, Layer::Any),
+    (
+        uapi::TCA_FLOWER_KEY_ENC_IPV4_SRC,
+        uapi::TCA_FLOWER_KEY_ENC_IPV4_SRC_MASK,
+        4,
+        Layer::Any,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_ENC_IPV4_DST,
+        uapi::TCA_FLOWER_KEY_ENC_IPV4_DST_MASK,
+        4,
+        Layer::Any,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_ENC_IPV6_SRC,
+        uapi::TCA_FLOWER_KEY_ENC_IPV6_SRC_MASK,
+        16,
+        Layer::Any,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_ENC_IPV6_DST,
+        uapi::TCA_FLOWER_KEY_ENC_IPV6_DST_MASK,
+        16,
+        Layer::Any,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_ENC_UDP_SRC_PORT,
+        uapi::TCA_FLOWER_KEY_ENC_UDP_SRC_PORT_MASK,
+        2,
+        Layer::Any,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_ENC_UDP_DST_PORT,
+        uapi::TCA_FLOWER_KEY_ENC_UDP_DST_PORT_MASK,
+        2,
+        Layer::Any,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_ENC_IP_TOS,
+        uapi::TCA_FLOWER_KEY_ENC_IP_TOS_MASK,
+        1,
+        Layer::Any,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_ENC_IP_TTL,
+        uapi::TCA_FLOWER_KEY_ENC_IP_TTL_MASK,
+        1,
+        Layer::Any,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_ENC_FLAGS,
+        uapi::TCA_FLOWER_KEY_ENC_FLAGS_MASK,
+        4,
+        Layer::Any,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_FLAGS,
+        uapi::TCA_FLOWER_KEY_FLAGS_MASK,
+        4,
+        Layer::Ip,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_IP_TOS,
+        uapi::TCA_FLOWER_KEY_IP_TOS_MASK,
+        1,
+        Layer::Ip,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_IP_TTL,
+        uapi::TCA_FLOWER_KEY_IP_TTL_MASK,
+        1,
+        Layer::Ip,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_ICMPV4_CODE,
+        uapi::TCA_FLOWER_KEY_ICMPV4_CODE_MASK,
+        1,
+        Layer::Icmp4,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_ICMPV4_TYPE,
+        uapi::TCA_FLOWER_KEY_ICMPV4_TYPE_MASK,
+        1,
+        Layer::Icmp4,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_ICMPV6_CODE,
+        uapi::TCA_FLOWER_KEY_ICMPV6_CODE_MASK,
+        1,
+        Layer::Icmp6,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_ICMPV6_TYPE,
+        uapi::TCA_FLOWER_KEY_ICMPV6_TYPE_MASK,
+        1,
+        Layer::Icmp6,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_ARP_SIP,
+        uapi::TCA_FLOWER_KEY_ARP_SIP_MASK,
+        4,
+        Layer::Arp,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_ARP_TIP,
+        uapi::TCA_FLOWER_KEY_ARP_TIP_MASK,
+        4,
+        Layer::Arp,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_ARP_OP,
+        uapi::TCA_FLOWER_KEY_ARP_OP_MASK,
+        1,
+        Layer::Arp,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_ARP_SHA,
+        uapi::TCA_FLOWER_KEY_ARP_SHA_MASK,
+        6,
+        Layer::Arp,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_ARP_THA,
+        uapi::TCA_FLOWER_KEY_ARP_THA_MASK,
+        6,
+        Layer::Arp,
+    ),
+    (uapi::TCA_FLOWER_KEY_MPLS_TTL, 0, 1, Layer::Mpls),
+    (uapi::TCA_FLOWER_KEY_MPLS_BOS, 0, 1, Layer::Mpls),
+    (uapi::TCA_FLOWER_KEY_MPLS_TC, 0, 1, Layer::Mpls),
+    (uapi::TCA_FLOWER_KEY_MPLS_LABEL, 0, 4, Layer::Mpls),
+    (
+        uapi::TCA_FLOWER_KEY_TCP_FLAGS,
+        uapi::TCA_FLOWER_KEY_TCP_FLAGS_MASK,
+        2,
+        Layer::Tcp,
+    ),
+    (uapi::TCA_FLOWER_KEY_PORT_SRC_MIN, 0, 2, Layer::Tcp),
+    (uapi::TCA_FLOWER_KEY_PORT_SRC_MAX, 0, 2, Layer::Tcp),
+    (uapi::TCA_FLOWER_KEY_PORT_DST_MIN, 0, 2, Layer::Udp),
+    (uapi::TCA_FLOWER_KEY_PORT_DST_MAX, 0, 2, Layer::Udp),
+    (
+        uapi::TCA_FLOWER_KEY_CT_STATE,
+        uapi::TCA_FLOWER_KEY_CT_STATE_MASK,
+        2,
+        Layer::Ip,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_CT_ZONE,
+        uapi::TCA_FLOWER_KEY_CT_ZONE_MASK,
+        2,
+        Layer::Ip,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_CT_MARK,
+        uapi::TCA_FLOWER_KEY_CT_MARK_MASK,
+        4,
+        Layer::Ip,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_CT_LABELS,
+        uapi::TCA_FLOWER_KEY_CT_LABELS_MASK,
+        16,
+        Layer::Ip,
+    ),
+    (
+        uapi::TCA_FLOWER_KEY_HASH,
+        uapi::TCA_FLOWER_KEY_HASH_MASK,
+        4,
+        Layer::Any,
+    ),
+    (uapi::TCA_FLOWER_KEY_NUM_OF_VLANS, 0, 1, Layer::Any),
+    (uapi::TCA_FLOWER_KEY_PPPOE_SID, 0, 2, Layer::Pppoe),
+    (uapi::TCA_FLOWER_KEY_PPP_PROTO, 0, 2, Layer::Pppoe),
+    (uapi::TCA_FLOWER_KEY_L2TPV3_SID, 0, 4, Layer::L2tp),
+    (uapi::TCA_FLOWER_L2_MISS, 0, 1, Layer::Any),
+    (
+        uapi::TCA_FLOWER_KEY_SPI,
+        uapi::TCA_FLOWER_KEY_SPI_MASK,
+        4,
+        Layer::Esp,
+    ),
     // Structures of their own: opaque here, which their parsers must survive.
-    (84, 85, 12, Layer::Any),
-    (99, 0, 16, Layer::Mpls),
-    (107, 0, 8, Layer::Any),
-    (1, 0, 4, Layer::Any),
-    (2, 0, 4, Layer::Any),
+    (
+        uapi::TCA_FLOWER_KEY_ENC_OPTS,
+        uapi::TCA_FLOWER_KEY_ENC_OPTS_MASK,
+        12,
+        Layer::Any,
+    ),
+    (uapi::TCA_FLOWER_KEY_MPLS_OPTS, 0, 16, Layer::Mpls),
+    (uapi::TCA_FLOWER_KEY_CFM, 0, 8, Layer::Any),
+    (uapi::TCA_FLOWER_CLASSID, 0, 4, Layer::Any),
+    (uapi::TCA_FLOWER_INDEV, 0, 4, Layer::Any),
 ];
 
 const PROTOCOLS: [(u16, Layer); 8] = [
@@ -164,7 +368,9 @@ const PROTOCOLS: [(u16, Layer); 8] = [
 /// given (`tcf_idr_check_alloc()` takes its own reservation for somebody else's).
 fn never_ends(request: &[u8]) -> bool {
     let attributes = Attributes(request.get(36..).unwrap_or(&[]));
-    let options = attributes.iter().filter(|(kind, _)| *kind == TCA_OPTIONS);
+    let options = attributes
+        .iter()
+        .filter(|(kind, _)| *kind == uapi::TCA_OPTIONS);
     let mut tables = options.flat_map(|(_, options)| Attributes(options).iter());
     tables.any(|(_, table)| {
         let mut kinds = Vec::new();
@@ -173,10 +379,10 @@ fn never_ends(request: &[u8]) -> bool {
         for (_, action) in Attributes(table).iter() {
             for (kind, value) in Attributes(action).iter() {
                 match kind {
-                    1 if kinds.contains(&value) => is_twice = true,
-                    1 => kinds.push(value),
+                    uapi::TCA_ACT_KIND if kinds.contains(&value) => is_twice = true,
+                    uapi::TCA_ACT_KIND => kinds.push(value),
                     // The index is the first member of the parameters of each kind.
-                    2 => {
+                    uapi::TCA_ACT_OPTIONS => {
                         has_index |= Attributes(value).iter().any(|(kind, value)| {
                             matches!(kind, 1 | 2 | 4) && u32_at(value, 0).unwrap_or(0) != 0
                         });
@@ -277,13 +483,13 @@ impl Generator {
         };
         // One that is refused at once finds less than one that goes a long way. Devices are left
         // alone: random attributes move them elsewhere.
-        if message.kind != kind::RTM_NEWLINK && self.once_in(4) {
+        if message.kind != uapi::RTM_NEWLINK && self.once_in(4) {
             for _ in 0..self.rng.u8(1..4) {
                 message.mutate(&mut self.rng);
             }
         }
         let mut data = message.encode();
-        if message.kind != kind::RTM_NEWLINK && self.once_in(25) {
+        if message.kind != uapi::RTM_NEWLINK && self.once_in(25) {
             damage(&mut data, &mut self.rng);
         }
         data
@@ -295,7 +501,10 @@ impl Generator {
             0..=12 => (self.ifindex(), INGRESS),
             13..=16 => (self.ifindex(), EGRESS),
             17..=18 => (BLOCK, self.choose(&BLOCKS)),
-            _ => (self.ifindex(), self.choose(&[0, 0x1_0000, CLSACT])),
+            _ => (
+                self.ifindex(),
+                self.choose(&[0, 0x1_0000, uapi::TC_H_CLSACT]),
+            ),
         }
     }
 
@@ -319,9 +528,9 @@ impl Generator {
         let prio = self.rng.u16(..6) * 10 + protocol % 7;
         let handle = self.number(24);
         let flags = self.choose(&[
-            flag::CREATE | flag::EXCL,
-            flag::CREATE,
-            flag::CREATE | flag::ECHO,
+            uapi::NLM_F_CREATE | uapi::NLM_F_EXCL,
+            uapi::NLM_F_CREATE,
+            uapi::NLM_F_CREATE | uapi::NLM_F_ECHO,
         ]);
         // To change what is there.
         let flags = if self.once_in(16) { 0 } else { flags };
@@ -332,13 +541,13 @@ impl Generator {
             _ => ("u32", self.u32()),
         };
         Message {
-            kind: kind::RTM_NEWTFILTER,
+            kind: uapi::RTM_NEWTFILTER,
             flags,
             header: tcmsg(ifindex, handle, parent, info(prio, protocol)).to_vec(),
             attributes: vec![
-                Node::text(TCA_KIND, name),
-                Node::u32(TCA_CHAIN, self.chain_number()),
-                Node::Nest(TCA_OPTIONS, options),
+                Node::text(uapi::TCA_KIND, name),
+                Node::u32(uapi::TCA_CHAIN, self.chain_number()),
+                Node::Nest(uapi::TCA_OPTIONS, options),
             ],
         }
     }
@@ -346,10 +555,10 @@ impl Generator {
     /// `skip_hw`, `skip_sw`, both or none.
     fn place(&mut self) -> u32 {
         match self.rng.u8(..20) {
-            0..=9 => 2,
+            0..=9 => SKIP_SW,
             10..=16 => 0,
-            17 => 1,
-            18 => 3,
+            17 => SKIP_HW,
+            18 => SKIP_HW | SKIP_SW,
             _ => odd(&mut self.rng),
         }
     }
@@ -367,7 +576,7 @@ impl Generator {
         let mut layers = vec![Layer::Any, layer];
         let is_ip = matches!(layer, Layer::V4 | Layer::V6);
         if layer != Layer::Any {
-            nodes.push(Node::be16(8, protocol));
+            nodes.push(Node::be16(uapi::TCA_FLOWER_KEY_ETH_TYPE, protocol));
         }
         if is_ip {
             layers.push(Layer::Ip);
@@ -380,7 +589,7 @@ impl Generator {
                 (115, Layer::L2tp),
                 (50, Layer::Esp),
             ]);
-            nodes.push(Node::u8(9, number));
+            nodes.push(Node::u8(uapi::TCA_FLOWER_KEY_IP_PROTO, number));
             layers.push(above);
         }
         for _ in 0..self.rng.u8(..5) {
@@ -402,24 +611,30 @@ impl Generator {
 
     fn flower(&mut self, protocol: u16, layer: Layer) -> Vec<Node> {
         let mut nodes = self.keys(protocol, layer);
-        nodes.push(Node::Nest(3, self.actions()));
-        nodes.push(Node::u32(22, self.place()));
+        nodes.push(Node::Nest(uapi::TCA_FLOWER_ACT, self.actions()));
+        nodes.push(Node::u32(uapi::TCA_FLOWER_FLAGS, self.place()));
         nodes
     }
 
     fn matchall(&mut self) -> Vec<Node> {
-        let mut nodes = vec![Node::Nest(2, self.actions()), Node::u32(3, self.place())];
+        let mut nodes = vec![
+            Node::Nest(uapi::TCA_MATCHALL_ACT, self.actions()),
+            Node::u32(uapi::TCA_MATCHALL_FLAGS, self.place()),
+        ];
         if self.once_in(8) {
-            nodes.push(Node::u32(1, self.number(0x2_0000)));
+            nodes.push(Node::u32(uapi::TCA_MATCHALL_CLASSID, self.number(0x2_0000)));
         }
         nodes
     }
 
     fn u32(&mut self) -> Vec<Node> {
-        let flags = Node::u32(11, self.place());
+        let flags = Node::u32(uapi::TCA_U32_FLAGS, self.place());
         if self.once_in(5) {
             // A hash table.
-            return vec![Node::u32(4, self.choose(&[1, 2, 16, 256])), flags];
+            return vec![
+                Node::u32(uapi::TCA_U32_DIVISOR, self.choose(&[1, 2, 16, 256])),
+                flags,
+            ];
         }
         // `struct tc_u32_sel` with its keys.
         let n = self.rng.u8(..4);
@@ -431,15 +646,21 @@ impl Generator {
             }
         }
         let mut nodes = vec![
-            Node::Value(5, selector),
-            Node::Nest(7, self.actions()),
+            Node::Value(uapi::TCA_U32_SEL, selector),
+            Node::Nest(uapi::TCA_U32_ACT, self.actions()),
             flags,
         ];
         if self.once_in(4) {
-            nodes.push(Node::u32(2, self.choose(&[0x8000_0000, 0x0010_0000])));
+            nodes.push(Node::u32(
+                uapi::TCA_U32_HASH,
+                self.choose(&[0x8000_0000, 0x0010_0000]),
+            ));
         }
         if self.once_in(8) {
-            nodes.push(Node::u32(3, self.choose(&[0x8000_0000, 0x0010_0000])));
+            nodes.push(Node::u32(
+                uapi::TCA_U32_LINK,
+                self.choose(&[0x8000_0000, 0x0010_0000]),
+            ));
         }
         nodes
     }
@@ -456,10 +677,15 @@ impl Generator {
 
     fn control(&mut self) -> u32 {
         match self.rng.u8(..8) {
-            0..=2 => self.choose(&[0, 2, 3, 8]),
-            3..=5 => 3,
-            6 => (2 << 28) | self.number(4),
-            _ => self.choose(&[u32::MAX, 1, 4, 5, 6, 7, (1 << 28) | 2]),
+            0..=2 => self.choose(&[
+                uapi::TC_ACT_OK,
+                uapi::TC_ACT_SHOT,
+                uapi::TC_ACT_PIPE,
+                uapi::TC_ACT_TRAP,
+            ]),
+            3..=5 => uapi::TC_ACT_PIPE,
+            6 => uapi::TC_GOTO_CHAIN | self.number(4),
+            _ => self.choose(&[u32::MAX, 1, 4, 5, 6, 7, uapi::TC_JUMP | 2]),
         }
     }
 
@@ -475,92 +701,118 @@ impl Generator {
     fn action(&mut self, number: u16) -> Node {
         let name = self.choose(&ACTIONS);
         let mut nodes = vec![
-            Node::text(1, name),
-            Node::Nest(2, self.action_options(name)),
+            Node::text(uapi::TCA_ACT_KIND, name),
+            Node::Nest(uapi::TCA_ACT_OPTIONS, self.action_options(name)),
         ];
         if self.once_in(6) {
-            nodes.push(Node::Value(6, bytes(&mut self.rng, 16)));
+            nodes.push(Node::Value(uapi::TCA_ACT_COOKIE, bytes(&mut self.rng, 16)));
         }
         if self.once_in(4) {
             let bits = self.choose(&[1, 2, 4, 8, 16]);
-            nodes.push(Node::words(7, &[bits, bits]));
+            nodes.push(Node::words(uapi::TCA_ACT_FLAGS, &[bits, bits]));
         }
         if self.once_in(4) {
-            nodes.push(Node::words(8, &[self.rng.u32(..4), 3]));
+            nodes.push(Node::words(uapi::TCA_ACT_HW_STATS, &[self.rng.u32(..4), 3]));
         }
         if self.once_in(8) {
-            nodes.push(Node::u32(3, self.number(6)));
+            nodes.push(Node::u32(uapi::TCA_ACT_INDEX, self.number(6)));
         }
         Node::Nest(number, nodes)
     }
 
     fn action_options(&mut self, name: &str) -> Vec<Node> {
         match name {
-            "gact" => vec![self.parameters(2, &[])],
+            "gact" => vec![self.parameters(uapi::TCA_GACT_PARMS, &[])],
             "mirred" => {
                 let target = self.ifindex();
                 let how = self.rng.u32(..6);
-                let mut nodes = vec![self.parameters(2, &[how, target])];
+                let mut nodes = vec![self.parameters(uapi::TCA_MIRRED_PARMS, &[how, target])];
                 if self.once_in(10) {
-                    nodes.push(Node::u32(4, self.choose(&BLOCKS)));
+                    nodes.push(Node::u32(uapi::TCA_MIRRED_BLOCKID, self.choose(&BLOCKS)));
                 }
                 nodes
             }
             "vlan" => {
                 let how = self.rng.u32(..7);
                 vec![
-                    self.parameters(2, &[how]),
-                    Node::u16(3, self.number(4100) as u16),
-                    Node::be16(4, self.choose(&[0x8100, 0x88a8, 0x0800])),
-                    Node::u8(6, self.rng.u8(..9)),
-                    Node::Value(7, vec![2, 0, 0, 0, 0, 1]),
-                    Node::Value(8, vec![2, 0, 0, 0, 0, 2]),
+                    self.parameters(uapi::TCA_VLAN_PARMS, &[how]),
+                    Node::u16(uapi::TCA_VLAN_PUSH_VLAN_ID, self.number(4100) as u16),
+                    Node::be16(
+                        uapi::TCA_VLAN_PUSH_VLAN_PROTOCOL,
+                        self.choose(&[0x8100, 0x88a8, 0x0800]),
+                    ),
+                    Node::u8(uapi::TCA_VLAN_PUSH_VLAN_PRIORITY, self.rng.u8(..9)),
+                    Node::Value(uapi::TCA_VLAN_PUSH_ETH_DST, vec![2, 0, 0, 0, 0, 1]),
+                    Node::Value(uapi::TCA_VLAN_PUSH_ETH_SRC, vec![2, 0, 0, 0, 0, 2]),
                 ]
             }
             "tunnel_key" => {
                 let how = self.rng.u32(..4);
-                let mut nodes = vec![self.parameters(2, &[how]), Node::u32(7, self.rng.u32(..))];
+                let mut nodes = vec![
+                    self.parameters(uapi::TCA_TUNNEL_KEY_PARMS, &[how]),
+                    Node::u32(uapi::TCA_TUNNEL_KEY_ENC_KEY_ID, self.rng.u32(..)),
+                ];
                 if self.rng.bool() {
-                    nodes.push(Node::u32(3, self.rng.u32(..)));
-                    nodes.push(Node::u32(4, self.rng.u32(..)));
+                    nodes.push(Node::u32(
+                        uapi::TCA_TUNNEL_KEY_ENC_IPV4_SRC,
+                        self.rng.u32(..),
+                    ));
+                    nodes.push(Node::u32(
+                        uapi::TCA_TUNNEL_KEY_ENC_IPV4_DST,
+                        self.rng.u32(..),
+                    ));
                 } else {
-                    nodes.push(Node::Value(5, vec![0xfd; 16]));
-                    nodes.push(Node::Value(6, vec![0xfd; 16]));
+                    nodes.push(Node::Value(
+                        uapi::TCA_TUNNEL_KEY_ENC_IPV6_SRC,
+                        vec![0xfd; 16],
+                    ));
+                    nodes.push(Node::Value(
+                        uapi::TCA_TUNNEL_KEY_ENC_IPV6_DST,
+                        vec![0xfd; 16],
+                    ));
                 }
-                nodes.push(Node::be16(9, self.rng.u16(..)));
+                nodes.push(Node::be16(
+                    uapi::TCA_TUNNEL_KEY_ENC_DST_PORT,
+                    self.rng.u16(..),
+                ));
                 if self.once_in(3) {
                     let length = self.choose(&[4, 8, 64, 124]);
                     let geneve = vec![
-                        Node::be16(1, 0x102),
-                        Node::u8(2, 0x80),
-                        Node::Value(3, vec![7; length]),
+                        Node::be16(uapi::TCA_TUNNEL_KEY_ENC_OPT_GENEVE_CLASS, 0x102),
+                        Node::u8(uapi::TCA_TUNNEL_KEY_ENC_OPT_GENEVE_TYPE, 0x80),
+                        Node::Value(uapi::TCA_TUNNEL_KEY_ENC_OPT_GENEVE_DATA, vec![7; length]),
                     ];
                     let options = match self.rng.u8(..3) {
-                        0 => Node::Nest(2, vec![Node::u32(1, self.rng.u32(..))]),
-                        _ => Node::Nest(1, geneve),
+                        0 => {
+                            let gbp = self.rng.u32(..);
+                            let vxlan =
+                                vec![Node::u32(uapi::TCA_TUNNEL_KEY_ENC_OPT_VXLAN_GBP, gbp)];
+                            Node::Nest(uapi::TCA_TUNNEL_KEY_ENC_OPTS_VXLAN, vxlan)
+                        }
+                        _ => Node::Nest(uapi::TCA_TUNNEL_KEY_ENC_OPTS_GENEVE, geneve),
                     };
-                    nodes.push(Node::Nest(11, vec![options]));
+                    nodes.push(Node::Nest(uapi::TCA_TUNNEL_KEY_ENC_OPTS, vec![options]));
                 }
                 nodes
             }
             "csum" => {
                 let what = self.number(128);
-                vec![self.parameters(1, &[what])]
+                vec![self.parameters(uapi::TCA_CSUM_PARMS, &[what])]
             }
             "police" => self.police(),
             "skbedit" => {
-                let mut nodes = vec![self.parameters(2, &[])];
+                let mut nodes = vec![self.parameters(uapi::TCA_SKBEDIT_PARMS, &[])];
                 let n = match self.once_in(6) {
                     true => 3,
                     false => 1,
                 };
                 for _ in 0..n {
                     let node = match self.rng.u8(..5) {
-                        0 => Node::u32(3, self.rng.u32(..)),
-                        1 => Node::u16(4, self.rng.u16(..6)),
-                        2 => Node::u32(5, self.rng.u32(..)),
-                        3 => Node::u16(7, self.rng.u16(..8)),
-                        _ => Node::u64(9, self.rng.u64(..4)),
+                        0 => Node::u32(uapi::TCA_SKBEDIT_PRIORITY, self.rng.u32(..)),
+                        1 => Node::u16(uapi::TCA_SKBEDIT_QUEUE_MAPPING, self.rng.u16(..6)),
+                        2 => Node::u32(uapi::TCA_SKBEDIT_MARK, self.rng.u32(..)),
+                        3 => Node::u16(uapi::TCA_SKBEDIT_PTYPE, self.rng.u16(..8)),
+                        _ => Node::u64(uapi::TCA_SKBEDIT_FLAGS, self.rng.u64(..4)),
                     };
                     nodes.push(node);
                 }
@@ -569,25 +821,25 @@ impl Generator {
             "mpls" => {
                 let how = self.rng.u32(1..6);
                 vec![
-                    self.parameters(2, &[how]),
-                    Node::be16(4, self.choose(&[0x8847, 0x8848, 0x0800])),
-                    Node::u32(5, self.number(1 << 20)),
-                    Node::u8(6, self.rng.u8(..9)),
-                    Node::u8(7, self.rng.u8(..)),
-                    Node::u8(8, self.rng.u8(..3)),
+                    self.parameters(uapi::TCA_MPLS_PARMS, &[how]),
+                    Node::be16(uapi::TCA_MPLS_PROTO, self.choose(&[0x8847, 0x8848, 0x0800])),
+                    Node::u32(uapi::TCA_MPLS_LABEL, self.number(1 << 20)),
+                    Node::u8(uapi::TCA_MPLS_TC, self.rng.u8(..9)),
+                    Node::u8(uapi::TCA_MPLS_TTL, self.rng.u8(..)),
+                    Node::u8(uapi::TCA_MPLS_BOS, self.rng.u8(..3)),
                 ]
             }
             "pedit" => self.pedit(),
             "ct" => vec![
-                self.parameters(1, &[]),
-                Node::u16(3, self.choose(&[0, 1, 3, 4, 5, 8])),
-                Node::u16(4, self.rng.u16(..4)),
+                self.parameters(uapi::TCA_CT_PARMS, &[]),
+                Node::u16(uapi::TCA_CT_ACTION, self.choose(&[0, 1, 3, 4, 5, 8])),
+                Node::u16(uapi::TCA_CT_ZONE, self.rng.u16(..4)),
             ],
             "sample" => vec![
-                self.parameters(2, &[]),
-                Node::u32(3, self.number(1000)),
-                Node::u32(5, self.number(8)),
-                Node::u32(4, self.number(200)),
+                self.parameters(uapi::TCA_SAMPLE_PARMS, &[]),
+                Node::u32(uapi::TCA_SAMPLE_RATE, self.number(1000)),
+                Node::u32(uapi::TCA_SAMPLE_PSAMPLE_GROUP, self.number(8)),
+                Node::u32(uapi::TCA_SAMPLE_TRUNC_SIZE, self.number(200)),
             ],
             _ => self.gate(),
         }
@@ -606,12 +858,12 @@ impl Generator {
         words.extend([0; 6]);
         words.extend([0; 3]);
         let mut nodes = vec![
-            Node::words(1, &words),
-            Node::u64(10, u64::from(self.number(5000))),
-            Node::u64(11, u64::from(self.number(500))),
+            Node::words(uapi::TCA_POLICE_TBF, &words),
+            Node::u64(uapi::TCA_POLICE_PKTRATE64, u64::from(self.number(5000))),
+            Node::u64(uapi::TCA_POLICE_PKTBURST64, u64::from(self.number(500))),
         ];
         if self.rng.bool() {
-            nodes.push(Node::u32(5, self.control()));
+            nodes.push(Node::u32(uapi::TCA_POLICE_RESULT, self.control()));
         }
         nodes
     }
@@ -633,34 +885,43 @@ impl Generator {
                 selector.extend(word.to_ne_bytes());
             }
             extended.push(Node::Nest(
-                6,
+                uapi::TCA_PEDIT_KEY_EX,
                 vec![
-                    Node::u16(1, self.rng.u16(..6)),
-                    Node::u16(2, self.rng.u16(..2)),
+                    Node::u16(uapi::TCA_PEDIT_KEY_EX_HTYPE, self.rng.u16(..6)),
+                    Node::u16(uapi::TCA_PEDIT_KEY_EX_CMD, self.rng.u16(..2)),
                 ],
             ));
         }
-        vec![Node::Value(4, selector), Node::Nest(5, extended)]
+        vec![
+            Node::Value(uapi::TCA_PEDIT_PARMS_EX, selector),
+            Node::Nest(uapi::TCA_PEDIT_KEYS_EX, extended),
+        ]
     }
 
     fn gate(&mut self) -> Vec<Node> {
         let entries = (0..self.rng.u8(1..5))
             .map(|_| {
-                let mut nodes = vec![Node::u32(3, self.number(1_000_000_000) | 0x10_0000)];
+                let mut nodes = vec![Node::u32(
+                    uapi::TCA_GATE_ENTRY_INTERVAL,
+                    self.number(1_000_000_000) | 0x10_0000,
+                )];
                 if self.rng.bool() {
-                    nodes.push(Node::Value(2, Vec::new()));
+                    nodes.push(Node::Value(uapi::TCA_GATE_ENTRY_GATE, Vec::new()));
                 }
-                nodes.push(Node::u32(4, self.number(8)));
-                nodes.push(Node::u32(5, self.number(1500)));
-                Node::Nest(1, nodes)
+                nodes.push(Node::u32(uapi::TCA_GATE_ENTRY_IPV, self.number(8)));
+                nodes.push(Node::u32(
+                    uapi::TCA_GATE_ENTRY_MAX_OCTETS,
+                    self.number(1500),
+                ));
+                Node::Nest(uapi::TCA_GATE_ONE_ENTRY, nodes)
             })
             .collect();
         vec![
-            self.parameters(2, &[]),
-            Node::u32(4, self.number(8)),
-            Node::u64(6, self.rng.u64(..1_000_000)),
-            Node::u32(10, self.choose(&[0, 1, 7, 11])),
-            Node::Nest(5, entries),
+            self.parameters(uapi::TCA_GATE_PARMS, &[]),
+            Node::u32(uapi::TCA_GATE_PRIORITY, self.number(8)),
+            Node::u64(uapi::TCA_GATE_BASE_TIME, self.rng.u64(..1_000_000)),
+            Node::u32(uapi::TCA_GATE_CLOCKID, self.choose(&[0, 1, 7, 11])),
+            Node::Nest(uapi::TCA_GATE_ENTRY_LIST, entries),
         ]
     }
 
@@ -680,12 +941,12 @@ impl Generator {
             _ => (self.number(24), info(prio, protocol)),
         };
         Message {
-            kind: kind::RTM_DELTFILTER,
+            kind: uapi::RTM_DELTFILTER,
             flags: 0,
             header: tcmsg(ifindex, handle, parent, prio).to_vec(),
             attributes: vec![
-                Node::text(TCA_KIND, name),
-                Node::u32(TCA_CHAIN, self.chain_number()),
+                Node::text(uapi::TCA_KIND, name),
+                Node::u32(uapi::TCA_CHAIN, self.chain_number()),
             ],
         }
     }
@@ -693,19 +954,19 @@ impl Generator {
     fn dump(&mut self) -> Message {
         let (ifindex, parent) = self.list();
         let (kind, handle, flags) = match self.rng.u8(..8) {
-            0..=3 => (kind::RTM_GETTFILTER, 0, flag::DUMP),
-            4 => (kind::RTM_GETTFILTER, self.number(24), 0),
-            5 => (kind::RTM_GETQDISC, 0, flag::DUMP),
-            6 => (kind::RTM_GETCHAIN, 0, flag::DUMP),
+            0..=3 => (uapi::RTM_GETTFILTER, 0, uapi::NLM_F_DUMP),
+            4 => (uapi::RTM_GETTFILTER, self.number(24), 0),
+            5 => (uapi::RTM_GETQDISC, 0, uapi::NLM_F_DUMP),
+            6 => (uapi::RTM_GETCHAIN, 0, uapi::NLM_F_DUMP),
             _ => {
                 let name = self.choose(&ACTIONS);
                 return Message {
-                    kind: kind::RTM_GETACTION,
-                    flags: flag::DUMP,
+                    kind: uapi::RTM_GETACTION,
+                    flags: uapi::NLM_F_DUMP,
                     header: vec![0; 4],
                     attributes: vec![Node::Nest(
-                        1,
-                        vec![Node::Nest(1, vec![Node::text(1, name)])],
+                        uapi::TCA_ROOT_TAB,
+                        vec![Node::Nest(1, vec![Node::text(uapi::TCA_ACT_KIND, name)])],
                     )],
                 };
             }
@@ -717,24 +978,24 @@ impl Generator {
             kind,
             flags,
             header: tcmsg(ifindex, handle, parent, info).to_vec(),
-            attributes: vec![Node::u32(TCA_CHAIN, self.chain_number())],
+            attributes: vec![Node::u32(uapi::TCA_CHAIN, self.chain_number())],
         }
     }
 
     fn chain(&mut self) -> Message {
         let (ifindex, parent) = self.list();
-        let mut attributes = vec![Node::u32(TCA_CHAIN, self.number(4))];
+        let mut attributes = vec![Node::u32(uapi::TCA_CHAIN, self.number(4))];
         let is_new = self.rng.bool();
         let (protocol, layer) = self.protocol();
         if is_new && self.rng.bool() {
-            attributes.push(Node::text(TCA_KIND, "flower"));
+            attributes.push(Node::text(uapi::TCA_KIND, "flower"));
             let keys = self.keys(protocol, layer);
-            attributes.push(Node::Nest(TCA_OPTIONS, keys));
+            attributes.push(Node::Nest(uapi::TCA_OPTIONS, keys));
         }
         let (kind, flags) = if is_new {
-            (kind::RTM_NEWCHAIN, flag::CREATE | flag::EXCL)
+            (uapi::RTM_NEWCHAIN, uapi::NLM_F_CREATE | uapi::NLM_F_EXCL)
         } else {
-            (kind::RTM_DELCHAIN, 0)
+            (uapi::RTM_DELCHAIN, 0)
         };
         Message {
             kind,
@@ -749,7 +1010,7 @@ impl Generator {
         let ifindex = self.ifindex();
         let holds = self.once_in(2);
         let (handle, parent) = if holds {
-            (0xffff_0000, CLSACT)
+            (CLSACT_HANDLE, uapi::TC_H_CLSACT)
         } else {
             let handle = self.choose(&[0, 0x1_0000, 0x2_0000]);
             (handle, self.choose(&[u32::MAX, u32::MAX, 0x1_0001]))
@@ -758,7 +1019,7 @@ impl Generator {
         // Without it most of what follows is refused.
         if self.once_in(if holds { 15 } else { 3 }) {
             return Message {
-                kind: kind::RTM_DELQDISC,
+                kind: uapi::RTM_DELQDISC,
                 flags: 0,
                 header,
                 attributes: Vec::new(),
@@ -767,25 +1028,25 @@ impl Generator {
         let mut attributes = Vec::new();
         if holds {
             let name = if self.once_in(8) { "ingress" } else { "clsact" };
-            attributes.push(Node::text(TCA_KIND, name));
-            for attribute in [TCA_INGRESS_BLOCK, TCA_EGRESS_BLOCK] {
+            attributes.push(Node::text(uapi::TCA_KIND, name));
+            for attribute in [uapi::TCA_INGRESS_BLOCK, uapi::TCA_EGRESS_BLOCK] {
                 if self.once_in(8) {
                     attributes.push(Node::u32(attribute, self.choose(&BLOCKS)));
                 }
             }
         } else {
             let (name, options) = self.scheduler();
-            attributes.push(Node::text(TCA_KIND, name));
+            attributes.push(Node::text(uapi::TCA_KIND, name));
             attributes.push(options);
         }
         let flags = self.choose(&[
-            flag::CREATE | flag::EXCL,
-            flag::CREATE | flag::REPLACE,
-            flag::CREATE,
+            uapi::NLM_F_CREATE | uapi::NLM_F_EXCL,
+            uapi::NLM_F_CREATE | uapi::NLM_F_REPLACE,
+            uapi::NLM_F_CREATE,
             0,
         ]);
         Message {
-            kind: kind::RTM_NEWQDISC,
+            kind: uapi::RTM_NEWQDISC,
             flags,
             header,
             attributes,
@@ -809,7 +1070,7 @@ impl Generator {
     }
 
     fn scheduler(&mut self) -> (&'static str, Node) {
-        let nest = |nodes| Node::Nest(TCA_OPTIONS, nodes);
+        let nest = |nodes| Node::Nest(uapi::TCA_OPTIONS, nodes);
         match self.rng.u8(..11) {
             0 => {
                 let mut red: Vec<u8> = [100_000, 10_000, 30_000]
@@ -817,8 +1078,11 @@ impl Generator {
                     .flat_map(|word: &u32| word.to_ne_bytes())
                     .collect();
                 red.extend([9, 10, 10, self.rng.u8(..16)]);
-                let stab = Node::Value(2, vec![0; 256]);
-                ("red", nest(vec![Node::Value(1, red), stab]))
+                let stab = Node::Value(uapi::TCA_RED_STAB, vec![0; 256]);
+                (
+                    "red",
+                    nest(vec![Node::Value(uapi::TCA_RED_PARMS, red), stab]),
+                )
             }
             1 => {
                 let rate = [0x0001_0003, 0, 1_000_000 + self.number(1000)];
@@ -826,47 +1090,60 @@ impl Generator {
                 words.extend([0, 0, 0, self.number(100_000), 2_000_000, 2000]);
                 (
                     "tbf",
-                    nest(vec![Node::words(1, &words), Node::u32(6, 100_000)]),
+                    nest(vec![
+                        Node::words(uapi::TCA_TBF_PARMS, &words),
+                        Node::u32(uapi::TCA_TBF_BURST, 100_000),
+                    ]),
                 )
             }
             2 => {
                 let mut prio = 3u32.to_ne_bytes().to_vec();
                 prio.extend((0..16).map(|_| self.rng.u8(..3)));
-                ("prio", Node::Value(TCA_OPTIONS, prio))
+                ("prio", Node::Value(uapi::TCA_OPTIONS, prio))
             }
             3 => {
                 let bands = self.rng.u8(1..9);
                 let strict = self.rng.u8(..=bands);
-                let quanta = (strict..bands).map(|_| Node::u32(4, 1514)).collect();
-                let map = (0..16).map(|_| Node::u8(6, self.rng.u8(..bands))).collect();
+                let quanta = (strict..bands)
+                    .map(|_| Node::u32(uapi::TCA_ETS_QUANTA_BAND, 1514))
+                    .collect();
+                let map = (0..16)
+                    .map(|_| Node::u8(uapi::TCA_ETS_PRIOMAP_BAND, self.rng.u8(..bands)))
+                    .collect();
                 (
                     "ets",
                     nest(vec![
-                        Node::u8(1, bands),
-                        Node::u8(2, strict),
-                        Node::Nest(3, quanta),
-                        Node::Nest(5, map),
+                        Node::u8(uapi::TCA_ETS_NBANDS, bands),
+                        Node::u8(uapi::TCA_ETS_NSTRICT, strict),
+                        Node::Nest(uapi::TCA_ETS_QUANTA, quanta),
+                        Node::Nest(uapi::TCA_ETS_PRIOMAP, map),
                     ]),
                 )
             }
             4 => (
                 self.choose(&["pfifo", "bfifo"]),
-                Node::u32(TCA_OPTIONS, self.number(5000)),
+                Node::u32(uapi::TCA_OPTIONS, self.number(5000)),
             ),
-            5 => ("mq", Node::Value(TCA_OPTIONS, Vec::new())),
+            5 => ("mq", Node::Value(uapi::TCA_OPTIONS, Vec::new())),
             6 => {
                 let hw = self.rng.u8(..3);
-                ("mqprio", Node::Value(TCA_OPTIONS, self.queues(hw)))
+                ("mqprio", Node::Value(uapi::TCA_OPTIONS, self.queues(hw)))
             }
             7 => {
                 let entries = (0..self.rng.u8(1..4))
                     .map(|_| {
                         Node::Nest(
-                            1,
+                            uapi::TCA_TAPRIO_SCHED_ENTRY,
                             vec![
-                                Node::u8(2, 0),
-                                Node::u32(3, self.rng.u32(..16)),
-                                Node::u32(4, 300_000 + self.number(1000)),
+                                Node::u8(uapi::TCA_TAPRIO_SCHED_ENTRY_CMD, 0),
+                                Node::u32(
+                                    uapi::TCA_TAPRIO_SCHED_ENTRY_GATE_MASK,
+                                    self.rng.u32(..16),
+                                ),
+                                Node::u32(
+                                    uapi::TCA_TAPRIO_SCHED_ENTRY_INTERVAL,
+                                    300_000 + self.number(1000),
+                                ),
                             ],
                         )
                     })
@@ -875,10 +1152,10 @@ impl Generator {
                 // is to come next has mapped the queues anew it may take them for ever
                 // (taprio_dequeue_tc_priority() waits for a queue that isn't one of the class).
                 let nodes = vec![
-                    Node::Value(1, self.queues(0)),
-                    Node::u64(3, 0),
-                    Node::Nest(2, entries),
-                    Node::u32(10, 2),
+                    Node::Value(uapi::TCA_TAPRIO_ATTR_PRIOMAP, self.queues(0)),
+                    Node::u64(uapi::TCA_TAPRIO_ATTR_SCHED_BASE_TIME, 0),
+                    Node::Nest(uapi::TCA_TAPRIO_ATTR_SCHED_ENTRY_LIST, entries),
+                    Node::u32(uapi::TCA_TAPRIO_ATTR_FLAGS, 2),
                 ];
                 ("taprio", nest(nodes))
             }
@@ -890,17 +1167,17 @@ impl Generator {
                     20_000,
                     0u32.wrapping_sub(980_000),
                 ];
-                ("cbs", nest(vec![Node::words(1, &words)]))
+                ("cbs", nest(vec![Node::words(uapi::TCA_CBS_PARMS, &words)]))
             }
             9 => {
                 let words = [self.number(1000), 11, self.rng.u32(..8)];
-                ("etf", nest(vec![Node::words(1, &words)]))
+                ("etf", nest(vec![Node::words(uapi::TCA_ETF_PARMS, &words)]))
             }
             _ => {
                 let glob = [3, 10, self.number(4), 0, 0];
-                let mut nodes = vec![Node::words(2, &glob)];
+                let mut nodes = vec![Node::words(uapi::TCA_HTB_INIT, &glob)];
                 if self.rng.bool() {
-                    nodes.push(Node::Value(9, Vec::new()));
+                    nodes.push(Node::Value(uapi::TCA_HTB_OFFLOAD, Vec::new()));
                 }
                 ("htb", nest(nodes))
             }
@@ -914,7 +1191,7 @@ impl Generator {
         let header = tcmsg(self.ifindex(), 0x1_0000 | minor, parent, 0).to_vec();
         if self.once_in(3) {
             return Message {
-                kind: kind::RTM_DELTCLASS,
+                kind: uapi::RTM_DELTCLASS,
                 flags: 0,
                 header,
                 attributes: Vec::new(),
@@ -925,12 +1202,15 @@ impl Generator {
         let mut words = [rate, rate].concat();
         words.extend([100_000, 100_000, self.number(60_000), 0, self.number(8)]);
         Message {
-            kind: kind::RTM_NEWTCLASS,
-            flags: flag::CREATE,
+            kind: uapi::RTM_NEWTCLASS,
+            flags: uapi::NLM_F_CREATE,
             header,
             attributes: vec![
-                Node::text(TCA_KIND, "htb"),
-                Node::Nest(TCA_OPTIONS, vec![Node::words(1, &words)]),
+                Node::text(uapi::TCA_KIND, "htb"),
+                Node::Nest(
+                    uapi::TCA_OPTIONS,
+                    vec![Node::words(uapi::TCA_HTB_PARMS, &words)],
+                ),
             ],
         }
     }
@@ -942,35 +1222,47 @@ impl Generator {
             0 => {
                 let name = self.choose(&ACTIONS);
                 let index = self.number(6);
-                let one = vec![Node::text(1, name), Node::u32(3, index)];
-                (kind::RTM_DELACTION, 0, vec![Node::Nest(1, one)])
+                let one = vec![
+                    Node::text(uapi::TCA_ACT_KIND, name),
+                    Node::u32(uapi::TCA_ACT_INDEX, index),
+                ];
+                (uapi::RTM_DELACTION, 0, vec![Node::Nest(1, one)])
             }
             1 => {
                 let name = self.choose(&ACTIONS);
-                let one = vec![Node::text(1, name), Node::u32(3, self.number(6))];
-                (kind::RTM_GETACTION, 0, vec![Node::Nest(1, one)])
+                let one = vec![
+                    Node::text(uapi::TCA_ACT_KIND, name),
+                    Node::u32(uapi::TCA_ACT_INDEX, self.number(6)),
+                ];
+                (uapi::RTM_GETACTION, 0, vec![Node::Nest(1, one)])
             }
             _ => {
-                let flags = self.choose(&[flag::CREATE | flag::EXCL, flag::CREATE | flag::REPLACE]);
+                let flags = self.choose(&[
+                    uapi::NLM_F_CREATE | uapi::NLM_F_EXCL,
+                    uapi::NLM_F_CREATE | uapi::NLM_F_REPLACE,
+                ]);
                 let actions = (1..=n)
                     .map(|number| {
                         let mut action = self.action(number);
                         if let Node::Nest(_, nodes) = &mut action {
-                            // skip_hw, skip_sw
-                            let bits = self.choose(&[0, 2, 4]);
-                            nodes.push(Node::words(7, &[bits, bits]));
+                            let bits = self.choose(&[
+                                0,
+                                uapi::TCA_ACT_FLAGS_SKIP_HW,
+                                uapi::TCA_ACT_FLAGS_SKIP_SW,
+                            ]);
+                            nodes.push(Node::words(uapi::TCA_ACT_FLAGS, &[bits, bits]));
                         }
                         action
                     })
                     .collect();
-                (kind::RTM_NEWACTION, flags, actions)
+                (uapi::RTM_NEWACTION, flags, actions)
             }
         };
         Message {
             kind,
             flags,
             header: vec![0; 4],
-            attributes: vec![Node::Nest(1, actions)],
+            attributes: vec![Node::Nest(uapi::TCA_ROOT_TAB, actions)],
         }
     }
 
@@ -978,7 +1270,7 @@ impl Generator {
     fn link(&mut self) -> Message {
         let up = self.rng.u32(..2);
         Message {
-            kind: kind::RTM_NEWLINK,
+            kind: uapi::RTM_NEWLINK,
             flags: 0,
             header: ifinfomsg(self.ifindex(), up, 1).to_vec(),
             attributes: Vec::new(),
@@ -1020,17 +1312,17 @@ mod tests {
         }
         assert_eq!(others.len(), 3, "load, unload and faults");
         for kind in [
-            kind::RTM_NEWLINK,
-            kind::RTM_NEWQDISC,
-            kind::RTM_DELQDISC,
-            kind::RTM_NEWTCLASS,
-            kind::RTM_NEWTFILTER,
-            kind::RTM_DELTFILTER,
-            kind::RTM_GETTFILTER,
-            kind::RTM_NEWACTION,
-            kind::RTM_DELACTION,
-            kind::RTM_NEWCHAIN,
-            kind::RTM_DELCHAIN,
+            uapi::RTM_NEWLINK,
+            uapi::RTM_NEWQDISC,
+            uapi::RTM_DELQDISC,
+            uapi::RTM_NEWTCLASS,
+            uapi::RTM_NEWTFILTER,
+            uapi::RTM_DELTFILTER,
+            uapi::RTM_GETTFILTER,
+            uapi::RTM_NEWACTION,
+            uapi::RTM_DELACTION,
+            uapi::RTM_NEWCHAIN,
+            uapi::RTM_DELCHAIN,
         ] {
             assert!(kinds.contains(&kind), "{kind}");
         }
@@ -1039,18 +1331,24 @@ mod tests {
     #[test]
     fn what_never_ends_is_known() {
         let gact = |number, index| {
-            let parameters = Node::words(2, &[index, 0, 0, 0, 0]);
+            let parameters = Node::words(uapi::TCA_GACT_PARMS, &[index, 0, 0, 0, 0]);
             Node::Nest(
                 number,
-                vec![Node::text(1, "gact"), Node::Nest(2, vec![parameters])],
+                vec![
+                    Node::text(uapi::TCA_ACT_KIND, "gact"),
+                    Node::Nest(uapi::TCA_ACT_OPTIONS, vec![parameters]),
+                ],
             )
         };
         let filter = |actions| {
             let message = Message {
-                kind: kind::RTM_NEWTFILTER,
+                kind: uapi::RTM_NEWTFILTER,
                 flags: 0,
                 header: vec![0; 20],
-                attributes: vec![Node::Nest(TCA_OPTIONS, vec![Node::Nest(3, actions)])],
+                attributes: vec![Node::Nest(
+                    uapi::TCA_OPTIONS,
+                    vec![Node::Nest(uapi::TCA_FLOWER_ACT, actions)],
+                )],
             };
             never_ends(&message.encode())
         };

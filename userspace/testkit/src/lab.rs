@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The module, what it says, and network namespaces.
+
+use std::ffi::CStr;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{bail, Context as _, Result};
+use ekho::kernel::netlink::Connection;
+use nix::errno::Errno;
+use nix::kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags};
+use nix::sched::{unshare, CloneFlags};
+
+const DEBUGFS: &str = "/sys/kernel/debug/ekho";
+
+/// Parameters with which tests load the module: an emulated machine stands still for longer than
+/// firmware may take.
+pub const PARAMETERS: &CStr = c"budget_us=1000000";
+
+/// Whether the module is loaded.
+pub fn is_loaded() -> bool {
+    fs::exists("/sys/module/ekho").unwrap_or(false)
+}
+
+/// Loads a module. The errno, if the kernel refuses, is the error's cause.
+pub fn insmod(path: &Path, parameters: &CStr) -> Result<()> {
+    let file = File::open(path).with_context(|| format!("no module {}", path.display()))?;
+    finit_module(&file, parameters, ModuleInitFlags::empty())
+        .with_context(|| format!("can't load the module {}", path.display()))
+}
+
+/// Tries once to remove a module.
+pub fn try_rmmod(name: &CStr) -> Result<(), Errno> {
+    delete_module(name, DeleteModuleFlags::O_NONBLOCK)
+}
+
+/// Removes a module, once the kernel has let go of what it frees later, such as firmware.
+pub fn rmmod(name: &CStr, patience: Duration) -> Result<(), Errno> {
+    let start = Instant::now();
+    loop {
+        match try_rmmod(name) {
+            Err(Errno::EAGAIN | Errno::EBUSY) if start.elapsed() < patience => {
+                thread::sleep(Duration::from_millis(20));
+            }
+            result => return result,
+        }
+    }
+}
+
+/// Waits until something is so; false if it doesn't become so.
+pub fn eventually(patience: Duration, mut is_so: impl FnMut() -> Result<bool>) -> Result<bool> {
+    let start = Instant::now();
+    while !is_so()? {
+        if start.elapsed() > patience {
+            return Ok(false);
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    Ok(true)
+}
+
+/// The module's records of a kind (`devices`, `firmware`, `flows`, …), one a line; empty without
+/// the module.
+pub fn records(kind: &str) -> Result<String> {
+    match fs::read_to_string(format!("{DEBUGFS}/{kind}")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && !is_loaded() => Ok(String::new()),
+        result => result.with_context(|| format!("can't read {DEBUGFS}/{kind}")),
+    }
+}
+
+/// A field of a record.
+pub fn field<'record>(record: &'record str, key: &str) -> Option<&'record str> {
+    record
+        .split(' ')
+        .find_map(|field| field.strip_prefix(key)?.strip_prefix('='))
+}
+
+/// Gives a line to the module's fault injection; false if it refuses.
+pub fn set_fault(line: &str) -> bool {
+    fs::OpenOptions::new()
+        .write(true)
+        .open(format!("{DEBUGFS}/faults"))
+        .and_then(|mut file| file.write_all(line.as_bytes()))
+        .is_ok()
+}
+
+/// A network namespace, which lives as long as this.
+pub struct Namespace {
+    /// For setns(2).
+    pub file: File,
+    /// What identifies it.
+    pub inode: u64,
+    /// A socket in it.
+    pub connection: Connection,
+}
+
+impl Namespace {
+    /// The one of this thread.
+    pub fn current() -> Result<Self> {
+        let file = File::open("/proc/thread-self/ns/net")?;
+        Ok(Self {
+            inode: file.metadata()?.ino(),
+            file,
+            connection: Connection::new()?,
+        })
+    }
+
+    /// A new one, with what `prepare` does in it.
+    pub fn new<T: Send + 'static>(
+        prepare: impl FnOnce(&mut Self) -> Result<T> + Send + 'static,
+    ) -> Result<(Self, T)> {
+        // Of a thread's own, since it can't leave it for none.
+        thread::spawn(|| {
+            unshare(CloneFlags::CLONE_NEWNET).context("can't make a network namespace")?;
+            let mut namespace = Self::current()?;
+            let prepared = prepare(&mut namespace)?;
+            Ok((namespace, prepared))
+        })
+        .join()
+        .unwrap_or_else(|_| bail!("a thread died"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fields_are_found_by_their_whole_key() {
+        let record = "ifindex=3 dev=ek0 netns_name=- netns=7";
+        assert_eq!(field(record, "netns"), Some("7"));
+        assert_eq!(field(record, "dev"), Some("ek0"));
+        assert_eq!(field(record, "de"), None);
+    }
+
+    #[test]
+    fn waiting_ends() {
+        let mut left = 3;
+        let mut count = || {
+            left -= 1;
+            Ok(left == 0)
+        };
+        assert!(eventually(Duration::from_secs(60), &mut count).unwrap());
+        assert!(!eventually(Duration::ZERO, || Ok(false)).unwrap());
+    }
+}
