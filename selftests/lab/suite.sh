@@ -69,18 +69,32 @@ guest_tests() {
 	guest_end "$1" "${3:-}"
 }
 
-# shared_tests LOGS N: the files of selftests/ in N guests, each file in one of them.
+# guests KB: how many guests to run beside each other, of which each takes this much memory:
+# one for each processor, as most of a test waits for one.
+guests() {
+	local n free
+	n=$(nproc)
+	free=$(awk '$1 == "MemAvailable:" { print $2 }' /proc/meminfo)
+	while ((n > 4 || (n > 1 && free < n * $1))); do
+		((--n))
+	done
+	echo "$n"
+}
+
+# shared_tests LOGS N TIMES [COMMAND...]: the files of selftests/ in N guests, each of them in
+# one. COMMAND has to run the command that it is given, and is to do so TIMES times.
 shared_tests() {
-	local logs=$1 n=$2 i file times
+	local logs=$1 n=$2 times=$3 i file ran
+	shift 3
 	rm -rf "$logs/taken" "$logs"/guest-*
 	for ((i = 1; i <= n; i++)); do
-		guest_begin "$logs/guest-$i" "selftests/lab/share ${logs@Q}/taken"
+		guest_begin "$logs/guest-$i" "$* selftests/lab/share ${logs@Q}/taken"
 	done
 	for ((i = 1; i <= n; i++)); do
 		guest_end "$logs/guest-$i"
 	done
 	for file in $(make -s -C selftests list); do
-		times=$(cat "$logs"/guest-*/guest.log | grep -cE "^(not )?ok [0-9]+ selftests: $file( |\$)") || :
-		((times == 1)) || count failed "$file ran ${times:-0} times, and not once"
+		ran=$(cat "$logs"/guest-*/guest.log | grep -cE "^(not )?ok [0-9]+ selftests: $file( |\$)") || :
+		((ran == times)) || count failed "$file ran ${ran:-0} times, and not $times"
 	done
 }

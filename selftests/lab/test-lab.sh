@@ -528,7 +528,7 @@ kdir_user() {
 test_module_kdir() { #: module: KDIR= builds it for a kernel of one's own, which loads it, or says what is missing
 	local release
 	release=$(kernel_release)
-	run "$EKHO_LAB/enter" bash -c "set -euo pipefail; $(declare -f kdir_user); kdir_user"
+	run env EKHO_SRC="$EKHO_SRC" "$EKHO_LAB/enter" bash -c "set -euo pipefail; $(declare -f kdir_user); kdir_user"
 	status_is 0
 	says "vermagic $release "
 	says 'BTF [M] rust/ekho.ko'
