@@ -124,6 +124,55 @@ const OPTIONS: [KernelOption; 11] = [
     ),
 ];
 
+/// An option without which controllers offload less, and what is missing then.
+///
+/// `docs/controllers.md` has the same list.
+struct ControllerOption {
+    name: &'static str,
+    without: &'static str,
+}
+
+const fn controller(name: &'static str, without: &'static str) -> ControllerOption {
+    ControllerOption { name, without }
+}
+
+const CONTROLLER_OPTIONS: [ControllerOption; 31] = [
+    controller(
+        "NET_TC_SKB_EXT",
+        "Open vSwitch offloads no flow with ct() or another recirculation, so hardly any of OVN's; what misses in a chain of hardware starts over in chain 0; flower's l2_miss matches nothing",
+    ),
+    controller("OPENVSWITCH", "Open vSwitch has no datapath in the kernel to offload"),
+    controller("VXLAN", "there are no VXLAN tunnels to offload"),
+    controller("GENEVE", "there are no Geneve tunnels to offload, which OVN uses"),
+    controller("NET_CLS_U32", "u32 filters can't be offloaded"),
+    controller("NET_ACT_GACT", "no filter can drop, pass or go to a chain: Open vSwitch offloads nothing"),
+    controller("NET_ACT_MIRRED", "no filter can redirect or mirror: Open vSwitch offloads no output"),
+    controller("NET_ACT_VLAN", "VLAN tags can't be pushed, popped or changed"),
+    controller("NET_ACT_MPLS", "MPLS labels can't be pushed, popped or changed"),
+    controller("NET_ACT_TUNNEL_KEY", "nothing can be sent into a tunnel or taken out of one"),
+    controller("NET_ACT_PEDIT", "no header can be rewritten: no routing, no NAT without ct()"),
+    controller("NET_ACT_CSUM", "checksums can't be mended after a rewrite of IPv4, TCP or UDP: Open vSwitch doesn't offload it then"),
+    controller("NET_ACT_SKBEDIT", "packets can't be given a mark, a priority or a type"),
+    controller("NET_ACT_POLICE", "there is no rate limit: no policing or meter of Open vSwitch"),
+    controller("NET_ACT_SAMPLE", "packets can't be sampled: no sFlow in hardware"),
+    controller("PSAMPLE", "packets that were sampled don't reach user space"),
+    controller("NET_ACT_GATE", "there is no gate (802.1Qci)"),
+    controller("NET_ACT_CT", "filters can't send packets to conntrack: no ct() in hardware, and no [HW_OFFLOAD] by tc"),
+    controller("NF_CONNTRACK", "connections aren't tracked: no ct() and no flowtable"),
+    controller("NF_CONNTRACK_ZONES", "ct() has no zones, which OVN needs"),
+    controller("NF_CONNTRACK_MARK", "filters can't match or set ct_mark"),
+    controller("NF_CONNTRACK_LABELS", "filters can't match or set ct_label"),
+    controller("NF_NAT", "ct() has no NAT"),
+    controller("NF_CT_PROTO_GRE", "connections of GRE aren't offloaded"),
+    controller("NF_FLOW_TABLE", "connections aren't offloaded, neither by nftables nor by tc's ct()"),
+    controller("NF_FLOW_TABLE_INET", "nftables has no flowtables"),
+    controller("NFT_FLOW_OFFLOAD", "nftables has no `flow add`: it offloads no connection"),
+    controller("NETFILTER_INGRESS", "nftables has no chain or flowtable at the ingress of a device"),
+    controller("NF_TABLES_NETDEV", "nftables has no chains of the netdev family: it offloads no rule"),
+    controller("NFT_FWD_NETDEV", "rules of nftables can't forward to a device"),
+    controller("NFT_DUP_NETDEV", "rules of nftables can't duplicate to a device"),
+];
+
 /// Looks at a system.
 #[derive(Clone, Debug)]
 pub struct Doctor {
@@ -208,7 +257,7 @@ impl Doctor {
                 )),
             )];
         };
-        OPTIONS
+        let mut checks: Vec<_> = OPTIONS
             .iter()
             .map(|option| {
                 let name = format!("CONFIG_{}", option.name);
@@ -231,7 +280,9 @@ impl Doctor {
                     }),
                 )
             })
-            .collect()
+            .collect();
+        checks.extend(controllers(&config));
+        checks
     }
 
     fn vmlinux_btf(&self) -> Check {
@@ -390,6 +441,40 @@ impl Doctor {
     }
 }
 
+/// What controllers can't offload with this configuration: a warning for each option that is off, and
+/// how many are on.
+fn controllers(config: &str) -> Vec<Check> {
+    let missing: Vec<_> = CONTROLLER_OPTIONS
+        .iter()
+        .filter(|option| {
+            let name = format!("CONFIG_{}", option.name);
+            !matches!(config_value(config, &name), Some("y" | "m"))
+        })
+        .collect();
+    let all = CONTROLLER_OPTIONS.len();
+    let summary = check(
+        "controller-options",
+        Verdict::Ok,
+        format!(
+            "{} of {all} kernel options that decide what controllers offload are on",
+            all - missing.len()
+        ),
+        None,
+    );
+    let warning = |option: &&ControllerOption| {
+        let name = format!("CONFIG_{}", option.name);
+        check(
+            &name,
+            Verdict::Warning,
+            format!("{name} is not set: {}", option.without),
+            Some(format!("use a kernel with {name}, if you need that")),
+        )
+    };
+    std::iter::once(summary)
+        .chain(missing.iter().map(warning))
+        .collect()
+}
+
 fn check(id: &str, verdict: Verdict, finding: String, remedy: Option<String>) -> Check {
     Check {
         id: id.to_owned(),
@@ -482,6 +567,63 @@ CONFIG_DEBUG_FS=y
         write(root.path(), "boot/config-7.2-test", &config);
         let report = doctor(root.path()).examine();
         assert_eq!(find(&report, "CONFIG_BPF_JIT").verdict, Verdict::Failure);
+    }
+
+    #[test]
+    fn options_that_controllers_need_are_warned_of_where_they_are_off() {
+        let root = tempfile::tempdir().unwrap();
+        let mut config = CONFIG.to_owned();
+        for option in &CONTROLLER_OPTIONS {
+            config += &format!("CONFIG_{}=m\n", option.name);
+        }
+        write(root.path(), "boot/config-7.2-test", &config);
+        let report = doctor(root.path()).examine();
+        assert_eq!(
+            find(&report, "controller-options").finding,
+            "31 of 31 kernel options that decide what controllers offload are on"
+        );
+        assert!(report
+            .checks
+            .iter()
+            .all(|check| check.id != "CONFIG_NET_TC_SKB_EXT"));
+
+        // As Debian's kernel has it.
+        let config = config.replace(
+            "CONFIG_NET_TC_SKB_EXT=m",
+            "# CONFIG_NET_TC_SKB_EXT is not set",
+        );
+        write(root.path(), "boot/config-7.2-test", &config);
+        let report = doctor(root.path()).examine();
+        assert_eq!(
+            find(&report, "controller-options").finding,
+            "30 of 31 kernel options that decide what controllers offload are on"
+        );
+        let off = find(&report, "CONFIG_NET_TC_SKB_EXT");
+        assert_eq!(off.verdict, Verdict::Warning);
+        assert!(off
+            .finding
+            .contains("is not set: Open vSwitch offloads no flow with ct()"));
+        assert!(off.remedy.is_some());
+    }
+
+    #[test]
+    fn the_documents_list_the_same_options_for_controllers() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/controllers.md");
+        let text = fs::read_to_string(path).unwrap();
+        let listed: Vec<_> = text
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split_once("` |"))
+            .filter(|(name, _)| {
+                name.chars()
+                    .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_')
+            })
+            .map(|(name, _)| name)
+            .collect();
+        let known: Vec<_> = CONTROLLER_OPTIONS
+            .iter()
+            .map(|option| option.name)
+            .collect();
+        assert_eq!(listed, known);
     }
 
     #[test]
