@@ -7,11 +7,13 @@
 #include <linux/ethtool.h>
 #include <linux/if_arp.h>
 #include <linux/netdevice.h>
+#include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/ptp_clock_kernel.h>
 #include <linux/rcupdate.h>
 #include <linux/rhashtable.h>
 #include <linux/rtnetlink.h>
 #include <linux/rwsem.h>
+#include <linux/tc_act/tc_ct.h>
 #include <linux/tc_act/tc_vlan.h>
 #include <linux/workqueue.h>
 #include <net/flow_dissector.h>
@@ -30,6 +32,8 @@
 const u8 EKHO_CONST_NETREG_REGISTERED = NETREG_REGISTERED;
 const u32 EKHO_CONST_IFLA_ADDRESS = IFLA_ADDRESS;
 const u32 EKHO_CONST_ETH_MAX_MTU = ETH_MAX_MTU;
+const u16 EKHO_CONST_TCA_CT_ACT_CLEAR = TCA_CT_ACT_CLEAR;
+const u8 EKHO_CONST_NFCT_INFOMASK = NFCT_INFOMASK;
 const u64 EKHO_CONST_NETIF_F_HW_TC = NETIF_F_HW_TC;
 const u64 EKHO_CONST_NETIF_F_SG = NETIF_F_SG;
 const u64 EKHO_CONST_NETIF_F_FRAGLIST = NETIF_F_FRAGLIST;

@@ -21,7 +21,9 @@
 #include <net/act_api.h>
 #include <net/gen_stats.h>
 #include <net/net_namespace.h>
+#include <net/netfilter/nf_flow_table.h>
 #include <net/netlink.h>
+#include <net/tc_act/tc_ct.h>
 #include <net/netdev_lock.h>
 
 #include "ekho.h"
@@ -343,6 +345,47 @@ u32 ekho_helper_action_netns(unsigned long cookie)
 	const struct tc_action *action = (const void *)cookie;
 
 	return action->idrinfo->net->ns.inum;
+}
+
+/*
+ * Adds a callback to the flowtable that a ct action brings. The callback keeps
+ * the table until ekho_helper_flowtable_del_cb().
+ *
+ * The table is that of the action when the rule was made. An action that has
+ * been given another zone since may have let go of it: -EBUSY.
+ */
+int ekho_helper_ct_add_cb(const struct flow_action_entry *entry,
+			  flow_setup_cb_t *cb, void *cb_priv)
+{
+#if IS_ENABLED(CONFIG_NET_ACT_CT)
+	const struct tcf_ct *ct = to_ct((void *)entry->cookie);
+	struct nf_flowtable *table = entry->ct.flow_table;
+	const struct tcf_ct_params *params;
+	int err;
+
+	/* What the action refers to by its parameters stays while they do. */
+	rcu_read_lock();
+	params = rcu_dereference(ct->params);
+	if (!params || params->nf_ft != table) {
+		rcu_read_unlock();
+		return -EBUSY;
+	}
+	table->type->get(table);
+	rcu_read_unlock();
+
+	err = nf_flow_table_offload_add_cb(table, cb, cb_priv);
+	table->type->put(table);
+	return err;
+#else
+	return -EOPNOTSUPP;
+#endif
+}
+
+/* Waits for callbacks that run. */
+void ekho_helper_flowtable_del_cb(struct nf_flowtable *table,
+				  flow_setup_cb_t *cb, void *cb_priv)
+{
+	nf_flow_table_offload_del_cb(table, cb, cb_priv);
 }
 
 /* Where a request about a qdisc that must be offloaded can be given a reason. */

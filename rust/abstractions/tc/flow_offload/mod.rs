@@ -20,12 +20,14 @@
 //! | each of these through an indirect block | and then `flow_indr_block_lock` |
 //! | flower requests | `cb_lock` for reading; RTNL where a callback of the block needs it |
 //! | matchall and u32 requests | RTNL, `cb_lock` for reading |
+//! | a callback of a ct action's flowtable comes or goes | `flow_block_lock` for writing, taken here |
 //! | requests for a flowtable's flows | `flow_block_lock` for reading; several in parallel |
 //! | requests for rules of nftables | `commit_mutex`; RCU for statistics: atomic |
 //! | requests for shared actions | `flow_indr_block_lock`, or that of the actions' table |
 //! | reoffload | RTNL; `cb_lock` for writing, taken here |
 
 mod block;
+mod flowtable;
 mod indirect;
 pub(crate) mod qdisc;
 mod request;
@@ -39,6 +41,10 @@ pub(crate) use block::{
     Direction,
     Released,
     TcBlock, //
+};
+pub(crate) use flowtable::{
+    FlowtableCallback,
+    Tracker, //
 };
 pub(crate) use indirect::{
     ActionCallback,

@@ -361,6 +361,52 @@ fn action_name(number: u32) -> &'static str {
     ActionKind::name(number).unwrap_or("unknown")
 }
 
+/// A conntrack action that comes with a flowtable, for the length of the request that brings it.
+///
+/// # Invariants
+///
+/// The entry was made from a `struct tcf_ct` that is alive, and names a flowtable.
+#[derive(Clone, Copy)]
+pub(crate) struct CtAction<'a>(&'a bindings::flow_action_entry);
+
+impl<'a> CtAction<'a> {
+    /// None if the entry is of another action, or of `ct clear`, which has a table but doesn't use it.
+    ///
+    /// # Safety
+    ///
+    /// `entry` must be one that the kernel made from a tc action, or from none, and the action be
+    /// alive for `'a`.
+    unsafe fn of(entry: &'a bindings::flow_action_entry) -> Option<Self> {
+        // INVARIANT: Only act_ct makes entries of this kind, from its own action.
+        (entry.id == bindings::flow_action_id_FLOW_ACTION_CT)
+            .then_some(Self(entry))
+            .filter(|action| !action.clears() && action.key() != 0)
+    }
+
+    /// The kernel's entry; its cookie is the address of the `struct tcf_ct`.
+    pub(crate) fn as_raw(self) -> *const bindings::flow_action_entry {
+        self.0
+    }
+
+    /// What tells the table from others while it lives.
+    pub(crate) fn key(self) -> usize {
+        // SAFETY: The member that belongs to the kind.
+        unsafe { self.0.__bindgen_anon_1.ct.flow_table as usize }
+    }
+
+    fn clears(self) -> bool {
+        // SAFETY: The member that belongs to the kind.
+        let flags = unsafe { self.0.__bindgen_anon_1.ct.action };
+        flags & i32::from(bindings::EKHO_CONST_TCA_CT_ACT_CLEAR) != 0
+    }
+
+    /// The zone whose connections are in the table.
+    pub(crate) fn zone(self) -> u16 {
+        // SAFETY: The member that belongs to the kind.
+        unsafe { self.0.__bindgen_anon_1.ct.zone }
+    }
+}
+
 /// A rule that was made from the actions of a filter which has no rule.
 ///
 /// # Invariants
@@ -568,6 +614,26 @@ impl<'a> FlowRule<'a> {
         let places = FIELDS.iter().find(|p| p.key.number == key.number);
         let place = places.and_then(|places| places.places.iter().find(masked));
         Some(place.map_or(key.name, |place| place.field.name()))
+    }
+
+    /// Those of its actions that send packets to conntrack, and bring a flowtable.
+    pub(crate) fn ct_actions(&self) -> impl Iterator<Item = CtAction<'a>> + 'a {
+        // SAFETY: The entries come from the kernel, with the request that keeps their actions.
+        self.actions()
+            .iter()
+            .filter_map(|entry| unsafe { CtAction::of(entry) })
+    }
+
+    /// What conntrack will say of the packets of a connection, if the rule is that of one in a table
+    /// of act_ct: `enum ip_conntrack_info`.
+    pub(crate) fn ct_info(&self) -> Option<u8> {
+        let entry = self
+            .actions()
+            .iter()
+            .find(|entry| entry.id == bindings::flow_action_id_FLOW_ACTION_CT_METADATA)?;
+        // SAFETY: The member that belongs to the kind. It is a pointer whose lowest bits tell.
+        let cookie = unsafe { entry.__bindgen_anon_1.ct_metadata.cookie };
+        Some(cookie as u8 & bindings::EKHO_CONST_NFCT_INFOMASK)
     }
 
     /// The device by which packets come in, as flowtables match it for each direction.
