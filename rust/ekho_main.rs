@@ -53,10 +53,13 @@ use device::{
     netdev, //
 };
 use firmware::budget;
-use intake::block::{
-    binding::Binding,
-    bindings as block_bindings,
-    callback, //
+use intake::{
+    block::{
+        binding::Binding,
+        bindings as block_bindings,
+        callback, //
+    },
+    zones, //
 };
 use kernel::prelude::*;
 use lifecycle::{
@@ -140,6 +143,7 @@ impl End {
         budget::set_default(compat::param(module_parameters::budget_us.value()));
         devices::init();
         block_bindings::init();
+        zones::init();
         lifecycle::init()?;
         work::init()?;
         Ok(end)

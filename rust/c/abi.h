@@ -48,6 +48,10 @@ enum bpf_flow_offload_abi {
  * @EKHO_CLS_NFT: a rule of an nftables chain at the ingress of a device
  * @EKHO_CLS_FLOWTABLE: one direction of a connection in an nftables flowtable
  * @EKHO_CLS_ACTION: an action of tc that filters share by its index
+ * @EKHO_CLS_CT: one direction of a connection that tc's action ct tracks, see
+ *	ekho_flow.ct_zone: for as long as the device has a flow with that action.
+ *	What it does is ACT_CT_METADATA, and ACT_MANGLE if there is NAT. Its
+ *	ingress device is 0 if it isn't known
  */
 enum ekho_classifier {
 	EKHO_CLS_FLOWER = 1,
@@ -56,6 +60,7 @@ enum ekho_classifier {
 	EKHO_CLS_NFT = 4,
 	EKHO_CLS_FLOWTABLE = 5,
 	EKHO_CLS_ACTION = 6,
+	EKHO_CLS_CT = 7,
 };
 
 /* Where packets meet a flow: bits. */
@@ -184,6 +189,7 @@ struct ekho_device {
  * @hooks: enum ekho_hook; a block can be bound to both
  * @data_size: bytes of private memory that the flow has
  * @data: that memory: see bpf_flow_offload_flow_data()
+ * @ct_zone: conntrack zone of a connection (EKHO_CLS_CT), else 0
  */
 struct ekho_flow {
 	u64 cookie;
@@ -197,6 +203,7 @@ struct ekho_flow {
 	u8 hooks;
 	u16 data_size;
 	void *data;
+	u16 ct_zone;
 };
 
 /**

@@ -56,6 +56,7 @@ pub(super) fn flow(dev: &NetDevice, flow: &FlowArg<'_>) -> bindings::ekho_flow {
         } else {
             data.as_ptr().cast_mut().cast()
         },
+        ct_zone: position.ct_zone,
     }
 }
 

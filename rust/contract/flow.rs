@@ -22,6 +22,8 @@ pub(crate) enum Classifier {
     Flowtable,
     /// An action that filters share.
     Action,
+    /// One direction of a connection in a zone that flows of tc send packets to.
+    Ct,
 }
 
 impl Classifier {
@@ -34,6 +36,7 @@ impl Classifier {
             Self::Nft => "nft",
             Self::Flowtable => "flowtable",
             Self::Action => "action",
+            Self::Ct => "ct",
         }
     }
 
@@ -46,6 +49,7 @@ impl Classifier {
             Self::Nft,
             Self::Flowtable,
             Self::Action,
+            Self::Ct,
         ]
         .into_iter()
         .filter(move |classifier| set & (1 << classifier.number()) != 0)
@@ -61,12 +65,18 @@ impl Classifier {
             Self::Nft => bindings::ekho_classifier_EKHO_CLS_NFT,
             Self::Flowtable => bindings::ekho_classifier_EKHO_CLS_FLOWTABLE,
             Self::Action => bindings::ekho_classifier_EKHO_CLS_ACTION,
+            Self::Ct => bindings::ekho_classifier_EKHO_CLS_CT,
         }
     }
 
     /// Whether its flows are in a chain and have a preference.
     pub(crate) fn has_place(self) -> bool {
-        !matches!(self, Self::Action | Self::Flowtable)
+        !matches!(self, Self::Action | Self::Flowtable | Self::Ct)
+    }
+
+    /// Whether they come from a flowtable, of nftables or of a conntrack zone.
+    pub(crate) fn is_connection(self) -> bool {
+        matches!(self, Self::Flowtable | Self::Ct)
     }
 }
 
@@ -93,6 +103,18 @@ pub(crate) struct Position {
     pub(crate) block_index: u32,
     /// Where packets are matched: bits of `enum ekho_hook`.
     pub(crate) hooks: u8,
+    /// The conntrack zone of a connection of tc, else 0.
+    pub(crate) ct_zone: u16,
+    /// Of such a connection, what conntrack says of its packets: `enum ip_conntrack_info`. Of other
+    /// flows, 1 if they send packets to conntrack.
+    pub(crate) ct_state: u8,
+}
+
+impl Position {
+    /// Whether it sends packets to conntrack zones, and so brings connections along.
+    pub(crate) fn tracks(&self) -> bool {
+        !self.classifier.is_connection() && self.ct_state != 0
+    }
 }
 
 /// Bits of `enum ekho_hook`.

@@ -51,6 +51,7 @@ impl ActionCallback for Actions {
             block_index: 0,
             hooks: 0,
             owner: 0,
+            ct_zone: 0,
         };
         let cookie = request.cookie();
         match request.command() {

@@ -6,9 +6,12 @@ use crate::{
     abstractions::{
         error::eopnotsupp,
         net::net_device::NetDevice,
-        tc::flow_offload::{
-            FlowRequest,
-            StatsDelta, //
+        tc::{
+            flow_offload::{
+                FlowRequest,
+                StatsDelta, //
+            },
+            flow_rule::FlowRule, //
         },
     },
     contract::{
@@ -31,39 +34,88 @@ use crate::{
         encoded::Encoded,
         flow::Flow, //
     },
+    intake::zones::{
+        self,
+        Connections, //
+    },
     offload::device::Device, //
 };
 use kernel::{
     prelude::*,
-    sync::rcu, //
+    sync::{
+        rcu,
+        Arc, //
+    },
 };
 
 /// Where a request comes from.
 pub(super) struct Context<'a> {
     pub(super) dev: &'a NetDevice,
-    pub(super) device: &'a Device,
+    pub(super) device: &'a Arc<Device>,
     pub(super) classifier: Classifier,
     pub(super) block_index: u32,
     pub(super) hooks: u8,
     /// The binding with which its flows end, or 0: see [`Flow::owner`].
     pub(super) owner: usize,
+    /// The conntrack zone of connections of tc, else 0.
+    pub(super) ct_zone: u16,
 }
 
 impl Context<'_> {
     fn position(&self, request: &FlowRequest<'_>) -> Position {
         let protocol = request.protocol_raw();
+        let rule = request.rule().ok();
+        let ct_state = match self.classifier {
+            Classifier::Ct => rule.and_then(|rule| rule.ct_info()),
+            Classifier::Flowtable => None,
+            _ => rule.map(|rule| rule.ct_actions().next().is_some().into()),
+        };
         Position {
             classifier: self.classifier,
             chain_index: request.chain_index(),
             prio: request.prio(),
             // Flowtables use the byte order of the host (`nf_flow_table_offload.c`).
             protocol: match self.classifier {
-                Classifier::Flowtable => protocol,
+                Classifier::Flowtable | Classifier::Ct => protocol,
                 _ => u16::from_be(protocol),
             },
             skip_sw: request.skip_sw(),
             block_index: self.block_index,
             hooks: self.hooks,
+            ct_zone: self.ct_zone,
+            ct_state: ct_state.unwrap_or(0),
+        }
+    }
+
+    /// Whether a connection has to be offered to the firmware: not if the device has it already. It
+    /// is an error if another device receives its packets.
+    ///
+    /// A flowtable asks all its devices for all connections, and asks again when packets arrive in
+    /// software. Connections of a conntrack zone often have no ingress device (0): the kernel notes
+    /// where packets of each direction were seen last, and only in the first network namespace.
+    fn is_new(&self, cookie: usize, position: &Position, rule: &FlowRule<'_>) -> Result<bool> {
+        let is_mine = match rule.ingress_ifindex() {
+            Some(0) => self.classifier == Classifier::Ct,
+            ifindex => ifindex == Some(self.dev.ifindex()),
+        };
+        let known = {
+            let guard = rcu::read_lock();
+            self.device
+                .flows
+                .get(cookie, &guard)
+                .map(|flow| flow.position.ct_state)
+        };
+        if is_mine && known == Some(position.ct_state) {
+            return Ok(false);
+        }
+        // Its packets arrive at another device now, or it was new and is established.
+        if known.is_some() {
+            let _ = destroy(self, cookie);
+        }
+        if is_mine {
+            Ok(true)
+        } else {
+            Err(eopnotsupp())
         }
     }
 }
@@ -95,19 +147,11 @@ pub(super) fn replace(context: &Context<'_>, cookie: usize, request: &FlowReques
     let (dev, device) = (context.dev, context.device);
     let position = context.position(request);
     let rule = request.rule()?;
+    if context.classifier.is_connection() && !context.is_new(cookie, &position, &rule)? {
+        return Ok(());
+    }
     let (encoded, keys) = Encoded::new(&rule);
     let new = Rule::new(rule, keys, request.classid(), request.knode())?;
-    if context.classifier == Classifier::Flowtable {
-        // A flowtable asks all its devices for all connections. Only the device that receives the
-        // packets of a direction offloads it. Existing ones are requested again when packets arrive
-        // in software.
-        if new.rule.ingress_ifindex() != Some(dev.ifindex()) {
-            return Err(eopnotsupp());
-        }
-        if device.flows.get(cookie, &rcu::read_lock()).is_some() {
-            return Ok(());
-        }
-    }
     // The flow exists before the firmware is asked, so that nothing can fail after its yes.
     let mut flow = Flow::new(cookie as u64, position, context.owner, &rule, encoded)?;
     let counting = {
@@ -146,22 +190,42 @@ pub(super) fn replace(context: &Context<'_>, cookie: usize, request: &FlowReques
             })?;
         if !counting.by_action() {
             flow.accept(counting.hw_stats);
-            return Ok(());
         }
         counting
     };
-    // Only now is it known that actions are counted one by one, and memory can't be allocated under
-    // RCU. If there is none, this is the one case in which an accepted flow is destroyed again.
-    device
-        .flows
-        .add_parts(cookie, new.rule.action_cookies())
-        .inspect_err(|_| {
+    // Only now is it known that what follows is needed, and memory can't be allocated under RCU. If
+    // there is none, these are the cases in which an accepted flow is destroyed again.
+    if counting.by_action() {
+        device
+            .flows
+            .add_parts(cookie, new.rule.action_cookies())
+            .inspect_err(|_| {
+                let _ = destroy(context, cookie);
+            })?;
+        if let Some(flow) = device.flows.get(cookie, &rcu::read_lock()) {
+            flow.accept(counting.hw_stats);
+        }
+    }
+    if position.tracks() {
+        let actions = new.rule.ct_actions();
+        zones::track(device, dev, cookie, actions, destroy_connections).inspect_err(|_| {
             let _ = destroy(context, cookie);
         })?;
-    if let Some(flow) = device.flows.get(cookie, &rcu::read_lock()) {
-        flow.accept(counting.hw_stats);
     }
     Ok(())
+}
+
+/// Tells the firmware of a device, if it has any, that a flow was removed.
+fn tell_firmware(device: &Device, dev: &NetDevice, flow: &Flow, guard: &rcu::Guard) {
+    if let Some(firmware) = device.firmware.get(guard) {
+        firmware.destroy(dev, flow, guard);
+    }
+}
+
+/// Destroys the connections of a zone for which the device isn't asked any more. Process context.
+fn destroy_connections(connections: &Connections) {
+    let Connections { device, dev, .. } = connections;
+    destroy_where(device, dev, |flow| flow.owner == connections.id());
 }
 
 /// Destroys a flow. Process context.
@@ -169,21 +233,32 @@ pub(super) fn replace(context: &Context<'_>, cookie: usize, request: &FlowReques
 /// The kernel also requests this for filters that weren't accepted, for some twice. When filters
 /// are taken back from firmware, the kernel clears a filter's mark only if this succeeds.
 pub(super) fn destroy(context: &Context<'_>, cookie: usize) -> Result {
-    let guard = rcu::read_lock();
-    let flow = context.device.flows.remove(cookie, &guard).ok_or(ENOENT)?;
-    if let Some(firmware) = context.device.firmware.get(&guard) {
-        firmware.destroy(context.dev, flow, &guard);
+    let (dev, device) = (context.dev, context.device);
+    let tracks = {
+        let guard = rcu::read_lock();
+        let flow = device.flows.remove(cookie, &guard).ok_or(ENOENT)?;
+        tell_firmware(device, dev, flow, &guard);
+        flow.position.tracks()
+    };
+    if tracks {
+        zones::release(device, cookie, destroy_connections);
     }
     Ok(())
 }
 
 /// Destroys the flows of a device for which `which` is true. Process context.
+///
+/// Flows of tc may be the last that refer to a conntrack zone: see [`destroy_unasked`].
 pub(super) fn destroy_where(device: &Device, dev: &NetDevice, which: impl Fn(&Flow) -> bool) {
-    device.flows.take_where(which, |flow, guard| {
-        if let Some(firmware) = device.firmware.get(guard) {
-            firmware.destroy(dev, flow, guard);
-        }
-    });
+    device
+        .flows
+        .take_where(which, |flow, guard| tell_firmware(device, dev, flow, guard));
+}
+
+/// Destroys the connections for which a device isn't asked any more, after flows that sent packets
+/// to their zone were removed. Process context; not under a flowtable's `flow_block_lock`.
+pub(super) fn destroy_unasked(device: &Device) {
+    zones::sweep(device, destroy_connections);
 }
 
 /// Destroys the remaining flows of firmware that was just taken off the device: those of nftables,
@@ -193,6 +268,7 @@ pub(crate) fn destroy_rest(device: &Device, dev: &NetDevice, firmware: &Firmware
     device
         .flows
         .take_where(|_| true, |flow, guard| firmware.destroy(dev, flow, guard));
+    destroy_unasked(device);
 }
 
 /// Reports what a flow has counted. Any context, no lock.

@@ -5,7 +5,10 @@
 #![deny(unsafe_code)]
 
 use crate::{
-    intake::block::bindings,
+    intake::{
+        block::bindings,
+        zones, //
+    },
     offload::devices, //
 };
 use core::fmt;
@@ -17,13 +20,14 @@ pub(super) fn devices(f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ident = device.ident();
         write!(
             f,
-            "{ident} kind={} hw_tc_offload={} bindings={} flows={} occupied={} parts={} firmware=",
+            "{ident} kind={} hw_tc_offload={} bindings={} flows={} occupied={} parts={} ct_zones={} firmware=",
             if device.own { "ekho" } else { "indirect" },
             u8::from(ident.hw_tc_offload),
             bindings::count(device),
             device.flows.len(),
             device.flows.occupied(),
             device.flows.n_parts(),
+            zones::count(device),
         )?;
         match device.firmware.get(&rcu::read_lock()) {
             Some(firmware) => writeln!(f, "{}", firmware.ops.name())?,

@@ -12,6 +12,7 @@ use crate::{
             MatchText, //
         },
     },
+    contract::flow::Classifier,
     flows::flow::Flow,
     offload::{
         devices,
@@ -33,7 +34,7 @@ fn flow_line(f: &mut fmt::Formatter<'_>, ident: &Ident, flow: &Flow) -> fmt::Res
     let totals = flow.counters.reported();
     write!(
         f,
-        "{ident} cookie={:#x} source={} chain={} prio={} protocol={:#06x} skip_sw={} packets={} bytes={} drops={} polls={} last_used_ms=",
+        "{ident} cookie={:#x} source={} chain={} prio={} protocol={:#06x} skip_sw={} packets={} bytes={} drops={} polls={}",
         flow.cookie,
         flow.position.classifier.name(),
         flow.position.chain_index,
@@ -45,9 +46,12 @@ fn flow_line(f: &mut fmt::Formatter<'_>, ident: &Ident, flow: &Flow) -> fmt::Res
         totals.drops,
         flow.polls(),
     )?;
+    if flow.position.classifier == Classifier::Ct {
+        write!(f, " ct_zone={}", flow.position.ct_zone)?;
+    }
     match totals.last_used_ns {
-        0 => f.write_str("-1")?,
-        last_used_ns => write!(f, "{}", StatsDelta::age_ms(last_used_ns))?,
+        0 => f.write_str(" last_used_ms=-1")?,
+        last_used_ns => write!(f, " last_used_ms={}", StatsDelta::age_ms(last_used_ns))?,
     }
     writeln!(
         f,

@@ -82,6 +82,7 @@ impl BlockCallback for Binding {
                 // u32 also offers filters that are skip_hw, and doesn't destroy those.
                 if self.has_nodes() {
                     self.destroy_rest();
+                    requests::destroy_unasked(&self.device);
                 }
             }
             // nftables doesn't destroy the flows of an unbound block.
@@ -153,6 +154,7 @@ fn context<'a>(binding: &'a Binding, dev: &'a NetDevice, origin: Origin) -> Cont
         block_index,
         hooks: binding.hooks(),
         owner: binding.id(),
+        ct_zone: 0,
     }
 }
 

@@ -95,7 +95,7 @@ const ACTIONS: [&str; 36] = [
 ];
 
 /// `enum ekho_classifier`, which starts at 1.
-const SOURCES: [&str; 7] = [
+const SOURCES: [&str; 8] = [
     UNKNOWN,
     "flower",
     "matchall",
@@ -103,6 +103,7 @@ const SOURCES: [&str; 7] = [
     "nft",
     "flowtable",
     "action",
+    "ct",
 ];
 
 /// `enum ekho_hw_stats`, by bit.
