@@ -4,39 +4,46 @@
 
 #![deny(unsafe_code)]
 
-use crate::contract::op::Op;
-use kernel::sync::atomic::{
-    Atomic,
-    Relaxed, //
+use crate::{
+    abstractions::sync::cache::SplitCounters,
+    contract::op::Op, //
+};
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
+    },
 };
 
 /// The counters of one firmware.
 pub(crate) struct Figures {
-    calls: [Atomic<u64>; Op::COUNT],
+    /// Written by each request, while all else of a firmware is only read.
+    calls: SplitCounters<{ Op::COUNT }>,
     refused: Atomic<u64>,
     violations: Atomic<u64>,
     longest_us: Atomic<u64>,
 }
 
 impl Figures {
-    /// All zero.
-    pub(super) fn new() -> Self {
-        Self {
-            calls: core::array::from_fn(|_| Atomic::new(0)),
+    /// All zero. May sleep.
+    pub(super) fn new() -> Result<Self> {
+        Ok(Self {
+            calls: SplitCounters::new()?,
             refused: Atomic::new(0),
             violations: Atomic::new(0),
             longest_us: Atomic::new(0),
-        }
+        })
     }
 
     /// Counts a call of an op, also one that a fault or the firmware's end prevents.
     pub(super) fn call(&self, op: Op) {
-        self.calls[op as usize].add(1, Relaxed);
+        self.calls.increment(op as usize);
     }
 
     /// The number of calls of an op.
     pub(crate) fn calls(&self, op: Op) -> u64 {
-        self.calls[op as usize].load(Relaxed)
+        self.calls.sum(op as usize)
     }
 
     /// Counts a refused flow.

@@ -103,11 +103,12 @@ impl Firmware {
     ) -> Result<Arc<Self>> {
         let mut capabilities = ops.capabilities();
         capabilities.budget_us = budget::of(capabilities.budget_us);
+        let figures = Figures::new()?;
         let firmware = pin_init!(Self {
             ops,
             capabilities,
             generation,
-            figures: Figures::new(),
+            figures,
             exit: SetOnce::new(),
             stopped,
             recursion: Recursion::new(),

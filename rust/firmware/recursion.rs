@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Who is inside of a firmware's ops, so that a task which comes back to them is found.
+//! Detects that a task enters a firmware's ops again while it runs one of them.
 //!
-//! BPF has a guard of its own, which struct_ops programs get only along with a private stack, and
-//! EKHO's don't ask for one: it goes by CPU, so that it takes a task which preempted another for
-//! the same, and it skips the program with a result of 0, which an op would return to say yes.
+//! BPF's own recursion check isn't used. struct_ops programs get it only with a private stack, it
+//! is per CPU, so that it takes a task that preempts another for a recursion, and it skips the
+//! program with a result of 0, which would mean that the op succeeded.
 
 #![deny(unsafe_code)]
 
+use crate::abstractions::sync::cache::CacheAligned;
 use core::array;
 use kernel::{
     sync::atomic::{
@@ -17,42 +18,43 @@ use kernel::{
     task::Task, //
 };
 
-/// How many tasks are watched at a time; others aren't.
-const SLOTS: usize = 32;
+/// The number of sets of slots; a task uses one of them, by its address.
+const SETS: usize = 16;
 
-/// In how many of the slots a task can be.
+/// The number of tasks that a set can hold. Others aren't checked.
 const WAYS: usize = 2;
 
-/// The tasks that are inside of a firmware's ops, by address.
-pub(super) struct Recursion([Atomic<usize>; SLOTS]);
+/// The tasks that run a firmware's ops, by address. Sets have cache lines of their own, as CPUs
+/// write to them with each op.
+pub(super) struct Recursion([CacheAligned<[Atomic<usize>; WAYS]>; SETS]);
 
-/// A task is inside, until dropped.
+/// The current task runs an op, until dropped.
 pub(super) struct Entered<'a>(Option<&'a Atomic<usize>>);
 
 impl Recursion {
-    /// Nobody is inside.
+    /// No task runs an op.
     pub(super) fn new() -> Self {
-        Self(array::from_fn(|_| Atomic::new(0)))
+        Self(array::from_fn(|_| {
+            CacheAligned(array::from_fn(|_| Atomic::new(0)))
+        }))
     }
 
-    /// The current task goes in; none if it is inside already. Process context, or one that
+    /// The current task enters an op; none if it runs one already. Process context, or one that
     /// belongs to the task: ops aren't called from interrupts.
     pub(super) fn enter(&self) -> Option<Entered<'_>> {
         let task = Task::current_raw() as usize;
-        // Different tasks have different ones, so that CPUs seldom meet. Tasks are larger than
-        // that.
-        let start = (task >> 8) % SLOTS / WAYS * WAYS;
-        let slots = &self.0[start..start + WAYS];
+        // A `struct task_struct` is larger than 256 bytes.
+        let slots: &[_; WAYS] = &self.0[(task >> 8) % SETS];
         let mut free = None;
         for slot in slots {
             match slot.load(Relaxed) {
                 0 => free = free.or(Some(slot)),
-                // The task alone writes its own address, so nobody can change the answer.
+                // Only the task itself writes its address, so the answer can't change.
                 inside if inside == task => return None,
                 _ => {}
             }
         }
-        // Another task may have been faster.
+        // Another task may have taken the slot in the meantime.
         let taken = |slot: &&Atomic<usize>| slot.cmpxchg(0, task, Relaxed).is_ok();
         Some(Entered(
             free.filter(taken).or_else(|| slots.iter().find(taken)),

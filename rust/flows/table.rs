@@ -10,9 +10,12 @@
 use crate::{
     abstractions::{
         compat::smp_mb,
-        sync::cookie_table::{
-            CookieTable,
-            Entry, //
+        sync::{
+            cache::CacheAligned,
+            cookie_table::{
+                CookieTable,
+                Entry, //
+            },
         },
     },
     contract::flow::Classifier,
@@ -40,7 +43,7 @@ pub(crate) struct Flows {
     #[pin]
     parts: CookieTable<Part>,
     /// The number of flows that occupy an entry of the device's table: all but shared actions.
-    occupied: Atomic<u32>,
+    occupied: CacheAligned<Atomic<u32>>,
 }
 
 impl Flows {
@@ -49,7 +52,7 @@ impl Flows {
         try_pin_init!(Self {
             flows <- CookieTable::new(),
             parts <- CookieTable::new(),
-            occupied: Atomic::new(0),
+            occupied: CacheAligned(Atomic::new(0)),
         } ? Error)
     }
 

@@ -75,7 +75,10 @@ impl<T> core::ops::DerefMut for Entry<T> {
 /// - `table` is an initialised `struct rhashtable` with the parameters of `c/helpers.c`.
 /// - Each node in it is the `node` of an `Entry<T>` that came from a [`KBox`] and is owned by the
 ///   table. A removed entry is freed after a grace period.
+// The number of entries is the last field of a `struct rhashtable`, and changes with each insertion:
+// it shares no cache line with what is next to the table.
 #[pin_data(PinnedDrop)]
+#[repr(align(64))]
 pub(crate) struct CookieTable<T: Send + Sync> {
     #[pin]
     table: Opaque<bindings::rhashtable>,

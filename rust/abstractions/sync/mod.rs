@@ -2,6 +2,7 @@
 
 //! Data that several contexts share, and work that is left for later.
 
+pub(crate) mod cache;
 pub(crate) mod cookie_table;
 pub(crate) mod rcu;
 pub(crate) mod workqueue;
