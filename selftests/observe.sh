@@ -11,10 +11,6 @@ test_the_version_is_on_record() {
 	[[ ${lines[0]} =~ ^abi=2\ module=[0-9.]+$ ]] || fail 'version' 'expected: abi=2 module=...' "seen:     ${lines[0]}"
 }
 
-test_records_are_for_root_only() {
-	expect 'modes' '' "$(find /sys/kernel/debug -maxdepth 0 -perm /077)"
-}
-
 test_a_flow_is_on_record_with_match_actions_and_counters() {
 	port ek0
 	load meter ek0

@@ -20,12 +20,24 @@ lines() {
 		jq -r 'sort_by(.key)[].value.text | gsub(" }"; "}") | gsub(" ;"; ";") | gsub(" +\\|"; " |") | gsub(" +$"; "")'
 }
 
-# expect_log DEV LINE...: a LINE may be a pattern.
+# with_indexes LINE...: with the index of a device for each @NAME.
+with_indexes() {
+	local text name index
+	text=$(printf '%s\n' "$@")
+	while read -r name index; do
+		text=${text//@$name/$index}
+	done < <(ip -j link show | jq -r 'sort_by(-(.ifname | length))[] | "\(.ifname) \(.ifindex)"')
+	printf '%s\n' "$text"
+}
+
+# expect_log DEV LINE...: a LINE may be a pattern, and have @NAME for the index of a device.
 expect_log() {
-	local seen i log=()
+	local seen i log=() lines=()
 	seen=$(lines "$1")
 	[[ -z $seen ]] || mapfile -t log <<<"$seen"
 	shift
+	(($# == 0)) || mapfile -t lines < <(with_indexes "$@")
+	set -- "${lines[@]}"
 	for ((i = 0; i < ${#log[@]} || i < $#; i++)); do
 		# shellcheck disable=SC2053 # a pattern
 		[[ ${log[i]:-} == ${*:i+1:1} && i -lt $# ]] ||
@@ -75,10 +87,12 @@ command() {
 
 table_tc() {
 	local names=() requests=() wants=() i line batch='' error='' errors=() seen=()
-	local prio identity match actions template=''
+	local prio identity match actions template='' ek0
 	read_table match
 	read_table action
 	port ek0 ek1
+	ek0=$(with_indexes @ek0)
+	mapfile -t wants < <(with_indexes "${wants[@]}")
 	load record ek0
 	for ((i = 0; i < ${#names[@]}; i++)); do
 		batch+=$(command $((i + 1)) "${names[i]} ${requests[i]}" "${requests[i]}")$'\n'
@@ -94,7 +108,7 @@ table_tc() {
 	tc chain add dev ek0 ingress chain 3 protocol ip flower dst_ip 0.0.0.0/12 ip_proto tcp
 	while IFS='|' read -r identity match actions; do
 		[[ $identity != template_create* ]] || template=$match
-		[[ $identity == 'replace dev=2 chain=0 prio='*' cls=flower hooks=1 block=0 skip_sw=1 ' ]] || continue
+		[[ $identity == "replace dev=$ek0 chain=0 prio="*' cls=flower hooks=1 block=0 skip_sw=1 ' ]] || continue
 		prio=${identity#*prio=} prio=${prio%% *}
 		[[ ${names[prio - 1]} == match_* ]] || match=$actions
 		read -r "seen[$prio]" <<<"$match"
@@ -176,11 +190,11 @@ test_chains_priorities_protocols_classes_and_hooks_are_told() {
 		filter del dev ek0 ingress chain 7 prio 2
 	END
 	expect_log ek0 \
-		'replace dev=2 chain=0 prio=65535 protocol=86dd cls=flower hooks=1 block=0 skip_sw=1 | | drop arg=0;' \
-		'replace dev=2 chain=0 prio=1 protocol=88b5 cls=flower hooks=2 block=0 skip_sw=0 classid=10002 | | drop arg=0;' \
-		'replace dev=2 chain=7 prio=2 protocol=3 cls=flower hooks=1 block=0 skip_sw=1 | | goto arg=268435455;' \
-		'destroy dev=2 chain=0 prio=1 protocol=88b5 cls=flower hooks=2 block=0 skip_sw=0' \
-		'destroy dev=2 chain=7 prio=2 protocol=3 cls=flower hooks=1 block=0 skip_sw=1'
+		'replace dev=@ek0 chain=0 prio=65535 protocol=86dd cls=flower hooks=1 block=0 skip_sw=1 | | drop arg=0;' \
+		'replace dev=@ek0 chain=0 prio=1 protocol=88b5 cls=flower hooks=2 block=0 skip_sw=0 classid=10002 | | drop arg=0;' \
+		'replace dev=@ek0 chain=7 prio=2 protocol=3 cls=flower hooks=1 block=0 skip_sw=1 | | goto arg=268435455;' \
+		'destroy dev=@ek0 chain=0 prio=1 protocol=88b5 cls=flower hooks=2 block=0 skip_sw=0' \
+		'destroy dev=@ek0 chain=7 prio=2 protocol=3 cls=flower hooks=1 block=0 skip_sw=1'
 }
 
 test_matchall_comes_is_counted_and_goes() {
@@ -196,10 +210,10 @@ test_matchall_comes_is_counted_and_goes() {
 	tc filter del dev ek0 ingress prio 3
 	tc filter del dev ek0 egress prio 4
 	expect_log ek0 \
-		'replace dev=2 chain=0 prio=3 protocol=3 cls=matchall hooks=1 block=0 skip_sw=1 | | mirror arg=2;' \
-		'replace dev=2 chain=0 prio=4 protocol=800 cls=matchall hooks=2 block=0 skip_sw=0 | | police arg=1001;' \
-		'destroy dev=2 chain=0 prio=3 protocol=3 cls=matchall hooks=1 block=0 skip_sw=1' \
-		'destroy dev=2 chain=0 prio=4 protocol=800 cls=matchall hooks=2 block=0 skip_sw=0'
+		'replace dev=@ek0 chain=0 prio=3 protocol=3 cls=matchall hooks=1 block=0 skip_sw=1 | | mirror arg=@ek0;' \
+		'replace dev=@ek0 chain=0 prio=4 protocol=800 cls=matchall hooks=2 block=0 skip_sw=0 | | police arg=1001;' \
+		'destroy dev=@ek0 chain=0 prio=3 protocol=3 cls=matchall hooks=1 block=0 skip_sw=1' \
+		'destroy dev=@ek0 chain=0 prio=4 protocol=800 cls=matchall hooks=2 block=0 skip_sw=0'
 	expect_figures ek0 flows=0 stats=2
 }
 
@@ -221,7 +235,7 @@ test_nodes_and_tables_of_u32_come_and_go() {
 	tc filter del dev ek0 ingress protocol ip prio 7 handle 2:5:1 u32
 	# The kernel gives up the link to the table later.
 	eventually tc filter del dev ek0 ingress protocol ip prio 7 handle 2: u32 2>/dev/null
-	local id='dev=2 chain=0 prio=7 protocol=800 cls=u32 hooks=1 block=0 skip_sw=0'
+	local id='dev=@ek0 chain=0 prio=7 protocol=800 cls=u32 hooks=1 block=0 skip_sw=0'
 	expect_log ek0 \
 		"replace $id classid=10003 | U32{handle=80000800 link=0 mark=0/0 16:a000001/ffffffff 20:35/ffff} | drop arg=0;" \
 		'hnode command=1 handle=200000 divisor=16 chain=0 prio=7 skip_sw=1' \
@@ -253,10 +267,10 @@ test_templates_come_and_go() {
 		chain del dev ek0 ingress chain 3
 	END
 	expect_log ek0 \
-		'template_create dev=2 chain=3 prio=0 protocol=0 cls=flower hooks=1 block=0 skip_sw=0 | |' \
-		'replace dev=2 chain=3 prio=4 protocol=800 cls=flower hooks=1 block=0 skip_sw=1 | | drop arg=0;' \
-		'destroy dev=2 chain=3 prio=4 protocol=800 cls=flower hooks=1 block=0 skip_sw=1' \
-		'template_destroy dev=2 chain=3 prio=0 protocol=0 cls=flower hooks=1 block=0 skip_sw=0'
+		'template_create dev=@ek0 chain=3 prio=0 protocol=0 cls=flower hooks=1 block=0 skip_sw=0 | |' \
+		'replace dev=@ek0 chain=3 prio=4 protocol=800 cls=flower hooks=1 block=0 skip_sw=1 | | drop arg=0;' \
+		'destroy dev=@ek0 chain=3 prio=4 protocol=800 cls=flower hooks=1 block=0 skip_sw=1' \
+		'template_destroy dev=@ek0 chain=3 prio=0 protocol=0 cls=flower hooks=1 block=0 skip_sw=0'
 }
 
 test_a_qdisc_takes_its_template_with_it() {
@@ -265,8 +279,8 @@ test_a_qdisc_takes_its_template_with_it() {
 	tc chain add dev ek0 ingress chain 3 protocol ip flower dst_ip 0.0.0.0/16
 	tc qdisc del dev ek0 clsact
 	expect_log ek0 \
-		'template_create dev=2 chain=3 prio=0 protocol=0 cls=flower hooks=1 block=0 skip_sw=0 | |' \
-		'template_destroy dev=2 chain=3 prio=0 protocol=0 cls=flower hooks=1 block=0 skip_sw=0'
+		'template_create dev=@ek0 chain=3 prio=0 protocol=0 cls=flower hooks=1 block=0 skip_sw=0 | |' \
+		'template_destroy dev=@ek0 chain=3 prio=0 protocol=0 cls=flower hooks=1 block=0 skip_sw=0'
 }
 
 test_a_filter_that_is_changed_is_a_new_flow_before_the_old_one_ends() {
@@ -294,10 +308,10 @@ test_a_shared_block_is_one_flow_on_each_of_three_ports() {
 	expect_in_hw 'block 22' 2
 	expect 'flows' 2 "$(n_flows)"
 	expect_log ek1 \
-		'replace dev=3 chain=0 prio=1 protocol=800 cls=flower hooks=1 block=22 skip_sw=1 | | drop arg=0;' \
-		'destroy dev=3 chain=0 prio=1 protocol=800 cls=flower hooks=1 block=22 skip_sw=1'
+		'replace dev=@ek1 chain=0 prio=1 protocol=800 cls=flower hooks=1 block=22 skip_sw=1 | | drop arg=0;' \
+		'destroy dev=@ek1 chain=0 prio=1 protocol=800 cls=flower hooks=1 block=22 skip_sw=1'
 	tc filter del block 22 prio 1
-	expect_log ek2 'replace dev=4 * block=22 *' 'destroy dev=4 * block=22 *'
+	expect_log ek2 'replace dev=@ek2 * block=22 *' 'destroy dev=@ek2 * block=22 *'
 	expect_figures ek1 flows=0 replace=1 destroy=1
 }
 
@@ -323,7 +337,7 @@ test_a_shared_action_is_a_flow_of_its_own() {
 	expect 'actions' '1007 in_hw=1 pass' "$(actions | sed 's/ hw=.*//')"
 	tc filter del dev ek0 ingress prio 1
 	tc actions del action gact index 1007
-	local id='dev=2 chain=0 prio=0 protocol=0 cls=action hooks=0 block=0 skip_sw=0'
+	local id='dev=@ek0 chain=0 prio=0 protocol=0 cls=action hooks=0 block=0 skip_sw=0'
 	expect_log ek0 "replace $id | | drop arg=0;" 'replace *cls=flower *| | drop arg=0;' \
 		"destroy $id" "replace $id | | pass arg=0;" 'destroy *cls=flower *' "destroy $id"
 	refused - tc actions get action gact index 1007
