@@ -19,7 +19,6 @@
  *	flower, TCP flags		not TCP; reserved flags
  *	flower, TOS and TTL		neither IPv4 nor IPv6
  *	flower, egress			redirect; a VLAN id
- *	flower, both directions		drop; mirror
  *	flower, goto			a chain without filter and template
  *	flower, mirror			a second one
  *	flower, sample			all: of Spectrum-2 and later
@@ -34,7 +33,6 @@
  *	flower, before a matchall	ingress, by preference, in chain 0
  *	matchall, chain			other than 0
  *	matchall, protocol		other than all
- *	matchall, both directions	all
  *	matchall, sample		egress; a rate above 3.5e9
  *	matchall, behind a flower	ingress, by preference
  *	matchall, before a flower	egress, by preference
@@ -47,7 +45,7 @@
  * and one rule that the driver needs.
  *
  * Not modelled: what concerns several ports of one switch (devices that
- * packets are redirected to, blocks bound to ports in different directions),
+ * packets are redirected to, blocks bound to ports in both directions),
  * and limits that the driver reads from the device (policers, port ranges).
  */
 #include "ekho.bpf.h"
@@ -151,11 +149,6 @@ static __always_inline void find(struct search *search, struct place in)
 		.lowest = { ~0U, ~0U },
 	};
 	bpf_for_each_map_elem(&places, visit, search, 0);
-}
-
-static __always_inline bool on_both(struct ekho_replace_ctx *ctx)
-{
-	return ctx->flow.hooks == (EKHO_HOOK_INGRESS | EKHO_HOOK_EGRESS);
 }
 
 static __always_inline int matches(struct ekho_replace_ctx *ctx)
@@ -265,12 +258,6 @@ static __always_inline int flower_actions(struct ekho_replace_ctx *ctx)
 		n++;
 		err = 0;
 		switch (act->id) {
-		case EKHO_ACT_DROP:
-			if (on_both(ctx))
-				return ekho_refuse(
-					ctx, EOPNOTSUPP,
-					"no drop in a block on both directions");
-			break;
 		case EKHO_ACT_GOTO:
 			to = place(&ctx->flow, FLOWER);
 			to.chain = act->arg;
@@ -290,10 +277,6 @@ static __always_inline int flower_actions(struct ekho_replace_ctx *ctx)
 			if (mirrored)
 				return ekho_refuse(ctx, EOPNOTSUPP,
 						   "one mirror a filter");
-			if (on_both(ctx))
-				return ekho_refuse(
-					ctx, EOPNOTSUPP,
-					"no mirror in a block on both directions");
 			mirrored = true;
 			break;
 		case EKHO_ACT_SAMPLE:
@@ -368,9 +351,6 @@ static __always_inline int matchall(struct ekho_replace_ctx *ctx)
 				   "matchall: one action only");
 	if (ctx->flow.chain_index)
 		return ekho_refuse(ctx, EOPNOTSUPP, "matchall: chain 0 only");
-	if (on_both(ctx))
-		return ekho_refuse(ctx, EOPNOTSUPP,
-				   "no matchall in a block on both directions");
 	if (ctx->flow.protocol != ETH_P_ALL)
 		return ekho_refuse(ctx, EOPNOTSUPP,
 				   "matchall: protocol all only");

@@ -112,6 +112,7 @@ test_spectrum_mirrors_before_flower_on_ingress() {
 		prio=8 chain=1 filter flower dst_ip 192.0.2.2 action drop
 		prio=8 hook=egress filter flower dst_ip 192.0.2.2 action drop
 		tc filter del dev ek0 ingress
+		tc filter del dev ek0 ingress chain 1
 		tc filter del dev ek0 egress
 		prio=8 filter flower dst_ip 192.0.2.2 action drop
 		tc filter del dev ek0 ingress
@@ -144,23 +145,6 @@ test_spectrum_limits_matchall() {
 		action sample rate 100 group 1 action mirred egress mirror dev ek1
 	protocol=all leaves 'sampling rate too high' matchall action sample rate 3500000001 group 1
 	protocol=all hook=egress leaves 'no sampling on egress' matchall action sample rate 100 group 1
-}
-
-test_spectrum_limits_blocks_on_both_directions() {
-	ip link add ek0 up type ekho
-	ip link add ek1 type ekho
-	load spectrum ek0
-	tc qdisc add dev ek0 ingress_block 22 egress_block 22 clsact
-	block() {
-		tc filter add block 22 protocol "${protocol:-ip}" prio 1 "$1" skip_sw "${@:2}"
-	}
-	refused - block flower dst_ip 192.0.2.2 action drop
-	says 'Error: ek0: no drop in a block on both directions'
-	refused - block flower dst_ip 192.0.2.2 action mirred egress mirror dev ek1
-	says 'Error: ek0: no mirror in a block on both directions'
-	protocol=all refused - block matchall action mirred egress mirror dev ek1
-	says 'Error: ek0: no matchall in a block on both directions'
-	accepted block flower dst_ip 192.0.2.2 action trap
 }
 
 test_spectrum_goes_to_chains_that_are_there() {
@@ -233,7 +217,7 @@ test_connectx_refuses_the_rest() {
 	local out='action mirred egress redirect dev ek1'
 	# shellcheck disable=SC2086 # words
 	{
-		leaves "the device can't match mpls" flower mpls_label 5 $out
+		protocol=mpls_uc leaves "the device can't match mpls" flower mpls_label 5 $out
 		leaves 'ports are of TCP and UDP only' flower ip_proto sctp dst_port 80 action drop
 		leaves 'a device is matched at its own filters only' flower indev ek1 action drop
 		leaves "l2_miss can't be matched" flower l2_miss true action drop
@@ -294,7 +278,7 @@ test_ppe_forwards_connections_and_nothing_else() {
 		takes flower $connection $macs action pedit ex munge ip src set 192.0.2.9 \
 			munge tcp sport set 9 pipe $out
 		takes flower $bridge action vlan push id 5 $out
-		protocol=802.1q takes flower $bridge vlan_id 5 $out
+		protocol=802.1q takes flower $bridge vlan_id 5 vlan_ethtype ip $out
 		leaves 'the device that packets come from is missing' flower ip_proto tcp dst_port 2 $out
 		protocol=all leaves 'the protocol is missing' flower $bridge $out
 		leaves 'routes single connections: ports are missing' flower indev ek0 dst_ip 192.0.2.1 $out
@@ -313,7 +297,7 @@ test_ppe_forwards_connections_and_nothing_else() {
 		leaves 'no device to send out of' flower $bridge action vlan push id 5
 		leaves 'one device to send out of' flower $bridge $out $out
 		leaves "VLAN protocol 0x88a8 isn't 802.1Q" flower $bridge action vlan push protocol 802.1ad id 5 $out
-		protocol=802.1ad leaves "VLAN protocol 0x88a8 isn't 802.1Q" flower $bridge vlan_id 5 $out
+		protocol=802.1ad leaves "VLAN protocol 0x88a8 isn't 802.1Q" flower $bridge vlan_id 5 vlan_ethtype ip $out
 		leaves '2 tags at most' flower $bridge action vlan push id 5 action vlan push id 6 \
 			action vlan push id 7 $out
 		protocol=ipv6 leaves 'no NAT for IPv6' flower indev ek0 ip_proto udp src_ip 2001:db8::1 \
