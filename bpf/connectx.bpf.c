@@ -5,7 +5,8 @@
  *
  *	matches		the headers of Ethernet, two VLAN tags, IPv4, IPv6, TCP,
  *			UDP and ICMP, fragments, tunnels with their options,
- *			connection tracking, the device itself
+ *			connection tracking, the device itself;
+ *			connections of act_ct's and of nftables' flowtables
  *	actions		accept, drop, trap, goto, redirect, mirror, VLAN, MPLS
  *			push, tunnels, pedit, checksums, marks, connection
  *			tracking, sample, police; for matchall police only
@@ -79,7 +80,8 @@ static __always_inline int matches(struct ekho_replace_ctx *ctx)
 		if (meta.mask.l2_miss)
 			return ekho_refuse(ctx, EOPNOTSUPP,
 					   "l2_miss can't be matched");
-		if (meta.mask.ingress_ifindex &&
+		/* Of a connection of act_ct it is 0 where it isn't known. */
+		if (meta.key.ingress_ifindex & meta.mask.ingress_ifindex &&
 		    meta.key.ingress_ifindex != ctx->flow.ifindex)
 			return ekho_refuse(
 				ctx, EOPNOTSUPP,
@@ -228,6 +230,10 @@ static __always_inline int action(struct ekho_replace_ctx *ctx,
 					   "something must follow ct commit");
 		seen->forward = true;
 		break;
+	/* A connection: where its packets go is up to the filters. */
+	case EKHO_ACT_CT_METADATA:
+		seen->forward = true;
+		break;
 	case EKHO_ACT_VLAN_PUSH:
 		if (++seen->vlans > VLANS)
 			return ekho_refuse(ctx, EOPNOTSUPP,
@@ -339,7 +345,7 @@ EKHO_OP(stats, struct ekho_stats_ctx *ctx)
 
 EKHO_FIRMWARE(connectx, .replace = (void *)replace, .destroy = (void *)destroy,
 	      .stats = (void *)stats,
-	      .classifiers = EKHO_CLASSIFIERS(FLOWER, MATCHALL, FLOWTABLE,
+	      .classifiers = EKHO_CLASSIFIERS(FLOWER, MATCHALL, FLOWTABLE, CT,
 					      ACTION),
 	      .keys = EKHO_KEYS(META, CONTROL, BASIC, ETH_ADDRS, VLAN, CVLAN,
 				IPV4_ADDRS, IPV6_ADDRS, PORTS, TCP, IP, CT,
@@ -350,6 +356,6 @@ EKHO_FIRMWARE(connectx, .replace = (void *)replace, .destroy = (void *)destroy,
 				      VLAN_POP, VLAN_MANGLE, VLAN_PUSH_ETH,
 				      VLAN_POP_ETH, TUNNEL_ENCAP, TUNNEL_DECAP,
 				      MANGLE, ADD, CSUM, MARK, PTYPE, SAMPLE,
-				      POLICE, CT, MPLS_PUSH),
+				      POLICE, CT, CT_METADATA, MPLS_PUSH),
 	      .hw_stats = EKHO_HW_STATS_DELAYED, .max_flows = FLOWS,
 	      .max_chains = 4, .prio_max = 16);
