@@ -697,12 +697,17 @@ hold() {
 
 test_stage_lock() { #: setup: two at a time wait for each other, and say for whom
 	stage_script
-	hold 3 7.2
+	hold 4 7.2
+	local holder=$!
+	# Another one that waits isn't waited for.
+	bash stage-script one >/dev/null &
+	sleep 1
 	run bash stage-script one
 	wait
 	status_is 0
+	says_not 'bash stage-script'
 	says 'waiting  for another make'
-	says "process $!, for "
+	says "process $holder, for "
 	says 'bash -c . "$1/lib.sh" && lock_cache shared'
 }
 
@@ -996,6 +1001,66 @@ series=7.4 suite=check version=7.4.5-1' ]] || fails 'other records'
 	run "$lab/record"
 	status_is 1
 	says "changes that aren't committed"
+}
+
+# ci: runs .ci/run in a clone whose make notes what it is asked for.
+ci() {
+	mkdir -p clone/.ci
+	cp "$EKHO_SRC/.ci/run" clone/.ci/
+	cp "$EKHO_SRC/selftests/skips" clone/selftests/
+	cat >bin/make <<-'SH'
+		#!/bin/sh
+		echo "$1 ${EKHO_KERNEL:-preferred}" >>"$FAKE_ARCHIVE.made"
+		case $1 in
+		check) echo 700 ${CI_FAILED:-0} 1 >>"$EKHO_SUMS" ;;
+		smoke) echo 80 0 0 >>"$EKHO_SUMS" ;;
+		esac
+		[ "$1" != "$CI_FAILS" ]
+	SH
+	chmod +x bin/make
+	rm -f archive.made
+	PATH=$work/bin:$PATH run env -u EKHO_KERNEL clone/.ci/run
+	made=$(paste -sd, archive.made)
+}
+
+# ends_in LINE
+ends_in() {
+	[[ ${output##*$'\n'} == "$1" ]] || fails "expected the last line: $1"
+}
+
+test_ci() { #: .ci/run: lint and all tests on one kernel, demo and smoke on the other; the last line is the sum
+	local made
+	fake_lab
+	offers 7.2.12
+	offers 7.3.4
+	set_up
+	ci
+	status_is 0
+	[[ $made == 'lint preferred,check preferred,demo 7.3,smoke 7.3' ]] || fails "made: $made"
+	ends_in '782 passed, 0 failed, 1 skipped'
+	CI_FAILS=lint ci
+	status_is 1
+	ends_in '781 passed, 1 failed, 1 skipped'
+	[[ $made == *smoke* ]] || fails 'it stopped at the first failure'
+	# One that ends badly though no test failed.
+	CI_FAILS=check ci
+	status_is 1
+	ends_in '782 passed, 1 failed, 1 skipped'
+	CI_FAILS=check CI_FAILED=5 ci
+	status_is 1
+	ends_in '782 passed, 5 failed, 1 skipped'
+}
+
+test_ci_kernel_gone() { #: .ci/run: a kernel that neither archive nor lab has is told, and doesn't fail
+	local made
+	fake_lab
+	offers 7.3.4
+	set_up
+	ci
+	status_is 0
+	[[ $made == 'lint preferred,check preferred' ]] || fails "made: $made"
+	says "archive has no kernel 7.2, and neither has the lab"
+	ends_in '701 passed, 0 failed, 2 skipped'
 }
 
 # -------------------------------------------------------------------- enter ----
