@@ -39,12 +39,39 @@ pub fn try_rmmod(name: &CStr) -> Result<(), Errno> {
     delete_module(name, DeleteModuleFlags::O_NONBLOCK)
 }
 
+/// A wait for something that the kernel does later.
+///
+/// It is over when the time is over and there were ten looks for each second of it: on a machine
+/// that stood still, nobody looked meanwhile.
+struct Wait {
+    start: Instant,
+    patience: Duration,
+    looks: u32,
+}
+
+impl Wait {
+    fn new(patience: Duration) -> Self {
+        Self {
+            start: Instant::now(),
+            patience,
+            looks: 0,
+        }
+    }
+
+    /// After each look that saw nothing.
+    fn is_over(&mut self) -> bool {
+        self.looks += 1;
+        self.start.elapsed() > self.patience
+            && self.looks * Duration::from_millis(100) > self.patience
+    }
+}
+
 /// Removes a module, once the kernel has let go of what it frees later, such as firmware.
 pub fn rmmod(name: &CStr, patience: Duration) -> Result<(), Errno> {
-    let start = Instant::now();
+    let mut wait = Wait::new(patience);
     loop {
         match try_rmmod(name) {
-            Err(Errno::EAGAIN | Errno::EBUSY) if start.elapsed() < patience => {
+            Err(Errno::EAGAIN | Errno::EBUSY) if !wait.is_over() => {
                 thread::sleep(Duration::from_millis(20));
             }
             result => return result,
@@ -54,9 +81,9 @@ pub fn rmmod(name: &CStr, patience: Duration) -> Result<(), Errno> {
 
 /// Waits until something is so; false if it doesn't become so.
 pub fn eventually(patience: Duration, mut is_so: impl FnMut() -> Result<bool>) -> Result<bool> {
-    let start = Instant::now();
+    let mut wait = Wait::new(patience);
     while !is_so()? {
-        if start.elapsed() > patience {
+        if wait.is_over() {
             return Ok(false);
         }
         thread::sleep(Duration::from_millis(2));
@@ -147,5 +174,14 @@ mod tests {
         };
         assert!(eventually(Duration::from_secs(60), &mut count).unwrap());
         assert!(!eventually(Duration::ZERO, || Ok(false)).unwrap());
+        // Looks that take all the time are too few.
+        let mut looks = 0;
+        let slow = || {
+            looks += 1;
+            thread::sleep(Duration::from_millis(150));
+            Ok(false)
+        };
+        assert!(!eventually(Duration::from_millis(300), slow).unwrap());
+        assert_eq!(looks, 4);
     }
 }
