@@ -155,43 +155,6 @@ test_existing_filters_are_replayed_to_new_firmware() {
 	expect_figures ek0 flows=3 replace=4 replace_refused=1
 }
 
-test_each_kind_of_filter_is_flagged_as_in_hardware_while_firmware_has_it() {
-	local skip n=0
-	# Linux sets not_in_hw when a filter is added, and never again: see patches/0002.
-	flags() {
-		"$here/flags.py" ek0 | sed 's/ not_in_hw//' | sort -n
-	}
-	# add FLAGS: one of each kind.
-	add() {
-		((n += 10))
-		tc -b - <<-END
-			filter add dev ek0 ingress protocol ip pref $((n + 1)) flower $1 dst_ip 10.0.0.$n action drop
-			filter add dev ek0 ingress protocol ip pref $((n + 2)) matchall $1 action drop
-			filter add dev ek0 ingress protocol ip pref $((n + 3)) u32 $1 match ip dst 10.0.0.$n action drop
-		END
-	}
-	port ek0
-	for skip in '' skip_hw; do
-		add "$skip"
-	done
-	expect 'flags without firmware' "$(printf '%s\n' '11 flower' '12 matchall' '13 u32' \
-		'21 flower skip_hw' '22 matchall skip_hw' '23 u32 skip_hw')" "$(flags)"
-	load stats ek0
-	for skip in '' skip_hw skip_sw; do
-		add "$skip"
-	done
-	expect 'flags with firmware' "$(printf '%s\n' '11 flower in_hw' '12 matchall in_hw' '13 u32 in_hw' \
-		'21 flower skip_hw' '22 matchall skip_hw' '23 u32 skip_hw' \
-		'31 flower in_hw' '32 matchall in_hw' '33 u32 in_hw' \
-		'41 flower skip_hw' '42 matchall skip_hw' '43 u32 skip_hw' \
-		'51 flower skip_sw in_hw' '52 matchall skip_sw in_hw' '53 u32 skip_sw in_hw')" "$(flags)"
-	unload ek0
-	expect 'flags after it' "$(printf '%s\n' '11 flower' '12 matchall' '13 u32' \
-		'21 flower skip_hw' '22 matchall skip_hw' '23 u32 skip_hw' '31 flower' '32 matchall' '33 u32' \
-		'41 flower skip_hw' '42 matchall skip_hw' '43 u32 skip_hw' \
-		'51 flower skip_sw' '52 matchall skip_sw' '53 u32 skip_sw')" "$(flags)"
-}
-
 test_detached_firmware_leaves_filters_in_software() {
 	port ek0
 	load stats ek0
