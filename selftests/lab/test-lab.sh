@@ -1192,11 +1192,11 @@ test_vm_panic() { #: vm: a kernel that dies ends the run, with the reason and st
 
 test_vm_stall() { #: vm: a command that says something may take its time, one that does not is ended, status 124
 	# Twice as long as it takes to boot, and longer than the limit, but something comes.
-	run "$EKHO_LAB/vm" --stall 20 --log "$EKHO_SRC/build/log/test-vm.log" '
+	run "$EKHO_LAB/vm" --stall 30 --log "$EKHO_SRC/build/log/test-vm.log" '
 		for ((i = 1; i <= 8; i++)); do sleep 5; echo "alive $i"; done; sleep 1000'
 	status_is 124
 	says 'alive 8'
-	says 'nothing came from the command or the kernel for 20 s'
+	says 'nothing came from the command or the kernel for 30 s'
 }
 
 test_vm_no_terminal() { #: vm: a shell without a terminal is refused
