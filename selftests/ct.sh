@@ -365,27 +365,6 @@ test_counters_reach_conntrack_and_keep_a_connection() {
 	cleared
 }
 
-test_a_connection_that_is_answered_is_asked_for_again() {
-	hosts
-	load tracker ek0
-	track 'dev ek0 ingress' vs
-	track 'dev ek1 ingress' vc
-	connect DGRAM
-	exchange
-	# UDP is offloaded with its first packet, which is new (IP_CT_NEW).
-	offers ek0 1
-	answered() {
-		exchange
-		[[ $(lines ek0) == *info=0\ orig=1* ]]
-	}
-	eventually answered
-	expect 'first' 'zone=5 info=2 orig=1' "$(lines ek0 | head -n 1)"
-	# Both directions once it has lasted for some seconds.
-	offers ek0 2
-	unload ek0
-	cleared
-}
-
 test_a_device_that_goes_takes_its_zones_along() {
 	hosts
 	load stats ek0
@@ -422,58 +401,6 @@ test_a_namespace_that_ends_takes_the_zones_of_its_devices_along() {
 	ip netns del "$ns"
 	gone() { [[ -z $(records devices) ]]; }
 	eventually gone
-	eventually is_over
-}
-
-test_in_the_first_namespace_a_device_is_offered_what_it_receives() {
-	local ek0=ek$$a ek1=ek$$b
-	modprobe -a act_ct
-	init() { nsenter -n -t 1 "$@"; }
-	hosts
-	base=$(</sys/module/act_ct/refcnt)
-	# The hosts and what is between them, once more, there.
-	ip link del ek0
-	ip link del ek1
-	netns=$(netns_id /proc/1/ns/net)
-	init ip link add "$ek0" up type ekho
-	defer nsenter -n -t 1 ip link del "$ek0"
-	init ip link add "$ek1" up type ekho
-	defer nsenter -n -t 1 ip link del "$ek1"
-	tc qdisc del dev vc clsact
-	tc qdisc del dev vs clsact
-	ip link set vc netns 1
-	ip link set vs netns 1
-	init ip link set vc up
-	init ip link set vs up
-	init tc -b - <<-END
-		qdisc add dev vc clsact
-		filter add dev vc ingress matchall action mirred ingress redirect dev $ek0
-		qdisc add dev vs clsact
-		filter add dev vs ingress matchall action mirred ingress redirect dev $ek1
-		qdisc add dev $ek0 clsact
-		qdisc add dev $ek1 clsact
-	END
-	init "$EKHO_FW" --pin-root "$pins" load "$(object stats)" --dev "$ek0" >/dev/null
-	init "$EKHO_FW" --pin-root "$pins" load "$(object stats)" --dev "$ek1" >/dev/null
-	tc() { init tc "$@"; }
-	track "dev $ek0 ingress" vs
-	track "dev $ek1 ingress" vc
-	unset -f tc
-	connect
-	exchange 3
-	offers "$ek0" 1
-	offers "$ek1" 1
-	said=$(records flows "dev=$ek0" source=ct)
-	says 'src_ip:192.0.2.1,dst_ip:192.0.2.2,' "indev:$(get devices "$ek0" ifindex),"
-	said=$(records flows "dev=$ek1" source=ct)
-	says 'src_ip:192.0.2.2,dst_ip:192.0.2.1,' "indev:$(get devices "$ek1" ifindex),"
-	init "$EKHO_FW" --pin-root "$pins" unload --dev "$ek0" >/dev/null
-	init "$EKHO_FW" --pin-root "$pins" unload --dev "$ek1" >/dev/null
-	init tc qdisc del dev vc clsact
-	init tc qdisc del dev vs clsact
-	init tc qdisc del dev "$ek0" clsact
-	init tc qdisc del dev "$ek1" clsact
-	init conntrack -F 2>/dev/null
 	eventually is_over
 }
 
