@@ -392,15 +392,13 @@ impl Firmware {
                 layout.set(data, "name", name.as_bytes());
                 value = data.to_vec();
             } else if is_ops {
-                map.set_autocreate(false)
-                    .map_err(|err| prepare(io::Error::other(err.to_string())))?;
+                bpf::leave_out(&mut map).map_err(prepare)?;
             } else if is_declared(&map) {
                 let wanted = declaration(&map);
                 let found = carried.iter().find(|(name, _)| *name == wanted.name);
                 if let Some((_, found)) = found {
                     check_shape(&self.path, &wanted, found.info())?;
-                    map.reuse_fd(found.as_fd())
-                        .map_err(|err| prepare(io::Error::other(err.to_string())))?;
+                    bpf::reuse(&mut map, found.as_fd()).map_err(prepare)?;
                 }
             }
         }

@@ -7,16 +7,16 @@
 
 use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::ffi::{CStr, CString};
+use std::ffi::{c_int, c_void, CStr, CString};
 use std::io;
 use std::mem::size_of;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
-use std::rc::Rc;
+use std::ptr::NonNull;
 
 use libbpf_rs::libbpf_sys;
-use libbpf_rs::{AsRawLibbpf as _, MapHandle, Object, OpenObject, RingBuffer, RingBufferBuilder};
+use libbpf_rs::{AsRawLibbpf as _, Object, OpenMapMut, OpenObject};
 
 /// Length of a kernel object's name without its NUL.
 pub const NAME_LEN: usize = 15;
@@ -293,12 +293,13 @@ impl Map {
     }
 }
 
-/// A ring buffer that is read here.
+/// A ring buffer that is read here. libbpf-rs's wrapper loses the errno of failures.
 pub struct Ring {
-    ring: RingBuffer<'static>,
-    samples: Rc<RefCell<VecDeque<Vec<u8>>>>,
+    ring: NonNull<libbpf_sys::ring_buffer>,
+    /// Where `keep_sample` puts samples: `ring` has its address, so it stays where it is.
+    samples: Box<RefCell<VecDeque<Vec<u8>>>>,
     /// The kernel forgets who waits for a map that nobody has open.
-    _map: MapHandle,
+    _map: Map,
 }
 
 impl std::fmt::Debug for Ring {
@@ -307,31 +308,41 @@ impl std::fmt::Debug for Ring {
     }
 }
 
-/// An error of libbpf-rs, with the errno in it if there is one.
-fn from_libbpf(error: libbpf_rs::Error) -> io::Error {
-    let errno = std::error::Error::source(&error)
-        .and_then(|cause| cause.downcast_ref::<io::Error>())
-        .and_then(io::Error::raw_os_error);
-    errno.map_or_else(
-        || io::Error::other(error.to_string()),
-        io::Error::from_raw_os_error,
-    )
+/// Keeps a sample; called by libbpf while [`Ring::take`] runs.
+///
+/// # Safety
+///
+/// `samples` is what [`Ring::by_id`] gave to libbpf, and `data` has `size` bytes.
+unsafe extern "C" fn keep_sample(
+    samples: *mut c_void,
+    data: *mut c_void,
+    size: libbpf_sys::size_t,
+) -> c_int {
+    // SAFETY: `samples` is the address of a queue that lives as long as the ring buffer.
+    let samples = unsafe { &*samples.cast::<RefCell<VecDeque<Vec<u8>>>>() };
+    // SAFETY: libbpf hands over a whole sample, which stays there during the call.
+    let sample = unsafe { std::slice::from_raw_parts(data.cast::<u8>(), size as usize) };
+    samples.borrow_mut().push_back(sample.to_vec());
+    0
 }
 
 impl Ring {
     /// Opens a ring buffer by the id of its map (`CAP_SYS_ADMIN`).
     pub fn by_id(id: u32) -> io::Result<Self> {
-        let map = MapHandle::from_map_id(id).map_err(from_libbpf)?;
-        let samples = Rc::new(RefCell::new(VecDeque::new()));
-        let queue = Rc::clone(&samples);
-        let mut builder = RingBufferBuilder::new();
-        builder
-            .add(&map, move |sample| {
-                queue.borrow_mut().push_back(sample.to_vec());
-                0
-            })
-            .map_err(from_libbpf)?;
-        let ring = builder.build().map_err(from_libbpf)?;
+        let map = Map::by_id(id)?;
+        let samples = Box::new(RefCell::new(VecDeque::new()));
+        let context = std::ptr::from_ref(&*samples).cast_mut().cast();
+        // SAFETY: the map is open, `context` is what `keep_sample` expects, and options are optional.
+        let ring = unsafe {
+            libbpf_sys::ring_buffer__new(
+                map.as_fd().as_raw_fd(),
+                Some(keep_sample),
+                context,
+                std::ptr::null(),
+            )
+        };
+        // libbpf returns NULL and sets errno.
+        let ring = NonNull::new(ring).ok_or_else(io::Error::last_os_error)?;
         Ok(Self {
             ring,
             samples,
@@ -341,17 +352,26 @@ impl Ring {
 
     /// Takes up to `max` samples, without waiting.
     pub fn take(&self, max: usize) -> io::Result<Vec<Vec<u8>>> {
-        check(self.ring.consume_raw_n(max))?;
+        // SAFETY: the ring buffer lives as long as `self`, which isn't shared between threads.
+        check(unsafe { libbpf_sys::ring_buffer__consume_n(self.ring.as_ptr(), max as _) })?;
         Ok(self.samples.borrow_mut().drain(..).collect())
+    }
+}
+
+impl Drop for Ring {
+    fn drop(&mut self) {
+        // SAFETY: it came from `ring_buffer__new`, and is freed once.
+        unsafe { libbpf_sys::ring_buffer__free(self.ring.as_ptr()) }
     }
 }
 
 impl AsFd for Ring {
     /// Readable when there are samples.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        // SAFETY: the descriptor is open for as long as the ring buffer lives, which
-        // the result borrows.
-        unsafe { BorrowedFd::borrow_raw(self.ring.epoll_fd()) }
+        // SAFETY: the ring buffer lives as long as `self`.
+        let fd = unsafe { libbpf_sys::ring_buffer__epoll_fd(self.ring.as_ptr()) };
+        // SAFETY: the descriptor is open for as long as the ring buffer, which the result borrows.
+        unsafe { BorrowedFd::borrow_raw(fd) }
     }
 }
 
@@ -444,6 +464,23 @@ pub fn forbid_auto_pins(object: &mut OpenObject) -> io::Result<()> {
     Ok(())
 }
 
+/// Makes libbpf leave a map out when it loads the object.
+pub fn leave_out(map: &mut OpenMapMut<'_>) -> io::Result<()> {
+    // SAFETY: the map belongs to an object that is borrowed for the call.
+    check(unsafe { libbpf_sys::bpf_map__set_autocreate(map.as_libbpf_object().as_ptr(), false) })?;
+    Ok(())
+}
+
+/// Makes libbpf use an open map in place of a new one.
+pub fn reuse(map: &mut OpenMapMut<'_>, open: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: the map belongs to an object that is borrowed for the call; libbpf duplicates
+    // the descriptor.
+    check(unsafe {
+        libbpf_sys::bpf_map__reuse_fd(map.as_libbpf_object().as_ptr(), open.as_raw_fd())
+    })?;
+    Ok(())
+}
+
 /// Whether libbpf made a map itself (`.bss`, `.rodata`, …) rather than the author.
 pub fn is_internal(map: &libbpf_rs::OpenMap<'_>) -> bool {
     // SAFETY: the map belongs to an object that is borrowed for the call.
@@ -499,5 +536,12 @@ mod tests {
     fn errors_keep_the_errno() {
         let error = open_pin(Path::new("/nonexistent/pin")).unwrap_err();
         assert!(error.raw_os_error().is_some());
+        // No such map, or no privilege to ask.
+        for error in [
+            Ring::by_id(u32::MAX - 1).unwrap_err(),
+            Map::by_id(u32::MAX - 1).unwrap_err(),
+        ] {
+            assert!(error.raw_os_error().is_some(), "{error:?}");
+        }
     }
 }
