@@ -434,7 +434,6 @@ impl Doctor {
             "capabilities",
             &Error::Capabilities {
                 action: "EKHO",
-                needed: needed.iter().map(|capability| capability.name()).collect(),
                 missing,
             },
         )

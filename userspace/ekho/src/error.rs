@@ -11,10 +11,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use strum::EnumProperty as _;
 
 use crate::object::elf::ElfError;
 use crate::object::struct_ops::LayoutError;
 use crate::object::verifier::Rejection;
+use crate::privilege::Capability;
 
 /// Result with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -23,7 +25,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub const ENOTSUPP: i32 = 524;
 
 /// What sort of failure an error is; one exit status each.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, strum::EnumString)]
+#[strum(serialize_all = "lowercase")]
 pub enum Class {
     /// Anything that has no class of its own.
     Other,
@@ -40,7 +43,8 @@ pub enum Class {
 }
 
 /// A failure.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, strum::EnumProperty, strum::IntoStaticStr)]
+#[strum(serialize_all = "kebab-case")]
 #[non_exhaustive]
 #[expect(
     missing_docs,
@@ -48,81 +52,119 @@ pub enum Class {
 )]
 pub enum Error {
     // Privileges.
-    #[error("{action} needs {}, and this process lacks {}", list(.needed), list(.missing))]
+    #[error("{action} needs {}, which this process lacks", list(&texts(.missing)))]
+    #[strum(props(class = "privilege"))]
     Capabilities {
         action: &'static str,
-        needed: Vec<&'static str>,
-        missing: Vec<&'static str>,
+        missing: Vec<Capability>,
     },
     #[error("the kernel doesn't permit to {action} ({})", errno_text(.source))]
+    #[strum(props(class = "privilege"))]
     NotPermitted { action: String, source: io::Error },
 
     // System.
     #[error("the module ekho isn't loaded")]
+    #[strum(props(class = "system"))]
     ModuleNotLoaded,
     #[error("the loaded module ekho doesn't offer `bpf_flow_offload_ops` ({why})")]
+    #[strum(props(class = "system"))]
     ModuleUnusable { why: String },
     #[error("the kernel has no BTF at {}", .path.display())]
+    #[strum(props(class = "system"))]
     NoVmlinuxBtf { path: PathBuf },
     #[error("no bpffs is mounted at {}", .path.display())]
-    NoBpffs { path: PathBuf },
+    #[strum(props(class = "system"))]
+    NoBpffs {
+        path: PathBuf,
+        /// The network namespace of a process that `ip netns exec` started: it sees a /sys
+        /// of its own.
+        exec_netns: Option<String>,
+    },
+    #[error("the bpffs at {} is of this process' mount namespace only: firmware that is pinned there is detached when the last process in it ends", .path.display())]
+    #[strum(props(class = "system"))]
+    PrivateBpffs {
+        path: PathBuf,
+        /// As above.
+        exec_netns: Option<String>,
+    },
     #[error("the module's records at {} can't be read ({})", .path.display(), errno_text(.source))]
+    #[strum(props(class = "system"))]
     NoDebugfs { path: PathBuf, source: io::Error },
     #[error("the JIT compiler for BPF is off, and firmware that calls kernel functions needs it")]
+    #[strum(props(class = "system"))]
     NoJit,
     #[error("there is no network namespace `{name}` ({})", errno_text(.source))]
+    #[strum(props(class = "device"))]
     NoNetns { name: String, source: io::Error },
 
     // Firmware object.
     #[error("firmware {} can't be read ({})", .path.display(), errno_text(.source))]
+    #[strum(props(class = "firmware"))]
     Unreadable { path: PathBuf, source: io::Error },
     #[error("{} {source}", .path.display())]
+    #[strum(props(class = "firmware"))]
     NotBpf { path: PathBuf, source: ElfError },
     #[error("{} can't be parsed: {why}", .path.display())]
+    #[strum(props(class = "firmware"))]
     Malformed { path: PathBuf, why: String },
     #[error("{} holds no firmware: there is no struct `bpf_flow_offload_ops` in section `.struct_ops.link`", .path.display())]
+    #[strum(props(class = "firmware"))]
     NoOps { path: PathBuf },
     #[error("{} has its ops `{variable}` in section `.struct_ops`, which can't be attached as a link", .path.display())]
+    #[strum(props(class = "firmware"))]
     NotLink { path: PathBuf, variable: String },
     #[error("{} holds several firmwares: {}", .path.display(), list(.variables))]
+    #[strum(props(class = "firmware"))]
     SeveralOps {
         path: PathBuf,
         variables: Vec<String>,
     },
     #[error("{} holds no firmware `{variable}`, only {}", .path.display(), list(.variables))]
+    #[strum(props(class = "firmware"))]
     NoSuchOps {
         path: PathBuf,
         variable: String,
         variables: Vec<String>,
     },
     #[error("{} doesn't say which ABI it was built for: `.abi_version` is 0", .path.display())]
+    #[strum(props(class = "firmware"))]
     NoAbi { path: PathBuf },
     #[error("{} was built for ABI {firmware}, and the loaded module speaks ABI {module} at most", .path.display())]
+    #[strum(props(class = "firmware"))]
     NewerAbi {
         path: PathBuf,
         firmware: u32,
         module: u32,
     },
     #[error("{} lacks the mandatory op `{op}`", .path.display())]
+    #[strum(props(class = "firmware"))]
     MissingOp { path: PathBuf, op: String },
     #[error("`{name}` isn't a name for firmware")]
+    #[strum(props(class = "firmware"))]
     BadName { name: String },
     #[error("program `{program}` of {} is sleepable, and no op may sleep", .path.display())]
+    #[strum(props(class = "firmware"))]
     Sleepable { path: PathBuf, program: String },
     #[error("{} is licensed as `{license}`, and struct_ops programs must be GPL-compatible", .path.display())]
+    #[strum(props(class = "firmware"))]
     License { path: PathBuf, license: String },
     #[error("the kernel's verifier rejects program `{}` of {}", .rejection.program, .path.display())]
+    #[strum(props(class = "firmware"))]
     Verifier {
         path: PathBuf,
         rejection: Box<Rejection>,
     },
     #[error("{} was built for other kernel types: {what}", .path.display())]
+    #[strum(props(class = "firmware"))]
     Relocation { path: PathBuf, what: String },
     #[error("{} calls `{function}`, which neither the kernel nor a loaded module has", .path.display())]
+    #[strum(props(class = "firmware"))]
     UnknownFunction { path: PathBuf, function: String },
     #[error("{} doesn't fit the loaded module: {source}", .path.display())]
+    #[strum(props(class = "firmware"))]
     Layout { path: PathBuf, source: LayoutError },
     #[error("{} can't be loaded ({})", .path.display(), errno_text(.source))]
+    #[strum(props(class = "firmware"))]
     Load {
         path: PathBuf,
         source: io::Error,
@@ -130,28 +172,37 @@ pub enum Error {
         log: Vec<String>,
     },
     #[error("the module refuses firmware `{firmware}` ({})", errno_text(.source))]
+    #[strum(props(class = "firmware"))]
     Invalid { firmware: String, source: io::Error },
 
     // Device.
     #[error("there is no device `{dev}` in this network namespace")]
+    #[strum(props(class = "device"))]
     NoDevice { dev: String },
     #[error("device `{dev}` exists already")]
+    #[strum(props(class = "device"))]
     DeviceExists { dev: String },
     #[error("device `{dev}` is of kind `{kind}`, not `ekho`")]
+    #[strum(props(class = "device"))]
     NotEkhoDevice { dev: String, kind: String },
     #[error("`{dev}` isn't a name for a network device")]
+    #[strum(props(class = "device"))]
     BadDeviceName { dev: String },
     #[error("device `{dev}` can't take firmware: its driver has an offload of its own")]
+    #[strum(props(class = "device"))]
     OwnOffload { dev: String },
     #[error("device `{dev}` has firmware already{}", attached_text(.firmware, .link))]
+    #[strum(props(class = "device"))]
     Busy {
         dev: String,
         firmware: Option<String>,
         link: Option<u32>,
     },
     #[error("device `{dev}` has no firmware attached")]
+    #[strum(props(class = "device"))]
     NotAttached { dev: String },
     #[error("device `{dev}` has no firmware attached: the module stopped `{firmware}` {seconds} s ago, as it broke the contract ({reason})")]
+    #[strum(props(class = "device"))]
     Stopped {
         dev: String,
         firmware: String,
@@ -159,6 +210,7 @@ pub enum Error {
         reason: String,
     },
     #[error("firmware `{firmware}` can't be attached to `{dev}` ({})", errno_text(.source))]
+    #[strum(props(class = "device"))]
     Attach {
         dev: String,
         firmware: String,
@@ -166,6 +218,7 @@ pub enum Error {
         source: io::Error,
     },
     #[error("the firmware of `{dev}` can't be replaced by `{firmware}` ({})", errno_text(.source))]
+    #[strum(props(class = "device"))]
     Swap {
         dev: String,
         firmware: String,
@@ -173,8 +226,10 @@ pub enum Error {
         source: io::Error,
     },
     #[error("the firmware of `{dev}` changed while it was being replaced")]
+    #[strum(props(class = "device"))]
     SwapRace { dev: String },
     #[error("map `{map}` can't be carried over: it is {attached} now, and {wanted} in {}", .path.display())]
+    #[strum(props(class = "firmware"))]
     MapShape {
         path: PathBuf,
         map: String,
@@ -191,8 +246,10 @@ pub enum Error {
 
     // Pins.
     #[error("pin path {} is occupied by {by}", .path.display())]
+    #[strum(props(class = "device"))]
     PinOccupied { path: PathBuf, by: String },
     #[error("pin path {} is in use by link {link}{}", .path.display(), owner_text(.owner))]
+    #[strum(props(class = "device"))]
     PinInUse {
         path: PathBuf,
         link: u32,
@@ -207,16 +264,19 @@ pub enum Error {
         "firmware `{firmware}` of `{dev}` sends no events: it has no ring buffer `{}`",
         crate::contract::EVENTS_MAP
     )]
+    #[strum(props(class = "device"))]
     NoEvents { firmware: String, dev: String },
 
     // Statistics.
     #[error("firmware `{firmware}` of `{dev}` has no map `{map}`")]
+    #[strum(props(class = "statistics"))]
     NoStatsMap {
         firmware: String,
         dev: String,
         map: String,
     },
     #[error("map `{map}` of firmware `{firmware}` on `{dev}` doesn't hold statistics: it is {found}, not {wanted}")]
+    #[strum(props(class = "statistics"))]
     StatsMapShape {
         firmware: String,
         dev: String,
@@ -225,18 +285,26 @@ pub enum Error {
         wanted: String,
     },
     #[error("no firmware knows a flow with cookie {cookie:#x}{}", on_text(.dev))]
+    #[strum(props(class = "statistics"))]
     UnknownCookie { cookie: u64, dev: Option<String> },
     #[error("cookie {cookie:#x} is known on several devices: {}", list(.devices))]
+    #[strum(props(class = "statistics"))]
     SeveralCookies { cookie: u64, devices: Vec<String> },
     #[error("there is no filter {filter} ({}{})", errno_text(.source), extack_text(.message))]
+    #[strum(props(class = "statistics"))]
     NoFilter {
         filter: String,
         source: io::Error,
         message: Option<String>,
     },
     #[error("filter {filter} isn't offloaded to `{dev}`")]
+    #[strum(props(class = "statistics"))]
     NotOffloaded { filter: String, dev: String },
+    #[error("filter {filter} is a u32 filter, and no hardware counts for these: the kernel never asks a driver for their counters")]
+    #[strum(props(class = "statistics"))]
+    NoCounters { filter: String },
     #[error("filter {filter} can't be told from others: {count} flows were read at the same time")]
+    #[strum(props(class = "statistics"))]
     AmbiguousFilter { filter: String, count: usize },
 
     // The rest.
@@ -244,6 +312,10 @@ pub enum Error {
     Io { what: String, source: io::Error },
     #[error("unexpected content in {}: {why}", .path.display())]
     Format { path: PathBuf, why: String },
+}
+
+fn texts(items: &[impl ToString]) -> Vec<String> {
+    items.iter().map(ToString::to_string).collect()
 }
 
 fn list<T: AsRef<str>>(items: &[T]) -> String {
@@ -315,130 +387,27 @@ impl Error {
 
     /// What sort of failure this is.
     pub fn class(&self) -> Class {
-        match self {
-            Self::Capabilities { .. } | Self::NotPermitted { .. } => Class::Privilege,
-            Self::NoDebugfs { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
-                Class::Privilege
-            }
-            Self::ModuleNotLoaded
-            | Self::ModuleUnusable { .. }
-            | Self::NoVmlinuxBtf { .. }
-            | Self::NoBpffs { .. }
-            | Self::NoDebugfs { .. }
-            | Self::NoJit => Class::System,
-            Self::Unreadable { .. }
-            | Self::NotBpf { .. }
-            | Self::Malformed { .. }
-            | Self::NoOps { .. }
-            | Self::NotLink { .. }
-            | Self::SeveralOps { .. }
-            | Self::NoSuchOps { .. }
-            | Self::NoAbi { .. }
-            | Self::NewerAbi { .. }
-            | Self::MissingOp { .. }
-            | Self::BadName { .. }
-            | Self::Sleepable { .. }
-            | Self::License { .. }
-            | Self::Verifier { .. }
-            | Self::Relocation { .. }
-            | Self::UnknownFunction { .. }
-            | Self::Layout { .. }
-            | Self::Load { .. }
-            | Self::Invalid { .. }
-            | Self::MapShape { .. } => Class::Firmware,
-            Self::NoDevice { .. }
-            | Self::DeviceExists { .. }
-            | Self::NotEkhoDevice { .. }
-            | Self::BadDeviceName { .. }
-            | Self::OwnOffload { .. }
-            | Self::Busy { .. }
-            | Self::NotAttached { .. }
-            | Self::Stopped { .. }
-            | Self::NoEvents { .. }
-            | Self::Attach { .. }
-            | Self::Swap { .. }
-            | Self::SwapRace { .. }
-            | Self::PinOccupied { .. }
-            | Self::PinInUse { .. }
-            | Self::NoNetns { .. } => Class::Device,
-            Self::NoStatsMap { .. }
-            | Self::StatsMapShape { .. }
-            | Self::UnknownCookie { .. }
-            | Self::SeveralCookies { .. }
-            | Self::NoFilter { .. }
-            | Self::NotOffloaded { .. }
-            | Self::AmbiguousFilter { .. } => Class::Statistics,
-            Self::Netlink { .. } | Self::Pin { .. } | Self::Io { .. } | Self::Format { .. } => {
-                Class::Other
+        if let Self::NoDebugfs { source, .. } = self {
+            if source.kind() == io::ErrorKind::PermissionDenied {
+                return Class::Privilege;
             }
         }
+        self.get_str("class")
+            .and_then(|class| class.parse().ok())
+            .unwrap_or(Class::Other)
     }
 
-    /// A short name that stays the same, for programs.
+    /// A short name that stays the same, for programs: that of the variant.
     pub fn id(&self) -> &'static str {
-        match self {
-            Self::Capabilities { .. } => "capabilities",
-            Self::NotPermitted { .. } => "not-permitted",
-            Self::ModuleNotLoaded => "module-not-loaded",
-            Self::ModuleUnusable { .. } => "module-unusable",
-            Self::NoVmlinuxBtf { .. } => "no-vmlinux-btf",
-            Self::NoBpffs { .. } => "no-bpffs",
-            Self::NoDebugfs { .. } => "no-debugfs",
-            Self::NoJit => "no-jit",
-            Self::NoNetns { .. } => "no-netns",
-            Self::Unreadable { .. } => "unreadable",
-            Self::NotBpf { .. } => "not-bpf",
-            Self::Malformed { .. } => "malformed",
-            Self::NoOps { .. } => "no-ops",
-            Self::NotLink { .. } => "not-link",
-            Self::SeveralOps { .. } => "several-ops",
-            Self::NoSuchOps { .. } => "no-such-ops",
-            Self::NoAbi { .. } => "no-abi",
-            Self::NewerAbi { .. } => "newer-abi",
-            Self::MissingOp { .. } => "missing-op",
-            Self::BadName { .. } => "bad-name",
-            Self::Sleepable { .. } => "sleepable",
-            Self::License { .. } => "license",
-            Self::Verifier { .. } => "verifier",
-            Self::Relocation { .. } => "relocation",
-            Self::UnknownFunction { .. } => "unknown-function",
-            Self::Layout { .. } => "layout",
-            Self::Load { .. } => "load",
-            Self::Invalid { .. } => "invalid",
-            Self::NoDevice { .. } => "no-device",
-            Self::DeviceExists { .. } => "device-exists",
-            Self::NotEkhoDevice { .. } => "not-ekho-device",
-            Self::BadDeviceName { .. } => "bad-device-name",
-            Self::OwnOffload { .. } => "own-offload",
-            Self::Busy { .. } => "busy",
-            Self::NotAttached { .. } => "not-attached",
-            Self::Stopped { .. } => "stopped",
-            Self::NoEvents { .. } => "no-events",
-            Self::Attach { .. } => "attach",
-            Self::Swap { .. } => "swap",
-            Self::SwapRace { .. } => "swap-race",
-            Self::MapShape { .. } => "map-shape",
-            Self::Netlink { .. } => "netlink",
-            Self::PinOccupied { .. } => "pin-occupied",
-            Self::PinInUse { .. } => "pin-in-use",
-            Self::Pin { .. } => "pin",
-            Self::NoStatsMap { .. } => "no-stats-map",
-            Self::StatsMapShape { .. } => "stats-map-shape",
-            Self::UnknownCookie { .. } => "unknown-cookie",
-            Self::SeveralCookies { .. } => "several-cookies",
-            Self::NoFilter { .. } => "no-filter",
-            Self::NotOffloaded { .. } => "not-offloaded",
-            Self::AmbiguousFilter { .. } => "ambiguous-filter",
-            Self::Io { .. } => "io",
-            Self::Format { .. } => "format",
-        }
+        self.into()
     }
 
     /// What to do about it, when that can be said.
     pub fn remedy(&self) -> Option<String> {
         let text = match self {
             Self::Capabilities { .. } | Self::NotPermitted { .. } => {
-                "run it as root (sudo), outside of a user namespace".into()
+                "run it as root (sudo), outside of a user namespace; a container needs these capabilities, too"
+                    .into()
             }
             Self::ModuleNotLoaded => {
                 "load it: insmod rust/ekho.ko (or modprobe ekho, where it is installed)".into()
@@ -449,7 +418,18 @@ impl Error {
             Self::NoVmlinuxBtf { .. } => {
                 "use a kernel with CONFIG_DEBUG_INFO_BTF=y, and mount sysfs on /sys".into()
             }
-            Self::NoBpffs { path } => format!(
+            Self::NoBpffs {
+                exec_netns: Some(name),
+                ..
+            }
+            | Self::PrivateBpffs {
+                exec_netns: Some(name),
+                ..
+            } => format!("run `ekho-fw -n {name} ...` in place of `ip netns exec`, which hides the system's bpffs"),
+            Self::PrivateBpffs { .. } => {
+                "run it where the system's bpffs is, or bind-mount that here".into()
+            }
+            Self::NoBpffs { path, .. } => format!(
                 "mount it: mount -t bpf bpf {}, or choose a directory on a bpffs with --pin-root",
                 mount_point(path).display()
             ),
@@ -564,6 +544,7 @@ impl Error {
             Self::NotOffloaded { dev, .. } => {
                 format!("see the flows of the device: ekho-fw flows --dev {dev}")
             }
+            Self::NoCounters { .. } => "use flower or matchall for filters that are counted".into(),
             Self::AmbiguousFilter { .. } => {
                 "something else dumps filters all the time: stop it, or use --cookie".into()
             }
@@ -613,6 +594,35 @@ mod tests {
     }
 
     #[test]
+    fn each_class_is_one() {
+        let source = include_str!("error.rs");
+        let named: Vec<&str> = source
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("#[strum(props(class = \""))
+            .filter_map(|rest| rest.strip_suffix("\"))]"))
+            .collect();
+        assert!(named.len() > 40);
+        for class in named {
+            assert!(class.parse::<Class>().is_ok(), "{class}");
+        }
+    }
+
+    #[test]
+    fn ids_are_the_names_of_variants() {
+        assert_eq!(Error::NoJit.id(), "no-jit");
+        assert_eq!(Error::ModuleNotLoaded.id(), "module-not-loaded");
+        assert_eq!(Error::ModuleNotLoaded.class(), Class::System);
+        let denied = Error::NoDebugfs {
+            path: "/x".into(),
+            source: os(nix::libc::EACCES),
+        };
+        assert_eq!(
+            (denied.id(), denied.class()),
+            ("no-debugfs", Class::Privilege)
+        );
+    }
+
+    #[test]
     fn sentences_name_the_object() {
         let busy = Error::Busy {
             dev: "ek0".into(),
@@ -628,12 +638,11 @@ mod tests {
 
         let capabilities = Error::Capabilities {
             action: "loading firmware",
-            needed: vec!["CAP_BPF", "CAP_PERFMON"],
-            missing: vec!["CAP_PERFMON"],
+            missing: vec![Capability::NetAdmin],
         };
         assert_eq!(
             capabilities.to_string(),
-            "loading firmware needs CAP_BPF and CAP_PERFMON, and this process lacks CAP_PERFMON"
+            "loading firmware needs CAP_NET_ADMIN (to change network devices), which this process lacks"
         );
     }
 
@@ -641,10 +650,12 @@ mod tests {
     fn bpffs_is_mounted_where_it_belongs() {
         let error = Error::NoBpffs {
             path: "/sys/fs/bpf/ekho".into(),
+            exec_netns: None,
         };
         assert!(error.remedy().unwrap().contains("bpf /sys/fs/bpf,"));
         let error = Error::NoBpffs {
             path: "/mnt/pins".into(),
+            exec_netns: None,
         };
         assert!(error.remedy().unwrap().contains("bpf /mnt/pins,"));
     }

@@ -17,7 +17,7 @@
 //!  kernel                              bpf(2), netlink, namespaces, capabilities
 //!  error
 //!  contract                            names and numbers of the firmware contract
-//!  object                              ELF, BTF, verifier logs: pure parsers
+//!  object · number · privilege         ELF, BTF, verifier logs: pure parsers
 //! ```
 //!
 //! | to … | see |
@@ -48,5 +48,6 @@ pub mod module;
 pub mod monitor;
 pub mod number;
 pub mod object;
+pub mod privilege;
 
 pub use error::{Error, Result};

@@ -19,7 +19,7 @@
 //! for keeping, not for finding.
 
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::path::PathBuf;
 
 use nix::errno::Errno;
@@ -35,6 +35,7 @@ use crate::kernel::clock;
 use crate::module::state::{self, Filter, State};
 
 use crate::kernel::netlink::device;
+use crate::kernel::netns;
 use crate::module::Module;
 
 /// What [`load`] or [`replace`] did.
@@ -121,13 +122,19 @@ fn explain_attach(
 /// Attaches firmware to a device of this network namespace that has none, and
 /// pins it.
 ///
-/// Needs `CAP_BPF`, `CAP_PERFMON` and `CAP_NET_ADMIN`, a bpffs at the pins' root, and
-/// the module.
+/// Needs `CAP_BPF`, `CAP_PERFMON`, `CAP_NET_ADMIN` and `CAP_SYS_ADMIN`, a bpffs at the
+/// pins' root, and the module.
 /// On failure nothing stays behind.
 pub fn load(firmware: Firmware, dev: &str, state: &dyn State, pins: &Pins) -> Result<Outcome> {
+    // libbpf opens the module's types by id, for which the kernel wants CAP_SYS_ADMIN.
     capability::require(
         "loading firmware",
-        &[Capability::Bpf, Capability::Perfmon, Capability::NetAdmin],
+        &[
+            Capability::Bpf,
+            Capability::Perfmon,
+            Capability::NetAdmin,
+            Capability::SysAdmin,
+        ],
     )?;
     let module = Module::open()?;
     firmware.check(&module)?;
@@ -141,7 +148,8 @@ pub fn load(firmware: Firmware, dev: &str, state: &dyn State, pins: &Pins) -> Re
             link: Some(attached.link),
         });
     }
-    pins.make_room(dev)
+    let place = pins
+        .place(dev, ifindex)
         .map_err(|error| name_owner(error, state))?;
 
     let loaded = firmware.load(&module, ifindex, &[])?;
@@ -149,7 +157,7 @@ pub fn load(firmware: Firmware, dev: &str, state: &dyn State, pins: &Pins) -> Re
     let link = bpf::link_create(loaded.ops_map())
         .map_err(|source| explain_attach(state, dev, loaded.name(), loaded.has_attach(), source))?;
     let pin = pins
-        .create(dev, link.as_fd(), loaded.maps())
+        .create(&place, link.as_fd(), loaded.maps())
         .inspect_err(|_| {
             // Closing the link detaches too, but not before this returns.
             let _ = bpf::link_detach(link.as_fd());
@@ -308,22 +316,72 @@ pub fn find(state: &dyn State, dev: &str) -> Result<state::Firmware> {
     }
 }
 
+/// What identifies attached firmware when it is to be detached.
+struct Doomed {
+    link: OwnedFd,
+    id: u32,
+    firmware: String,
+}
+
+/// The firmware of a device as its pins have it. The module says better what is attached,
+/// but on a system that is locked down it may not be asked.
+///
+/// A link tells the interface index of its device and not the network namespace. Only one
+/// that is pinned under the name of the device is taken, so that a device with the same
+/// index in another namespace keeps its firmware.
+fn find_pinned(dev: &str, pins: &Pins) -> Result<Option<Doomed>> {
+    let ifindex = device::ifindex(dev)?;
+    let layout = Module::open()?;
+    let layout = layout.layout();
+    for path in pins.links_of(dev, netns::current()?, ifindex) {
+        let found = bpf::open_pin(&path).ok().and_then(|link| {
+            let info = bpf::link_info(link.as_fd()).ok()?;
+            let map = Map::by_id(info.map_id.filter(|map| *map != 0)?).ok()?;
+            let value = map.lookup(&0u32.to_ne_bytes()).ok()??;
+            let ops = value.get(layout.data_offset..)?;
+            (layout.ops.u32(ops, "ifindex")? == ifindex).then(|| Doomed {
+                link,
+                id: info.id,
+                firmware: layout.ops.text(ops, "name").unwrap_or_default(),
+            })
+        });
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
 /// Detaches the firmware of a device and removes its pins, wherever on this bpffs
 /// they are; filters go on in software.
 ///
-/// Where the device is gone already, pins that it left are removed. Needs
-/// `CAP_SYS_ADMIN`.
+/// Where the device is gone already, pins that it left are removed. Where the module can't
+/// be asked what is attached, the pins tell. Needs `CAP_SYS_ADMIN`.
 pub fn unload(dev: &str, state: &dyn State, pins: &Pins) -> Result<Removal> {
     capability::require("unloading firmware", &[Capability::SysAdmin])?;
-    let record = match find(state, dev) {
-        Ok(record) => record,
+    let failed = |what: &str, id: u32, firmware: &str| {
+        Error::io(format!(
+            "can't {what} link {id} of firmware `{firmware}` on `{dev}`"
+        ))
+    };
+    let doomed = match find(state, dev) {
+        Ok(record) => Doomed {
+            link: bpf::link_by_id(record.link).map_err(failed(
+                "open",
+                record.link,
+                &record.firmware,
+            ))?,
+            id: record.link,
+            firmware: record.firmware,
+        },
+        Err(error @ Error::NoDebugfs { .. }) => find_pinned(dev, pins)?.ok_or(error)?,
         Err(error) => {
             let stale = pins.link_path(dev);
             let is_absent = matches!(
                 error,
                 Error::NoDevice { .. } | Error::NotAttached { .. } | Error::Stopped { .. }
             );
-            if is_absent && stale.exists() && pins.make_room(dev).unwrap_or(false) {
+            if is_absent && stale.exists() && pins.remove_stale(dev) {
                 return Ok(Removal {
                     dev: dev.to_owned(),
                     firmware: None,
@@ -334,20 +392,13 @@ pub fn unload(dev: &str, state: &dyn State, pins: &Pins) -> Result<Removal> {
             return Err(error);
         }
     };
-    let failed = |what: &str| {
-        Error::io(format!(
-            "can't {what} link {} of firmware `{}` on `{dev}`",
-            record.link, record.firmware
-        ))
-    };
-    let link = bpf::link_by_id(record.link).map_err(failed("open"))?;
-    let links = pins.find_link(record.link);
-    bpf::link_detach(link.as_fd()).map_err(failed("detach"))?;
+    let links = pins.find_link(doomed.id);
+    bpf::link_detach(doomed.link.as_fd()).map_err(failed("detach", doomed.id, &doomed.firmware))?;
     let unpinned = links.iter().flat_map(|link| pins.remove(link)).collect();
     Ok(Removal {
         dev: dev.to_owned(),
-        firmware: Some(record.firmware),
-        link: Some(record.link),
+        firmware: Some(doomed.firmware),
+        link: Some(doomed.id),
         unpinned,
     })
 }

@@ -7,6 +7,9 @@
 //! <root>/<dev>/maps/<name>   each map that the firmware's author declared
 //! ```
 //!
+//! Where another device of that name (in another network namespace, or before it was
+//! renamed) has its pins there, it is `<root>/<dev>%<netns>-<ifindex>`.
+//!
 //! `<dev>` is the device's name when the firmware was loaded. A device may be
 //! renamed since, so what belongs to firmware is found by the link's id and never
 //! by name alone. bpffs reserves dots in names: `eth0.5` is stored as `eth0%2E5`.
@@ -20,10 +23,13 @@ use nix::sys::statfs::{statfs, BPF_FS_MAGIC};
 
 use crate::error::{Error, Result};
 use crate::kernel::bpf::{self, LinkInfo, Map, Pinned};
+use crate::kernel::{mounts, netns};
 
 /// Where pins go by default.
 pub const DEFAULT_ROOT: &str = "/sys/fs/bpf/ekho";
 
+/// How often a pin is tried whose directory vanishes.
+const PIN_TRIES: u32 = 16;
 const LINK: &str = "link";
 const MAPS: &str = "maps";
 /// How deep bpffs is searched for pins that aren't where they were put.
@@ -71,10 +77,25 @@ impl Transaction {
 
     /// Pins an object.
     pub fn pin(&mut self, object: BorrowedFd<'_>, path: &Path) -> Result<()> {
-        if let Some(parent) = path.parent() {
-            self.directory(parent)?;
-        }
-        bpf::pin(object, path).map_err(|source| match source.kind() {
+        let mut tries = 0;
+        let pinned = loop {
+            tries += 1;
+            let made = path
+                .parent()
+                .map_or(Ok(()), |parent| self.directory(parent));
+            // Whoever unloads the last firmware removes the root, perhaps just now.
+            let is_gone =
+                |source: &io::Error| source.kind() == io::ErrorKind::NotFound && tries < PIN_TRIES;
+            match made {
+                Err(Error::Pin { source, .. }) if is_gone(&source) => continue,
+                result => result?,
+            }
+            match bpf::pin(object, path) {
+                Err(source) if is_gone(&source) => continue,
+                result => break result,
+            }
+        };
+        pinned.map_err(|source| match source.kind() {
             io::ErrorKind::AlreadyExists => Error::PinOccupied {
                 path: path.to_owned(),
                 by: describe(path),
@@ -140,6 +161,56 @@ fn file_name(dev: &str) -> String {
     dev.replace('%', "%25").replace('.', "%2E")
 }
 
+/// Makes room for new pins in a directory.
+///
+/// Pins of a link that is detached (its device went away) are removed, which
+/// the result tells; anything else that is in the way is an error.
+fn make_room(directory: &Path) -> Result<bool> {
+    if !directory.exists() {
+        return Ok(false);
+    }
+    let occupied = |path: PathBuf| {
+        if let Some(Pinned::Link(link)) = pinned(&path) {
+            return Err(Error::PinInUse {
+                path,
+                link: link.id,
+                owner: None,
+            });
+        }
+        Err(Error::PinOccupied {
+            by: describe(&path),
+            path,
+        })
+    };
+    if !directory.is_dir() {
+        return occupied(directory.to_owned());
+    }
+    for path in entries(directory) {
+        let stale = match path.file_name().and_then(|name| name.to_str()) {
+            Some(LINK) => matches!(
+                pinned(&path),
+                Some(Pinned::Link(LinkInfo {
+                    map_id: Some(0),
+                    ..
+                }))
+            ),
+            Some(MAPS) if path.is_dir() => match entries(&path)
+                .into_iter()
+                .find(|map| !matches!(pinned(map), Some(Pinned::Map(_))))
+            {
+                Some(other) => return occupied(other),
+                None => true,
+            },
+            _ => false,
+        };
+        if !stale {
+            return occupied(path);
+        }
+    }
+    remove_layout(&directory.join(LINK));
+    Ok(true)
+}
+
 impl Pins {
     /// The pins below `root`.
     pub fn new(root: impl Into<PathBuf>) -> Self {
@@ -151,17 +222,25 @@ impl Pins {
         &self.root
     }
 
-    /// Fails unless the root is on a bpffs, or can be made there.
+    /// Fails unless the root is on a bpffs, or can be made there, which doesn't go with this
+    /// process' mount namespace.
     pub fn check(&self) -> Result<()> {
         let existing = self.root.ancestors().find(|path| path.exists());
         let is_bpffs = existing
             .and_then(|path| statfs(path).ok())
             .is_some_and(|stat| stat.filesystem_type() == BPF_FS_MAGIC);
-        if is_bpffs {
+        let is_private = existing.is_some_and(mounts::is_private);
+        if is_bpffs && !is_private {
             return Ok(());
         }
-        Err(Error::NoBpffs {
-            path: self.root.clone(),
+        let path = self.root.clone();
+        let exec_netns = mounts::has_own_namespace()
+            .then(netns::current_name)
+            .flatten();
+        Err(if is_bpffs {
+            Error::PrivateBpffs { path, exec_netns }
+        } else {
+            Error::NoBpffs { path, exec_netns }
         })
     }
 
@@ -174,66 +253,41 @@ impl Pins {
         self.device(dev).join(LINK)
     }
 
-    /// Makes room for new pins of a device.
-    ///
-    /// Pins of a link that is detached (its device went away) are removed, which
-    /// the result tells; anything else that is in the way is an error.
-    pub fn make_room(&self, dev: &str) -> Result<bool> {
-        let directory = self.device(dev);
-        if !directory.exists() {
-            return Ok(false);
-        }
-        let occupied = |path: PathBuf| {
-            if let Some(Pinned::Link(link)) = pinned(&path) {
-                return Err(Error::PinInUse {
-                    path,
-                    link: link.id,
-                    owner: None,
-                });
+    /// Finds the directory for new pins of a device, and makes room there.
+    pub fn place(&self, dev: &str, ifindex: u32) -> Result<PathBuf> {
+        let plain = self.device(dev);
+        match make_room(&plain) {
+            Ok(_) => Ok(plain),
+            // By firmware of another device: this one has none.
+            Err(Error::PinInUse { .. }) => {
+                let own = self.own_place(dev, netns::current()?, ifindex);
+                make_room(&own)?;
+                Ok(own)
             }
-            Err(Error::PinOccupied {
-                by: describe(&path),
-                path,
-            })
-        };
-        if !directory.is_dir() {
-            return occupied(directory);
+            Err(error) => Err(error),
         }
-        for path in entries(&directory) {
-            let stale = match path.file_name().and_then(|name| name.to_str()) {
-                Some(LINK) => matches!(
-                    pinned(&path),
-                    Some(Pinned::Link(LinkInfo {
-                        map_id: Some(0),
-                        ..
-                    }))
-                ),
-                Some(MAPS) if path.is_dir() => match entries(&path)
-                    .into_iter()
-                    .find(|map| !matches!(pinned(map), Some(Pinned::Map(_))))
-                {
-                    Some(other) => return occupied(other),
-                    None => true,
-                },
-                _ => false,
-            };
-            if !stale {
-                return occupied(path);
-            }
-        }
-        remove_layout(&directory.join(LINK));
-        Ok(true)
     }
 
-    /// Pins a link and the maps of a device's firmware: all of them or none.
+    /// Where pins of a device go whose name is another's as well.
+    fn own_place(&self, dev: &str, netns: u64, ifindex: u32) -> PathBuf {
+        self.root
+            .join(format!("{}%{netns}-{ifindex}", file_name(dev)))
+    }
+
+    /// Removes the pins of a link that is detached, as its device went away; false if there
+    /// are none, or others.
+    pub fn remove_stale(&self, dev: &str) -> bool {
+        make_room(&self.device(dev)).unwrap_or(false)
+    }
+
+    /// Pins a link and the maps of a device's firmware in a directory: all of them or none.
     pub fn create<'maps>(
         &self,
-        dev: &str,
+        directory: &Path,
         link: BorrowedFd<'_>,
         maps: impl IntoIterator<Item = &'maps (String, Map)>,
     ) -> Result<PathBuf> {
         let mut transaction = Transaction::default();
-        let directory = self.device(dev);
         for (name, map) in maps {
             transaction.pin(map.as_fd(), &directory.join(MAPS).join(name))?;
         }
@@ -246,17 +300,38 @@ impl Pins {
     /// All paths at which a link is pinned, on any bpffs, the root's first.
     pub fn find_link(&self, id: u32) -> Vec<PathBuf> {
         let mut found = Vec::new();
-        search(&self.root, id, 0, &mut found);
-        for mount in mounts() {
-            search(&mount, id, 0, &mut found);
+        let mut roots = vec![self.root.clone()];
+        roots.extend(bpffs_mounts());
+        for root in roots {
+            walk(&root, 0, &mut |path| {
+                let is_it = matches!(pinned(&path), Some(Pinned::Link(link)) if link.id == id);
+                if is_it && !found.contains(&path) {
+                    found.push(path);
+                }
+            });
         }
-        let mut unique: Vec<PathBuf> = Vec::new();
-        for path in found {
-            if !unique.contains(&path) {
-                unique.push(path);
+        found
+    }
+
+    /// Paths at which the link of a device's firmware may be pinned, on any bpffs: those
+    /// that are the device's alone first, then those under its name.
+    pub fn links_of(&self, dev: &str, netns: u64, ifindex: u32) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut roots = vec![self.root.clone()];
+        roots.extend(bpffs_mounts());
+        let own = self.own_place(dev, netns, ifindex);
+        let own = Path::new(own.file_name().unwrap_or_default()).join(LINK);
+        let plain = Path::new(&file_name(dev)).join(LINK);
+        for tail in [own, plain] {
+            for root in &roots {
+                walk(root, 0, &mut |path| {
+                    if path.ends_with(&tail) && !found.contains(&path) {
+                        found.push(path);
+                    }
+                });
             }
         }
-        unique
+        found
     }
 
     /// Removes a pinned link and the maps that were pinned with it; returns what
@@ -314,7 +389,8 @@ fn remove_layout(link: &Path) -> Vec<PathBuf> {
     removed
 }
 
-fn search(directory: &Path, id: u32, depth: usize, found: &mut Vec<PathBuf>) {
+/// Calls `visit` with each file below a directory.
+fn walk(directory: &Path, depth: usize, visit: &mut impl FnMut(PathBuf)) {
     if depth > SEARCH_DEPTH {
         return;
     }
@@ -323,17 +399,15 @@ fn search(directory: &Path, id: u32, depth: usize, found: &mut Vec<PathBuf>) {
             continue;
         };
         if metadata.is_dir() {
-            search(&path, id, depth + 1, found);
-        } else if metadata.is_file()
-            && matches!(pinned(&path), Some(Pinned::Link(link)) if link.id == id)
-        {
-            found.push(path);
+            walk(&path, depth + 1, visit);
+        } else if metadata.is_file() {
+            visit(path);
         }
     }
 }
 
 /// Where a bpffs is mounted.
-fn mounts() -> Vec<PathBuf> {
+fn bpffs_mounts() -> Vec<PathBuf> {
     mounts_in(&fs::read_to_string("/proc/self/mounts").unwrap_or_default())
 }
 
@@ -386,12 +460,38 @@ none /mnt/two\\040words bpf rw 0 0
     }
 
     #[test]
+    fn links_are_found_by_the_name_of_their_device() {
+        let directory = tempfile::tempdir().unwrap();
+        for path in [
+            "eth0%2E5/link",
+            "eth0%2E5/maps/link",
+            "eth0/link",
+            "deep/eth0%2E5/link",
+            "eth0%2E5%7-3/link",
+            "eth0%2E5%8-3/link",
+        ] {
+            let path = directory.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, b"").unwrap();
+        }
+        assert_eq!(
+            Pins::new(directory.path()).links_of("eth0.5", 7, 3),
+            [
+                directory.path().join("eth0%2E5%7-3/link"),
+                directory.path().join("deep/eth0%2E5/link"),
+                directory.path().join("eth0%2E5/link")
+            ]
+        );
+    }
+
+    #[test]
     fn a_file_in_the_way_is_named() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("ek0"), b"").unwrap();
         let pins = Pins::new(directory.path());
-        assert_eq!(pins.make_room("ek0").unwrap_err().id(), "pin-occupied");
-        assert!(!pins.make_room("ek1").unwrap());
+        assert_eq!(pins.place("ek0", 1).unwrap_err().id(), "pin-occupied");
+        assert_eq!(pins.place("ek1", 1).unwrap(), directory.path().join("ek1"));
+        assert!(!pins.remove_stale("ek1"));
     }
 
     #[test]

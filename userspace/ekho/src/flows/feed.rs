@@ -15,7 +15,10 @@
 
 use std::io::{self, BufRead};
 
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
+
+use super::handle;
 
 use crate::error::{Error, Result};
 use crate::flows::stats::{protocol, Change, LastUsed, Op, Sink, Target};
@@ -25,21 +28,50 @@ use crate::number::parse_number;
 /// Longest line of a feed in bytes.
 pub const LINE_MAX: usize = 64 * 1024;
 
-/// A number, or a text with one in decimal or hexadecimal.
-fn number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u64>, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged, expecting = "expected a number, or a text such as \"0x1f\"")]
-    enum Number {
-        Plain(u64),
-        Text(String),
-    }
-    match Option::<Number>::deserialize(deserializer)? {
+/// What stands for a value in a line: a number, or a text.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a number, or a text such as \"0x1f\"")]
+enum Word {
+    Number(u64),
+    Text(String),
+}
+
+/// Reads a value that is a number, or a text that `parse` understands.
+fn word<'de, D, T>(
+    deserializer: D,
+    what: &str,
+    parse: impl Fn(&str) -> Option<T>,
+) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<u64>,
+{
+    let wrong = |text: String| D::Error::custom(format!("`{text}` isn't {what}"));
+    match Option::<Word>::deserialize(deserializer)? {
         None => Ok(None),
-        Some(Number::Plain(number)) => Ok(Some(number)),
-        Some(Number::Text(text)) => parse_number(&text)
+        Some(Word::Number(number)) => T::try_from(number)
             .map(Some)
-            .ok_or_else(|| serde::de::Error::custom(format!("`{text}` isn't a number"))),
+            .map_err(|_| D::Error::custom(format!("{number} is too large"))),
+        Some(Word::Text(text)) => parse(&text).map(Some).ok_or_else(|| wrong(text)),
     }
+}
+
+fn number<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
+where
+    D: Deserializer<'de>,
+    T: TryFrom<u64>,
+{
+    word(deserializer, "a number", |text| {
+        T::try_from(parse_number(text)?).ok()
+    })
+}
+
+fn handle<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u32>, D::Error> {
+    word(deserializer, "a handle", handle::parse)
+}
+
+fn ether_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+    word(deserializer, "a protocol", protocol)
 }
 
 /// One line of a feed.
@@ -51,14 +83,15 @@ struct Line {
     dev: Option<String>,
     egress: bool,
     #[serde(deserialize_with = "number")]
-    block: Option<u64>,
+    block: Option<u32>,
     #[serde(deserialize_with = "number")]
-    chain: Option<u64>,
+    chain: Option<u32>,
     #[serde(deserialize_with = "number")]
-    prio: Option<u64>,
-    #[serde(deserialize_with = "number")]
-    handle: Option<u64>,
-    protocol: Option<String>,
+    prio: Option<u16>,
+    #[serde(deserialize_with = "handle")]
+    handle: Option<u32>,
+    #[serde(deserialize_with = "ether_type")]
+    protocol: Option<u16>,
     op: Op,
     #[serde(deserialize_with = "number")]
     packets: Option<u64>,
@@ -66,7 +99,7 @@ struct Line {
     bytes: Option<u64>,
     #[serde(deserialize_with = "number")]
     drops: Option<u64>,
-    last_used: Option<serde_json::Value>,
+    last_used: Option<LastUsed>,
 }
 
 /// Reads one line of a feed.
@@ -75,20 +108,12 @@ pub fn parse_line(text: &str) -> Result<(Target, Change), String> {
         // "at line 1 column N": the line's number is the caller's to tell.
         err.to_string().replace(" at line 1 column", " at column")
     })?;
-    let last_used = match &line.last_used {
-        None | Some(serde_json::Value::Null) => None,
-        Some(serde_json::Value::String(text)) => Some(text.parse()?),
-        Some(serde_json::Value::Number(number)) if number.is_u64() => {
-            number.as_u64().map(LastUsed::At)
-        }
-        Some(other) => return Err(format!("`last_used` can't be {other}")),
-    };
     let change = Change {
         op: line.op,
         packets: line.packets,
         bytes: line.bytes,
         drops: line.drops,
-        last_used,
+        last_used: line.last_used,
     };
     if change.is_empty() {
         return Err("none of `packets`, `bytes`, `drops` and `last_used` is given".into());
@@ -106,27 +131,20 @@ fn target(line: Line) -> Result<Target, String> {
         }),
         (None, _) => {
             let missing = |name: &str| format!("neither `cookie` nor `{name}` is given");
-            let narrow = |name: &str, value: u64| {
-                u32::try_from(value).map_err(|_| format!("`{name}` is too large"))
-            };
             let prio = line.prio.ok_or_else(|| missing("prio"))?;
             let hook = match (line.block, line.egress) {
                 (Some(_), true) => return Err("`block` and `egress` exclude each other".into()),
-                (Some(block), false) => Hook::Block(narrow("block", block)?),
+                (Some(block), false) => Hook::Block(block),
                 (None, true) => Hook::Egress,
                 (None, false) => Hook::Ingress,
-            };
-            let protocol = match line.protocol.as_deref() {
-                None => 0,
-                Some(text) => protocol(text).ok_or_else(|| format!("`{text}` isn't a protocol"))?,
             };
             Ok(Target::Filter(FilterSpec {
                 dev: line.dev.ok_or_else(|| missing("dev"))?,
                 hook,
-                chain: narrow("chain", line.chain.unwrap_or(0))?,
-                prio: u16::try_from(prio).map_err(|_| "`prio` is too large".to_owned())?,
-                protocol,
-                handle: narrow("handle", line.handle.ok_or_else(|| missing("handle"))?)?,
+                chain: line.chain.unwrap_or(0),
+                prio,
+                protocol: line.protocol.unwrap_or(0),
+                handle: line.handle.ok_or_else(|| missing("handle"))?,
             }))
         }
     }
@@ -241,6 +259,7 @@ pub fn feed(
                     LineError::Failed(
                         Error::UnknownCookie { .. }
                         | Error::NoFilter { .. }
+                        | Error::NoCounters { .. }
                         | Error::NotOffloaded { .. },
                     ) => summary.unknown += 1,
                     LineError::Failed(_) => summary.failed += 1,
@@ -415,13 +434,10 @@ mod tests {
                 r#"{"cookie":1,"prio":1,"packets":1}"#,
                 "`cookie` and `prio`, `handle` exclude each other",
             ),
-            (
-                r#"{"cookie":"zz","packets":1}"#,
-                "`zz` isn't a number at column 14",
-            ),
+            (r#"{"cookie":"zz","packets":1}"#, "`zz` isn't a number"),
             (
                 r#"{"prio":70000,"handle":1,"dev":"a","packets":1}"#,
-                "`prio` is too large",
+                "70000 is too large",
             ),
             (
                 r#"{"prio":1,"handle":1,"packets":1}"#,
@@ -431,14 +447,30 @@ mod tests {
                 r#"{"prio":1,"handle":1,"dev":"a","protocol":"x","packets":1}"#,
                 "`x` isn't a protocol",
             ),
-            (r#"{"cookie":1,"last_used":-5}"#, "`last_used` can't be -5"),
+            (
+                r#"{"prio":1,"handle":"800::1000","dev":"a","packets":1}"#,
+                "`800::1000` isn't a handle",
+            ),
+            (
+                r#"{"cookie":1,"last_used":-5}"#,
+                "`last_used` is `now`, `never` or a number of ns",
+            ),
             (
                 r#"{"cookie":1,"last_used":"soon"}"#,
                 "`soon` is neither `now` nor `never` nor a number of ns",
             ),
         ] {
-            assert_eq!(parse_line(line).unwrap_err(), why, "{line}");
+            let said = parse_line(line).unwrap_err();
+            let said = said.split(" at column ").next();
+            assert_eq!(said, Some(why), "{line}");
         }
+        let error = parse_line(r#"{"cookie":"zz","packets":1}"#).unwrap_err();
+        assert!(error.ends_with(" at column 14"), "{error}");
+        let u32 = parse_line(r#"{"dev":"a","prio":5,"handle":"800::800","packets":1}"#);
+        let Ok((Target::Filter(filter), _)) = u32 else {
+            panic!("{u32:?}");
+        };
+        assert_eq!(filter.handle, 0x8000_0800);
         let typo = parse_line(r#"{"cookie":1,"packet":1}"#).unwrap_err();
         assert!(typo.starts_with("unknown field `packet`"), "{typo}");
         assert!(parse_line(r#"{"cookie":-1,"packets":1}"#).is_err());

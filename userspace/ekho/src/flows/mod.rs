@@ -3,4 +3,5 @@
 //! Counters of flows, from user space.
 
 pub mod feed;
+pub mod handle;
 pub mod stats;

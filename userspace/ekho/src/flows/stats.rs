@@ -82,8 +82,9 @@ pub enum Op {
     Add,
 }
 
-/// When a flow was hit last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// When a flow was hit last: `now`, `never`, or a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "LastUsedWord")]
 pub enum LastUsed {
     /// At this moment.
     Now,
@@ -103,6 +104,28 @@ impl std::str::FromStr for LastUsed {
             number => parse_number(number).map(Self::At).ok_or_else(|| {
                 format!("`{number}` is neither `now` nor `never` nor a number of ns")
             }),
+        }
+    }
+}
+
+/// [`LastUsed`] as JSON has it.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "`last_used` is `now`, `never` or a number of ns"
+)]
+enum LastUsedWord {
+    At(u64),
+    Text(String),
+}
+
+impl TryFrom<LastUsedWord> for LastUsed {
+    type Error = String;
+
+    fn try_from(word: LastUsedWord) -> Result<Self, String> {
+        match word {
+            LastUsedWord::At(time) => Ok(Self::At(time)),
+            LastUsedWord::Text(text) => text.parse(),
         }
     }
 }
@@ -418,8 +441,15 @@ impl<'state> Stats<'state> {
         let mut candidates: Option<Vec<u64>> = None;
         for _ in 0..RESOLVE_ROUNDS {
             let before = flows()?;
-            filter::poll(filter)?;
-            let hit = polled(&before, &flows()?);
+            let kind = filter::poll(filter)?;
+            let after = flows()?;
+            let is_u32 = |flow: &Flow| flow.source.as_deref() == Some("u32");
+            if kind == "u32" && after.iter().any(is_u32) {
+                return Err(Error::NoCounters {
+                    filter: filter.to_string(),
+                });
+            }
+            let hit = polled(&before, &after);
             let left: Vec<u64> = match candidates {
                 None => hit,
                 Some(known) => known

@@ -7,30 +7,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 
-/// A Linux capability that EKHO needs somewhere.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Capability {
-    /// Create links, move devices.
-    NetAdmin = 12,
-    /// Open BPF objects by id, enter network namespaces; implies the two below.
-    SysAdmin = 21,
-    /// Load programs that read kernel memory, as struct_ops programs do.
-    Perfmon = 38,
-    /// Load programs, create maps.
-    Bpf = 39,
-}
-
-impl Capability {
-    /// The name that capabilities(7) uses.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::NetAdmin => "CAP_NET_ADMIN",
-            Self::SysAdmin => "CAP_SYS_ADMIN",
-            Self::Perfmon => "CAP_PERFMON",
-            Self::Bpf => "CAP_BPF",
-        }
-    }
-}
+pub use crate::privilege::Capability;
 
 /// The capabilities of a process that count for BPF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,11 +51,11 @@ impl Capabilities {
     }
 
     /// Those of `needed` that aren't there.
-    pub fn missing(self, needed: &[Capability]) -> Vec<&'static str> {
+    pub fn missing(self, needed: &[Capability]) -> Vec<Capability> {
         needed
             .iter()
-            .filter(|capability| !self.has(**capability))
-            .map(|capability| capability.name())
+            .copied()
+            .filter(|capability| !self.has(*capability))
             .collect()
     }
 }
@@ -90,11 +67,7 @@ pub fn require(action: &'static str, needed: &[Capability]) -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    Err(Error::Capabilities {
-        action,
-        needed: needed.iter().map(|capability| capability.name()).collect(),
-        missing,
-    })
+    Err(Error::Capabilities { action, missing })
 }
 
 #[cfg(test)]
@@ -121,13 +94,48 @@ mod tests {
         let capabilities = Capabilities::parse("Name:\tx\nCapEff:\t0000008000000000\n", INITIAL);
         assert_eq!(
             capabilities.missing(&[Capability::Bpf, Capability::Perfmon]),
-            ["CAP_PERFMON"]
+            [Capability::Perfmon]
         );
         let nobody = Capabilities::parse("CapEff:\t0000000000000000\n", INITIAL);
         assert_eq!(
             nobody.missing(&[Capability::Bpf, Capability::SysAdmin]),
-            ["CAP_BPF", "CAP_SYS_ADMIN"]
+            [Capability::Bpf, Capability::SysAdmin]
         );
+    }
+
+    /// All but one of the four.
+    fn without(capability: Capability) -> Capabilities {
+        Capabilities {
+            effective: !(1 << capability as u32),
+        }
+    }
+
+    #[test]
+    fn each_missing_one_has_a_sentence_of_its_own() {
+        let all = [
+            Capability::Bpf,
+            Capability::Perfmon,
+            Capability::NetAdmin,
+            Capability::SysAdmin,
+        ];
+        let mut sentences: Vec<String> = Vec::new();
+        for capability in all {
+            let missing = without(capability).missing(&all);
+            // The kernel takes CAP_SYS_ADMIN for these two.
+            if matches!(capability, Capability::Bpf | Capability::Perfmon) {
+                assert_eq!(missing, []);
+            } else {
+                assert_eq!(missing, [capability]);
+            }
+            let error = Error::Capabilities {
+                action: "loading firmware",
+                missing: vec![capability],
+            };
+            let sentence = error.to_string();
+            assert!(sentence.contains(capability.name()), "{sentence}");
+            assert!(!sentences.contains(&sentence));
+            sentences.push(sentence);
+        }
     }
 
     #[test]

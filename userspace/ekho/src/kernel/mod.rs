@@ -7,6 +7,7 @@ pub mod bpf;
 pub mod capability;
 pub mod clock;
 pub mod libbpf_log;
+pub mod mounts;
 pub mod netlink;
 pub mod netns;
 pub mod uevent;

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use nix::sched::{setns, CloneFlags};
 
+use super::capability::{Capabilities, Capability};
 use crate::error::{Error, Result};
 
 const NAMES: &str = "/run/netns";
@@ -31,6 +32,12 @@ pub fn enter(name: &str) -> Result<()> {
     };
     let file = File::open(path).map_err(failed)?;
     setns(file, CloneFlags::CLONE_NEWNET).map_err(|errno| match errno {
+        nix::errno::Errno::EPERM if !Capabilities::current().has(Capability::SysAdmin) => {
+            Error::Capabilities {
+                action: "entering a network namespace",
+                missing: vec![Capability::SysAdmin],
+            }
+        }
         nix::errno::Errno::EPERM => Error::NotPermitted {
             action: format!("enter network namespace `{name}`"),
             source: errno.into(),
@@ -44,6 +51,11 @@ pub fn current() -> Result<u64> {
     let path = "/proc/thread-self/ns/net";
     let metadata = fs::metadata(path).map_err(Error::io(format!("can't read {path}")))?;
     Ok(metadata.ino())
+}
+
+/// The name that `ip netns` gives to the network namespace of this process.
+pub fn current_name() -> Option<String> {
+    names().remove(&current().ok()?)
 }
 
 /// Names of network namespaces by inode number.

@@ -12,7 +12,7 @@ use super::message::{ifinfomsg, Attributes, Request};
 use super::socket::{Connection, Refusal};
 use crate::contract::MODULE;
 use crate::error::{Error, Result};
-use crate::kernel::capability::Capability;
+use crate::privilege::Capability;
 
 /// Bytes of `struct ifinfomsg`.
 const IFINFOMSG: usize = 16;
@@ -32,11 +32,9 @@ fn ask(
 
 fn refused(action: &str, refusal: Refusal) -> Error {
     if refusal.errno == Errno::EPERM {
-        let needed = vec![Capability::NetAdmin.name()];
         return Error::Capabilities {
-            action: "changing network devices",
-            missing: needed.clone(),
-            needed,
+            action: "adding or deleting a device",
+            missing: vec![Capability::NetAdmin],
         };
     }
     Error::Netlink {

@@ -2,10 +2,10 @@
 
 //! Filters of tc: one is read, to make the kernel ask for its statistics.
 
-use nix::libc::{RTM_GETTFILTER, TCA_CHAIN};
+use nix::libc::{RTM_GETTFILTER, TCA_CHAIN, TCA_KIND};
 
 use super::device;
-use super::message::{info, tcmsg, Request};
+use super::message::{info, tcmsg, Attributes, Request};
 use super::socket::Connection;
 use crate::error::{Error, Result};
 
@@ -13,6 +13,8 @@ use crate::error::{Error, Result};
 pub const INGRESS: u32 = 0xffff_fff2;
 /// `TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_EGRESS)`: parent of filters on what a device sends.
 pub const EGRESS: u32 = 0xffff_fff3;
+/// Bytes of `struct tcmsg`.
+const TCMSG: usize = 20;
 /// `TCM_IFINDEX_MAGIC_BLOCK`, in place of a device: the parent is the number of a block.
 pub const BLOCK: u32 = u32::MAX;
 
@@ -81,22 +83,29 @@ fn read_request(filter: &FilterSpec, ifindex: u32) -> Request {
 }
 
 /// Reads one filter, which makes the kernel ask for the statistics of exactly
-/// that filter.
-pub fn poll(filter: &FilterSpec) -> Result<()> {
+/// that filter. Returns its kind (`flower`, `u32`, …).
+pub fn poll(filter: &FilterSpec) -> Result<String> {
+    let mut kind = String::new();
     let request = read_request(filter, device::ifindex(&filter.dev)?);
     Connection::new()
-        .and_then(|mut connection| connection.exchange(&request.finish(), |_, _| ()))
+        .and_then(|mut connection| {
+            connection.exchange(&request.finish(), |_, payload| {
+                let attributes = Attributes(payload.get(TCMSG..).unwrap_or(&[]));
+                kind = attributes.text(TCA_KIND).unwrap_or("").to_owned();
+            })
+        })
         .map_err(Error::io(format!("can't ask for filter {filter}")))?
         .map_err(|refusal| Error::NoFilter {
             filter: filter.to_string(),
             source: refusal.errno.into(),
             message: refusal.words(),
-        })
+        })?;
+    Ok(kind)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::message::{u32_at, Attributes, HEADER};
+    use super::super::message::{u32_at, HEADER};
     use super::*;
 
     #[test]
