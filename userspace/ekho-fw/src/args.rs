@@ -2,6 +2,7 @@
 
 //! Options that several commands have.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -54,4 +55,48 @@ pub struct FirmwareArgs {
     /// Write the verifier's whole log to this file when it rejects a program
     #[arg(long, value_name = "FILE")]
     pub log: Option<PathBuf>,
+}
+
+/// Whether JSON is wanted, and whether indented, by a command line that can't be understood
+/// as a whole.
+pub fn wants_json(args: impl IntoIterator<Item = OsString>) -> (bool, bool) {
+    /// Options with one letter that take no value: others may follow in the same word.
+    const FLAGS: &str = "djp";
+    let (mut json, mut pretty) = (false, false);
+    for arg in args {
+        let Some(arg) = arg.to_str() else { continue };
+        match arg {
+            "--" => break,
+            "--json" => json = true,
+            "--pretty" => pretty = true,
+            _ if arg.starts_with("--") => {}
+            _ => {
+                let letters = arg.strip_prefix('-').unwrap_or_default();
+                for letter in letters.chars().take_while(|char| FLAGS.contains(*char)) {
+                    json |= letter == 'j';
+                    pretty |= letter == 'p';
+                }
+            }
+        }
+    }
+    (json, pretty)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wanted(line: &str) -> (bool, bool) {
+        wants_json(line.split(' ').map(OsString::from))
+    }
+
+    #[test]
+    fn what_is_wanted_is_seen_in_a_command_line_with_errors() {
+        assert_eq!(wanted("-j nonsense"), (true, false));
+        assert_eq!(wanted("load -dp"), (false, true));
+        assert_eq!(wanted("stats set --json --pretty"), (true, true));
+        assert_eq!(wanted("-n jp list"), (false, false));
+        assert_eq!(wanted("-njp list"), (false, false));
+        assert_eq!(wanted("--netns j -- -j"), (false, false));
+    }
 }

@@ -39,7 +39,7 @@ Examples:
   ekho-fw stats set --dev ek0 --prio 10 --handle 1 --packets 10 --bytes 1000
   tc -s filter show dev ek0 ingress            Sent hardware 1000 bytes 10 pkt
   ekho-fw replace new.bpf.o --dev ek0          flows and counters stay
-  ekho-fw show ek0                             what it can do, what it refused and why
+  ekho-fw show --dev ek0                       what it can do, what it refused and why
   ekho-fw events --dev ek0                     each request, with events.bpf.o
   ekho-fw monitor                              what becomes of firmware
   ekho-fw unload --dev ek0";
@@ -208,6 +208,8 @@ mod tests {
             "ekho-fw stats set --cookie 0x10 --packets 1",
             "ekho-fw stats add --cookie 16 --dev ek0 --bytes 1 --last-used now",
             "ekho-fw stats set --dev ek0 --prio 1 --handle 0x1 --last-used never",
+            "ekho-fw stats set --dev ek0 --prio 1 --handle 800::800 --packets 1",
+            "ekho-fw stats set --dev ek0 --prio 1 --fh 800::800 --packets 1",
             "ekho-fw stats set --dev ek0 --egress --prio 1 --handle 1 --protocol ip --drops 1",
             "ekho-fw stats set --dev ek0 --block 22 --chain 3 --prio 1 --handle 1 --drops 1",
             "ekho-fw stats feed -",
@@ -243,6 +245,8 @@ mod tests {
             "ekho-fw events --dev ek0 --count 3 --timeout 1.5 --only replace,destroy",
             "ekho-fw -j monitor",
             "ekho-fw monitor --dev ek0 --timeout 0 --count 1",
+            "ekho-fw show --dev ek0",
+            "ekho-fw show ek0",
         ];
         for line in good {
             parse(line).unwrap_or_else(|err| panic!("{line}: {err}"));
@@ -254,6 +258,7 @@ mod tests {
             "ekho-fw events --dev ek0 --timeout nan",
             "ekho-fw events --dev ek0 --only frob",
             "ekho-fw monitor --timeout soon",
+            "ekho-fw show ek0 --dev ek1",
         ];
         for line in bad {
             let error = parse(line).expect_err(line);

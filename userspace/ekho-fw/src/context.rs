@@ -10,7 +10,7 @@ use ekho::module::debugfs::Debugfs;
 use ekho::module::state::{Filter, State};
 
 use crate::args::{FirmwareArgs, Global};
-use crate::render::Output;
+use crate::render::{note, Output};
 
 /// What the commands work with.
 #[derive(Debug)]
@@ -71,8 +71,8 @@ pub fn open_firmware(args: &FirmwareArgs) -> Result<Firmware> {
 pub fn keep_log<T>(args: &FirmwareArgs, result: ekho::Result<T>) -> ekho::Result<T> {
     if let (Some(path), Err(ekho::Error::Verifier { rejection, .. })) = (&args.log, &result) {
         match std::fs::write(path, &rejection.log) {
-            Ok(()) => eprintln!("ekho-fw: the verifier's log is in {}", path.display()),
-            Err(err) => eprintln!("ekho-fw: can't write {}: {err}", path.display()),
+            Ok(()) => note(&format!("the verifier's log is in {}", path.display())),
+            Err(err) => note(&format!("can't write {}: {err}", path.display())),
         }
     }
     result

@@ -8,7 +8,8 @@ use std::process::ExitCode;
 use ekho::error::Class;
 use serde::Serialize;
 
-use crate::render::Output;
+use crate::args::wants_json;
+use crate::render::{self, Output};
 
 /// A failure as JSON.
 #[derive(Debug, Serialize)]
@@ -63,12 +64,12 @@ fn details(error: &anyhow::Error) -> (Details<'_>, u8) {
 }
 
 fn text(details: &Details<'_>) -> String {
-    let mut text = format!("ekho-fw: {}\n", details.message);
+    let mut text = details.message.clone();
     for line in &details.details {
-        text += &format!("    {line}\n");
+        text += &format!("\n    {line}");
     }
     if let Some(remedy) = &details.remedy {
-        text += &format!("  hint: {remedy}\n");
+        text += &format!("\n  hint: {remedy}");
     }
     text
 }
@@ -76,9 +77,36 @@ fn text(details: &Details<'_>) -> String {
 /// Tells a failure, and returns the exit status for it.
 pub fn report(error: &anyhow::Error, output: &Output) -> ExitCode {
     let (details, status) = details(error);
-    eprint!("{}", text(&details));
+    render::note(&text(&details));
     output.json(&Failure { error: details });
     ExitCode::from(status)
+}
+
+/// Tells that the command line can't be understood, or prints help, as clap does; with JSON
+/// where that is wanted. Returns the exit status.
+pub fn usage(error: &clap::Error) -> ExitCode {
+    // There is nobody left to tell.
+    let _ = error.print();
+    if !error.use_stderr() {
+        return ExitCode::SUCCESS;
+    }
+    let (json, pretty) = wants_json(std::env::args_os().skip(1));
+    if json || pretty {
+        let text = error.render().to_string();
+        let sentence = text.split("\n\n").next().unwrap_or_default().trim();
+        Output::new(json, pretty).json(&Failure {
+            error: Details {
+                id: "usage",
+                message: sentence
+                    .strip_prefix("error: ")
+                    .unwrap_or(sentence)
+                    .to_owned(),
+                details: Vec::new(),
+                remedy: Some("see ekho-fw --help".into()),
+            },
+        });
+    }
+    ExitCode::from(2)
 }
 
 #[cfg(test)]
@@ -100,7 +128,7 @@ mod tests {
         assert_eq!(status, 6);
         assert_eq!(
             text(&details),
-            "ekho-fw: can't load stats.bpf.o on ek0: device `ek0` has firmware already: `noop`, link 7\n  hint: replace it: ekho-fw replace FILE --dev ek0; or remove it: ekho-fw unload --dev ek0\n"
+            "can't load stats.bpf.o on ek0: device `ek0` has firmware already: `noop`, link 7\n  hint: replace it: ekho-fw replace FILE --dev ek0; or remove it: ekho-fw unload --dev ek0"
         );
         assert_eq!(
             serde_json::to_string(&Failure { error: details }).unwrap(),

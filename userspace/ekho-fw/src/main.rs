@@ -24,8 +24,11 @@ use clap::Parser as _;
 use crate::cli::Cli;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let output = render::Output::new(&cli.global);
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return failure::usage(&error),
+    };
+    let output = render::Output::new(cli.global.json, cli.global.pretty);
     match cli.run(&output) {
         Ok(code) => code,
         Err(error) => failure::report(&error, &output),

@@ -186,13 +186,23 @@ fn a_reader_that_leaves_early_is_no_failure() {
     assert_eq!(err(&output), "");
 }
 
+/// A command without capabilities, whoever runs this test.
+fn unprivileged(args: &[&str]) -> Command {
+    let program = env!("CARGO_BIN_EXE_ekho-fw");
+    let mut command = if nix::unistd::geteuid().is_root() {
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set", "-all", "--inh-caps", "-all", program]);
+        command
+    } else {
+        Command::new(program)
+    };
+    command.args(args);
+    command
+}
+
 #[test]
-fn a_feed_without_the_module_fails_before_it_reads() {
-    if Path::new("/sys/module/ekho").exists() {
-        return;
-    }
-    let mut child = Command::new(env!("CARGO_BIN_EXE_ekho-fw"))
-        .args(["stats", "feed", "-"])
+fn a_feed_without_privileges_fails_before_it_reads() {
+    let mut child = unprivileged(&["stats", "feed", "-"])
         .stdin(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
@@ -203,17 +213,66 @@ fn a_feed_without_the_module_fails_before_it_reads() {
         .unwrap()
         .write_all(b"{\"cookie\":1,\"packets\":1}\n");
     let output = child.wait_with_output().unwrap();
-    assert!([3, 4].contains(&status(&output)), "{}", err(&output));
+    assert_eq!(status(&output), 3, "{}", err(&output));
+    assert!(err(&output).contains("CAP_SYS_ADMIN"), "{}", err(&output));
 }
 
 #[test]
-fn watching_without_the_module_fails_at_once() {
-    if Path::new("/sys/module/ekho").exists() {
-        return;
-    }
-    for args in [&["events", "--dev", "lo"][..], &["monitor"]] {
+fn reading_events_without_privileges_fails_at_once() {
+    let output = unprivileged(&["events", "--dev", "lo"]).output().unwrap();
+    assert_eq!(status(&output), 3, "{}", err(&output));
+    assert!(err(&output).contains("\n  hint: "), "{}", err(&output));
+}
+
+#[test]
+fn a_usage_error_is_json_where_that_is_wanted() {
+    for args in [
+        &["-j", "nonsense"][..],
+        &["load", "-dj"],
+        &["stats", "set", "--json"],
+        &[
+            "--pretty",
+            "stats",
+            "set",
+            "--cookie",
+            "zz",
+            "--packets",
+            "1",
+        ],
+        &["-j", "show", "ek0", "--dev", "ek1"],
+        &["-j"],
+    ] {
         let output = ekho_fw(args);
-        assert!([3, 4].contains(&status(&output)), "{}", err(&output));
-        assert!(err(&output).contains("\n  hint: "), "{}", err(&output));
+        assert_eq!(status(&output), 2, "{args:?}");
+        let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(value["error"]["id"], "usage", "{args:?}");
+        let message = value["error"]["message"].as_str().unwrap();
+        assert!(
+            !message.is_empty() && !message.starts_with("error"),
+            "{message}"
+        );
+        assert_ne!(err(&output), "", "{args:?}");
     }
+    // Help is no failure.
+    let output = ekho_fw(&["-j", "--help"]);
+    assert_eq!(status(&output), 0);
+    assert!(out(&output).contains("Usage:"));
+}
+
+#[test]
+fn names_cannot_command_the_terminal() {
+    let path = "/nonexistent/\u{1b}]2;hi\u{7}\u{9b}2J\u{202e}.bpf.o";
+    let output = ekho_fw(&["-j", "inspect", path]);
+    assert_eq!(status(&output), 5);
+    for text in [out(&output), err(&output)] {
+        let obeyed = |char: char| char != '\n' && (char.is_control() || char == '\u{202e}');
+        assert!(!text.contains(obeyed), "{text:?}");
+    }
+    assert!(
+        err(&output).contains("\\u{1b}]2;hi\\u{7}\\u{9b}2J"),
+        "{}",
+        err(&output)
+    );
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(value["error"]["message"].as_str().unwrap().contains(path));
 }

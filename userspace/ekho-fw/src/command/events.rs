@@ -10,6 +10,7 @@ use ekho::events::listener::{Continuity, Listener};
 use nix::net::if_::if_indextoname;
 
 use crate::context::Context;
+use crate::render::note;
 use crate::results::{End, Line, Lost};
 use crate::watch::{Limits, Watch};
 
@@ -101,7 +102,7 @@ impl Session<'_> {
             Ok(event) => event,
             Err(err) => {
                 self.malformed += 1;
-                eprintln!("ekho-fw: an event can't be read: {err}");
+                note(&format!("an event can't be read: {err}"));
                 return None;
             }
         };

@@ -18,7 +18,8 @@ Examples:
   ekho-fw load two.bpf.o --dev ek0 --ops fast_fw --name fast-1.2
 
 The link and the firmware's maps are pinned at /sys/fs/bpf/ekho/DEV (--pin-root), so
-that they outlive this command. Pins that a vanished device left are cleared away.
+that they outlive this command; at DEV%NETNS-IFINDEX where another device of that name
+has its pins. Pins that a vanished device left are cleared away.
 On failure nothing stays behind.";
 
 /// Arguments of `load`.

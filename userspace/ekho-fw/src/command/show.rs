@@ -12,9 +12,9 @@ use crate::results::Shown;
 
 const EXAMPLES: &str = "\
 Examples:
-  ekho-fw show ek0
+  ekho-fw show --dev ek0
   sysctl kernel.bpf_stats_enabled=1     then RUNS and TIME NS are counted
-  ekho-fw -j show ek0 | jq '.[0].programs[] | {op, run_count, run_time_ns}'
+  ekho-fw -j show --dev ek0 | jq '.[0].programs[] | {op, run_count, run_time_ns}'
   ekho-fw -j show | jq -r '.[] | .dev as $d | .refusals[] | [$d, .count, .reason] | @tsv'
 
 What the device can do is what its firmware declares; the module refuses the rest, and
@@ -25,17 +25,22 @@ before is told of as well: see also ekho-fw monitor.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Network device; all that have firmware when it isn't given
-    #[arg(value_name = "DEV")]
+    /// Only this network device; all that have firmware when it isn't given
+    #[arg(long, value_name = "DEV")]
     dev: Option<String>,
+
+    /// The same, as earlier versions take it
+    #[arg(value_name = "DEV", hide = true, conflicts_with = "dev")]
+    positional: Option<String>,
 }
 
 /// Shows attached firmware.
 pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
-    if let Some(dev) = &args.dev {
+    let dev = args.dev.as_deref().or(args.positional.as_deref());
+    if let Some(dev) = dev {
         attach::find(&*context.state, dev)?;
     }
-    let filter = context.filter(args.dev.as_deref())?;
+    let filter = context.filter(dev)?;
     let status = status::status(&*context.state, &context.pins, &filter)?;
     let mut stopped = context.state.exits(&filter)?;
     stopped.retain(|exit| !status.iter().any(|status| status.exits.contains(exit)));

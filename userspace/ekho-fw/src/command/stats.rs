@@ -11,12 +11,14 @@ use anyhow::{Context as _, Result};
 use clap::ArgGroup;
 use ekho::error::Class;
 use ekho::flows::feed::{self, LineError};
+use ekho::flows::handle;
 use ekho::flows::stats::{protocol, Change, LastUsed, Op, Sink as _, Stats, Target};
 use ekho::kernel::netlink::filter::{FilterSpec, Hook};
 use ekho::number::parse_number;
 
 use crate::context::Context;
 use crate::failure;
+use crate::render::note;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -90,8 +92,8 @@ struct One {
     #[arg(long, value_name = "DEV", help_heading = "Which flow")]
     dev: Option<String>,
 
-    /// Handle of the filter
-    #[arg(long, value_parser = narrow, requires_all = ["dev", "prio"], help_heading = "Which flow")]
+    /// Handle of the filter, as tc prints it: 0x1, or 800::800 of u32
+    #[arg(long, visible_alias = "fh", value_parser = filter_handle, requires_all = ["dev", "prio"], help_heading = "Which flow")]
     handle: Option<u32>,
 
     /// Preference of the filter
@@ -144,8 +146,8 @@ fn number(text: &str) -> Result<u64, String> {
     parse_number(text).ok_or_else(|| "not a number (decimal, or hexadecimal with 0x)".into())
 }
 
-fn narrow(text: &str) -> Result<u32, String> {
-    u32::try_from(number(text)?).map_err(|_| "more than 32 bits".into())
+fn filter_handle(text: &str) -> Result<u32, String> {
+    handle::parse(text).ok_or_else(|| "not a handle (0x1, or 800::800)".into())
 }
 
 fn ether_type(text: &str) -> Result<u16, String> {
@@ -212,7 +214,7 @@ fn feed(context: &Context<'_>, file: &Path) -> Result<ExitCode> {
     let input = open(file)?;
     let mut stats = Stats::open(&*context.state, context.filter(None)?)?;
     let report = |line: u64, error: &LineError| {
-        eprintln!("ekho-fw: {name}, line {line}: {error}");
+        note(&format!("{name}, line {line}: {error}"));
     };
     let summary =
         feed::feed(input, &mut stats, report).with_context(|| format!("can't read {name}"))?;

@@ -13,8 +13,10 @@ const EXAMPLES: &str = "\
 Example:
   ekho-fw unload --dev ek0
 
-The firmware is found by the kernel's own records, so this works whoever attached it
-and wherever it is pinned. Filters that aren't skip_sw go on in software.";
+The module tells which firmware is attached, so this works whoever attached it and
+wherever it is pinned. Where the module can't be asked (a locked-down kernel), firmware
+that is pinned under the device's name is found. Filters that aren't skip_sw go on in
+software.";
 
 /// Arguments of `unload`.
 #[derive(Debug, clap::Args)]

@@ -12,7 +12,7 @@ use super::table::{Align, Table};
 
 /// A line for a person when a list is empty, nothing for a program.
 pub fn nothing(style: Style, text: &str) -> String {
-    if style.terminal {
+    if style.terminal.is_some() {
         format!("{text}\n")
     } else {
         String::new()
@@ -84,6 +84,16 @@ pub fn joined(items: impl Iterator<Item = String>) -> String {
     } else {
         text
     }
+}
+
+/// What was counted, in words.
+pub fn counted(packets: u64, bytes: u64, drops: u64) -> String {
+    format!(
+        "{}, {}, {}",
+        plural(packets, "packet"),
+        plural(bytes, "byte"),
+        plural(drops, "drop")
+    )
 }
 
 /// A time as the kernel's log has it.

@@ -33,7 +33,7 @@ mod tests {
 
     const PLAIN: Style = Style {
         color: false,
-        terminal: false,
+        terminal: None,
     };
 
     #[test]

@@ -5,7 +5,7 @@
 use ekho::events::event::{Action, Event, FlowId, Rule};
 use ekho::flows::stats::protocol_name;
 
-use super::common::{joined, match_text, plural, stamp};
+use super::common::{counted, joined, match_text, plural, stamp};
 use super::style::{Style, Text};
 use crate::results::{End, Line, Lost};
 
@@ -92,14 +92,18 @@ fn event_text(event: &Event, style: Style) -> String {
     }
     if let Some(counters) = &event.counters {
         text += &format!(
-            ": {} packets, {} bytes, {} drops",
-            counters.packets, counters.bytes, counters.drops
+            ": {}",
+            counted(counters.packets, counters.bytes, counters.drops)
         );
     }
     if let Some(hnode) = &event.hnode {
         text += &format!(
-            " {} table {:x} chain {} prio {}, {} buckets",
-            hnode.command, hnode.handle, hnode.chain, hnode.prio, hnode.divisor
+            " {} table {:x} chain {} prio {}, {}",
+            hnode.command,
+            hnode.handle,
+            hnode.chain,
+            hnode.prio,
+            plural(u64::from(hnode.divisor), "bucket")
         );
     }
     if let Some(qdisc) = &event.qdisc {
@@ -163,7 +167,7 @@ mod tests {
 
     const PLAIN: Style = Style {
         color: false,
-        terminal: false,
+        terminal: None,
     };
 
     fn event() -> Event {
@@ -243,7 +247,7 @@ mod tests {
         };
         assert_eq!(
             event_text(&destroy, PLAIN),
-            "[   12.000034] device 3: destroy 0xffff888000001000 flower chain 0 prio 10 ip skip_sw: 1 packets, 2 bytes, 3 drops\n"
+            "[   12.000034] device 3: destroy 0xffff888000001000 flower chain 0 prio 10 ip skip_sw: 1 packet, 2 bytes, 3 drops\n"
         );
     }
 

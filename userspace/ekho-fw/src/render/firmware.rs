@@ -358,7 +358,7 @@ mod tests {
 
     const PLAIN: Style = Style {
         color: false,
-        terminal: false,
+        terminal: None,
     };
 
     #[test]
@@ -366,7 +366,7 @@ mod tests {
         let none: [Firmware; 0] = [];
         assert_eq!(none.text(PLAIN), "");
         let style = Style {
-            terminal: true,
+            terminal: Some(80),
             ..PLAIN
         };
         assert_eq!(none.text(style), "no firmware is attached\n");

@@ -6,7 +6,7 @@ use ekho::flows::feed::Summary;
 use ekho::flows::stats::{protocol_name, Updated};
 use ekho::module::state::{Action, Flow};
 
-use super::common::{joined, match_text, netns_text, nothing, or_dash, Rows};
+use super::common::{counted, joined, match_text, netns_text, nothing, or_dash, plural, Rows};
 use super::style::{Style, Text};
 use super::table::Align;
 
@@ -46,7 +46,7 @@ impl Text for [Flow] {
                 ("BYTES", Right),
                 ("DROPS", Right),
                 ("LAST USED", Right),
-                ("SOFTWARE", Left),
+                ("FLAGS", Left),
                 ("COOKIE", Left),
                 ("MATCH", Left),
                 ("ACTIONS", Left),
@@ -65,7 +65,7 @@ impl Text for [Flow] {
                     flow.bytes.to_string(),
                     flow.drops.to_string(),
                     ago(flow.last_used_ms),
-                    if flow.skip_sw { "skipped" } else { "too" }.to_owned(),
+                    if flow.skip_sw { "skip_sw" } else { "-" }.to_owned(),
                     format!("{:#x}", flow.cookie),
                     joined(flow.matches.iter().map(match_text)),
                     joined(flow.actions.iter().map(action_text)),
@@ -79,8 +79,14 @@ impl Text for [Flow] {
 impl Text for Updated {
     fn text(&self, _style: Style) -> String {
         format!(
-            "{}: flow {:#x} has {} packets, {} bytes, {} drops\n",
-            self.dev, self.cookie, self.counters.packets, self.counters.bytes, self.counters.drops
+            "{}: flow {:#x} has {}\n",
+            self.dev,
+            self.cookie,
+            counted(
+                self.counters.packets,
+                self.counters.bytes,
+                self.counters.drops
+            )
         )
     }
 }
@@ -88,8 +94,12 @@ impl Text for Updated {
 impl Text for Summary {
     fn text(&self, _style: Style) -> String {
         format!(
-            "{} lines: {} applied, {} malformed, {} about unknown flows, {} failed\n",
-            self.lines, self.applied, self.malformed, self.unknown, self.failed
+            "{}: {} applied, {} malformed, {} about unknown flows, {} failed\n",
+            plural(self.lines, "line"),
+            self.applied,
+            self.malformed,
+            self.unknown,
+            self.failed
         )
     }
 }
@@ -103,7 +113,7 @@ mod tests {
 
     const PLAIN: Style = Style {
         color: false,
-        terminal: false,
+        terminal: None,
     };
 
     fn flow() -> Flow {
@@ -140,8 +150,8 @@ mod tests {
         assert_eq!(
             [flow()].text(PLAIN),
             "\
-DEVICE  SOURCE  CHAIN  PRIO  PROTOCOL  PACKETS  BYTES  DROPS  LAST USED  SOFTWARE  COOKIE              MATCH                            ACTIONS
-ek0     flower      0    10  ip             10   1000      0    1200 ms  skipped   0xffff888000001000  dst_ip 10.0.0.1/255.255.255.255  drop
+DEVICE  SOURCE  CHAIN  PRIO  PROTOCOL  PACKETS  BYTES  DROPS  LAST USED  FLAGS    COOKIE              MATCH                            ACTIONS
+ek0     flower      0    10  ip             10   1000      0    1200 ms  skip_sw  0xffff888000001000  dst_ip 10.0.0.1/255.255.255.255  drop
 "
         );
     }

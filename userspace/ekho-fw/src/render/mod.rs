@@ -9,6 +9,7 @@
 mod common;
 mod device;
 mod doctor;
+mod escape;
 mod events;
 mod firmware;
 mod flow;
@@ -17,4 +18,4 @@ mod output;
 mod style;
 mod table;
 
-pub use output::{plain, Output};
+pub use output::{note, plain, Output};

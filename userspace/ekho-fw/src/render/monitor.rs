@@ -61,7 +61,7 @@ mod tests {
 
     const PLAIN: Style = Style {
         color: false,
-        terminal: false,
+        terminal: None,
     };
 
     #[test]

@@ -6,8 +6,8 @@ use std::io::{self, IsTerminal as _, Write as _};
 
 use serde::Serialize;
 
+use super::escape;
 use super::style::{Style, Text};
-use crate::args::Global;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Format {
@@ -25,8 +25,8 @@ pub struct Output {
 
 impl Output {
     /// As the command line and the terminal say.
-    pub fn new(global: &Global) -> Self {
-        let format = match (global.json, global.pretty) {
+    pub fn new(json: bool, pretty: bool) -> Self {
+        let format = match (json, pretty) {
             (_, true) => Format::Pretty,
             (true, false) => Format::Json,
             (false, false) => Format::Text,
@@ -38,7 +38,8 @@ impl Output {
             format,
             style: Style {
                 color: terminal && !no_color && !dumb,
-                terminal,
+                terminal: terminal
+                    .then(|| terminal_size::terminal_size().map_or(80, |(width, _)| width.0)),
             },
         }
     }
@@ -47,7 +48,7 @@ impl Output {
     /// go on and on.
     pub fn print<T: Serialize + Text + ?Sized>(&self, data: &T) -> bool {
         match self.format {
-            Format::Text => write_out(&data.text(self.style)),
+            Format::Text => write_out(&escape::text(&data.text(self.style))),
             Format::Json | Format::Pretty => self.json(data),
         }
     }
@@ -60,9 +61,9 @@ impl Output {
             Format::Pretty => serde_json::to_string_pretty(data),
         };
         match text {
-            Ok(text) => write_out(&format!("{text}\n")),
+            Ok(text) => write_out(&escape::json(&format!("{text}\n"))),
             Err(err) => {
-                eprintln!("ekho-fw: can't write JSON: {err}");
+                note(&format!("can't write JSON: {err}"));
                 true
             }
         }
@@ -77,7 +78,7 @@ fn write_out(text: &str) -> bool {
         Ok(()) => true,
         Err(err) if err.kind() == io::ErrorKind::BrokenPipe => false,
         Err(err) => {
-            eprintln!("ekho-fw: can't write to standard output: {err}");
+            note(&format!("can't write to standard output: {err}"));
             std::process::exit(1);
         }
     }
@@ -86,4 +87,9 @@ fn write_out(text: &str) -> bool {
 /// Writes plain text, such as a manual page.
 pub fn plain(text: &str) {
     write_out(text);
+}
+
+/// Tells something on standard error.
+pub fn note(text: &str) {
+    eprintln!("{}", escape::text(&format!("ekho-fw: {text}")));
 }

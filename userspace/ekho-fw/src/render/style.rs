@@ -2,19 +2,22 @@
 
 //! How text looks on a terminal.
 
+use super::escape;
+
 /// What text may use.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Style {
     /// Colours and bold.
     pub color: bool,
-    /// Whether a person is watching: say so when there is nothing to show.
-    pub terminal: bool,
+    /// Columns of the terminal, if a person is watching: lines are wrapped, and that there
+    /// is nothing to show is said.
+    pub terminal: Option<u16>,
 }
 
 impl Style {
     fn wrap(self, code: &str, text: &str) -> String {
         if self.color {
-            format!("\x1b[{code}m{text}\x1b[0m")
+            format!("{}{text}{}", escape::style(code), escape::style("0"))
         } else {
             text.to_owned()
         }

@@ -2,6 +2,10 @@
 
 //! Columns that line up.
 
+use comfy_table::presets::NOTHING;
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Width};
+
+use super::escape;
 use super::style::Style;
 
 /// On which side a column is flush.
@@ -46,7 +50,8 @@ impl Table {
     /// Adds a row, with as many cells as there are headings.
     pub fn row(&mut self, cells: Vec<String>) {
         debug_assert_eq!(cells.len(), self.columns.len());
-        self.rows.push(cells);
+        self.rows
+            .push(cells.iter().map(|cell| escape::cell(cell)).collect());
     }
 
     /// Whether there is nothing in it.
@@ -54,50 +59,63 @@ impl Table {
         self.rows.is_empty()
     }
 
-    /// The table as lines, each after `indent`.
+    /// Characters of the widest cell of a column, its heading included.
+    fn width(&self, index: usize, name: &str) -> usize {
+        let cells = self.rows.iter().filter_map(|row| row.get(index));
+        cells
+            .map(|cell| cell.chars().count())
+            .fold(name.len(), usize::max)
+    }
+
+    /// The table as lines, each after `indent`. On a terminal, cells wrap to its width.
     pub fn render(&self, style: Style, indent: &str) -> String {
-        let widths: Vec<usize> = self
-            .columns
-            .iter()
-            .enumerate()
-            .map(|(index, (name, _))| {
-                self.rows
-                    .iter()
-                    .filter_map(|row| row.get(index))
-                    .map(|cell| width(cell))
-                    .chain([width(name)])
-                    .max()
-                    .unwrap_or(0)
-            })
-            .collect();
-        let line = |cells: &mut dyn Iterator<Item = &String>| {
-            let mut line = indent.to_owned();
-            for ((cell, (_, align)), size) in cells.zip(&self.columns).zip(&widths) {
-                let padding = " ".repeat(size.saturating_sub(width(cell)));
-                match align {
-                    Align::Left => line += &format!("{cell}{padding}  "),
-                    Align::Right => line += &format!("{padding}{cell}  "),
-                }
+        let mut table = comfy_table::Table::new();
+        table.load_preset(NOTHING);
+        match style.terminal {
+            Some(width) => {
+                let indented = u16::try_from(indent.len()).unwrap_or(0);
+                table
+                    .set_content_arrangement(ContentArrangement::Dynamic)
+                    .set_width(width.saturating_sub(indented));
             }
-            line.trim_end().to_owned()
-        };
-        let mut text = String::new();
-        if self.headed {
-            let heading = line(&mut self.columns.iter().map(|(name, _)| name));
-            text += &style.bold(&heading);
-            text.push('\n');
+            None => {
+                table.set_content_arrangement(ContentArrangement::Disabled);
+            }
         }
-        for row in &self.rows {
-            text += &line(&mut row.iter());
+        if self.headed {
+            table.set_header(self.columns.iter().map(|(name, _)| name));
+        }
+        table.add_rows(&self.rows);
+        for (index, (name, align)) in self.columns.iter().enumerate() {
+            let Some(column) = table.column_mut(index) else {
+                continue;
+            };
+            column.set_padding((0, 2));
+            column.set_cell_alignment(match align {
+                Align::Left => CellAlignment::Left,
+                Align::Right => CellAlignment::Right,
+            });
+            // A heading is one line, and so is a number.
+            let least = match align {
+                Align::Left => name.len() + 2,
+                Align::Right => 2 + self.width(index, name),
+            };
+            column.set_constraint(ColumnConstraint::LowerBoundary(Width::Fixed(
+                u16::try_from(least).unwrap_or(0),
+            )));
+        }
+        let mut text = String::new();
+        for (number, line) in table.lines().enumerate() {
+            let line = format!("{indent}{}", line.trim_end());
+            text += &if self.headed && number == 0 {
+                style.bold(&line)
+            } else {
+                line
+            };
             text.push('\n');
         }
         text
     }
-}
-
-/// Columns that a text takes on a terminal; names are ASCII nearly always.
-fn width(text: &str) -> usize {
-    text.chars().count()
 }
 
 #[cfg(test)]
@@ -125,9 +143,36 @@ mod tests {
         table.row(vec!["x".into()]);
         let style = Style {
             color: true,
-            terminal: true,
+            terminal: Some(80),
         };
-        assert_eq!(table.render(style, ""), "\x1b[1mA\x1b[0m\nx\n");
+        assert_eq!(
+            escape::text(&table.render(style, "")),
+            "\x1b[1mA\x1b[0m\nx\n"
+        );
+    }
+
+    #[test]
+    fn cells_wrap_to_the_terminal_and_not_into_a_pipe() {
+        let mut table = Table::new(&[("PACKETS", Align::Right), ("MATCH", Align::Left)]);
+        table.row(vec![
+            "123456789".into(),
+            "one two three four five six".into(),
+        ]);
+        let narrow = Style {
+            color: false,
+            terminal: Some(30),
+        };
+        let text = table.render(narrow, "  ");
+        assert!(text.lines().all(|line| line.len() <= 30), "{text}");
+        assert!(text.contains("  123456789  one two three"), "{text}");
+        assert_eq!(table.render(Style::default(), "").lines().count(), 2);
+    }
+
+    #[test]
+    fn a_cell_is_a_line_whatever_is_in_it() {
+        let mut table = Table::new(&[("A", Align::Left)]);
+        table.row(vec!["x\ny\x1b[2J".into()]);
+        assert_eq!(table.render(Style::default(), ""), "A\nx\\ny\\u{1b}[2J\n");
     }
 
     #[test]
