@@ -16,7 +16,7 @@ use crate::{
                 CookieTable,
                 Entry, //
             },
-        },
+        }, //
     },
     contract::flow::Classifier,
     flows::flow::{
@@ -154,13 +154,31 @@ impl Flows {
     /// Removes a flow and its parts.
     pub(crate) fn remove<'a>(&'a self, cookie: usize, guard: &'a rcu::Guard) -> Option<&'a Flow> {
         let flow = self.flows.remove(cookie, guard)?;
+        self.removed(flow, guard);
+        Some(flow)
+    }
+
+    /// Removes the flows for which `which` is true, with their parts, and calls `f` with each, in linear
+    /// time. Process context; neither function may sleep.
+    pub(crate) fn remove_where(
+        &self,
+        which: impl Fn(&Flow) -> bool,
+        f: impl Fn(&Flow, &rcu::Guard),
+    ) {
+        self.flows.remove_where(which, |flow, guard| {
+            self.removed(flow, guard);
+            f(flow, guard);
+        });
+    }
+
+    /// Removes what belongs to a flow that was just removed.
+    fn removed(&self, flow: &Flow, guard: &rcu::Guard) {
         // See `add_parts`.
         smp_mb();
-        self.remove_parts(cookie, flow.actions(), guard);
+        self.remove_parts(flow.cookie as usize, flow.actions(), guard);
         if flow.position.classifier != Classifier::Action {
             self.vacate();
         }
-        Some(flow)
     }
 
     /// The number of occupied entries of the device's table.
@@ -183,34 +201,5 @@ impl Flows {
 
     fn vacate(&self) {
         self.occupied.add(u32::MAX, Relaxed);
-    }
-
-    /// Removes the flows for which `which` is true, and calls `f` with each. Process context; `f`
-    /// must not sleep.
-    pub(crate) fn take_where(&self, which: impl Fn(&Flow) -> bool, f: impl Fn(&Flow, &rcu::Guard)) {
-        // In batches, as the iterator doesn't allow removal.
-        let mut cookies = [0; 32];
-        loop {
-            let mut n = 0;
-            // Stops when the batch is full.
-            let _: Result<(), ()> = self.for_each(|flow| {
-                if !which(flow) {
-                    return Ok(());
-                }
-                let slot = cookies.get_mut(n).ok_or(())?;
-                *slot = flow.cookie as usize;
-                n += 1;
-                Ok(())
-            });
-            for cookie in &cookies[..n] {
-                let guard = rcu::read_lock();
-                if let Some(flow) = self.remove(*cookie, &guard) {
-                    f(flow, &guard);
-                }
-            }
-            if n == 0 {
-                return;
-            }
-        }
     }
 }

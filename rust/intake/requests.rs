@@ -252,7 +252,7 @@ pub(super) fn destroy(context: &Context<'_>, cookie: usize) -> Result {
 pub(super) fn destroy_where(device: &Device, dev: &NetDevice, which: impl Fn(&Flow) -> bool) {
     device
         .flows
-        .take_where(which, |flow, guard| tell_firmware(device, dev, flow, guard));
+        .remove_where(which, |flow, guard| tell_firmware(device, dev, flow, guard));
 }
 
 /// Destroys the connections for which a device isn't asked any more, after flows that sent packets
@@ -267,7 +267,7 @@ pub(super) fn destroy_unasked(device: &Device) {
 pub(crate) fn destroy_rest(device: &Device, dev: &NetDevice, firmware: &Firmware) {
     device
         .flows
-        .take_where(|_| true, |flow, guard| firmware.destroy(dev, flow, guard));
+        .remove_where(|_| true, |flow, guard| firmware.destroy(dev, flow, guard));
     destroy_unasked(device);
 }
 

@@ -178,6 +178,20 @@ impl<T: Send + Sync> CookieTable<T> {
             return None;
         }
         // SAFETY: The node was found in this table under the guard.
+        unsafe { self.take(node, guard) }
+    }
+
+    /// Removes an object, unless another thread has.
+    ///
+    /// # Safety
+    ///
+    /// `node` must have been found in this table under the guard.
+    unsafe fn take<'a>(
+        &'a self,
+        node: *mut bindings::ekho_cookie_node,
+        _guard: &'a Guard,
+    ) -> Option<&'a T> {
+        // SAFETY: By the requirements of this function.
         let ret = unsafe { bindings::ekho_helper_cookie_table_remove(self.table.get(), node) };
         if ret != 0 {
             return None;
@@ -198,6 +212,41 @@ impl<T: Send + Sync> CookieTable<T> {
     /// Stops early when `f` fails, with its result. `f` runs under RCU and must not sleep; between
     /// some calls of it others get to run.
     pub(crate) fn for_each<E>(&self, mut f: impl FnMut(&T) -> Result<(), E>) -> Result<(), E> {
+        // SAFETY: The node is in this table, and RCU is held until after `f`.
+        self.walk(|node| f(unsafe { &(*Self::entry(node)).value }))
+    }
+
+    /// Removes the objects for which `which` is true, and calls `f` with each, in linear time. Process
+    /// context.
+    ///
+    /// Objects that are inserted meanwhile may be missed. Both functions run under RCU and must not
+    /// sleep; between some of the calls the thread may be rescheduled.
+    pub(crate) fn remove_where(&self, which: impl Fn(&T) -> bool, f: impl Fn(&T, &Guard)) {
+        // A walk that is interrupted after a removal may skip objects of the bucket. So it is repeated
+        // until it finds none, which is mostly the second time.
+        let mut found = true;
+        while found {
+            found = false;
+            let _: Result<(), ()> = self.walk(|node| {
+                let guard = kernel::sync::rcu::read_lock();
+                // SAFETY: The node is in this table, and RCU is held.
+                if which(unsafe { &(*Self::entry(node)).value }) {
+                    found = true;
+                    // SAFETY: As above.
+                    if let Some(object) = unsafe { self.take(node, &guard) } {
+                        f(object, &guard);
+                    }
+                }
+                Ok(())
+            });
+        }
+    }
+
+    /// Calls `f` with each node, as [`Self::for_each`] does. `f` may remove it.
+    fn walk<E>(
+        &self,
+        mut f: impl FnMut(*mut bindings::ekho_cookie_node) -> Result<(), E>,
+    ) -> Result<(), E> {
         let iter = Opaque::<bindings::rhashtable_iter>::uninit();
         // SAFETY: The table is initialised; `enter` initialises `iter`, which doesn't move.
         unsafe { bindings::rhashtable_walk_enter(self.table.get(), iter.get()) };
@@ -218,10 +267,8 @@ impl<T: Send + Sync> CookieTable<T> {
             if kernel::error::from_err_ptr(node).is_err() {
                 continue;
             }
-            // SAFETY: `node` is in this table, and RCU is held until after `f`. The hash head is
-            // the first field of the node.
-            let value = unsafe { &(*Self::entry(node.cast())).value };
-            result = f(value);
+            // The hash head is the first field of the node.
+            result = f(node.cast());
             if result.is_err() {
                 break;
             }
