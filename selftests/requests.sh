@@ -350,6 +350,82 @@ test_shared_actions_of_other_namespaces_are_not_asked_for() {
 	expect_log ek0
 }
 
+# in_hw: in how much hardware each shared action is.
+in_hw() {
+	actions | sed 's/ [a-z]* hw=.*//'
+}
+
+test_a_shared_action_that_one_device_refuses_is_in_the_hardware_of_the_others() {
+	port ek0 ek1 ek2
+	load brief ek0
+	load brief ek1
+	load brief ek2
+	echo 'dev=ek1 op=replace nth=1 errno=EIO' >"$debugfs/faults"
+	tc actions add action drop index 1007 skip_sw
+	expect 'actions' '1007 in_hw=2' "$(in_hw)"
+	expect_figures ek1 flows=0
+	# All that count are counted, whoever has nothing to say: 5 packets each.
+	expect 'counters' '1007 in_hw=2 drop hw=10' "$(actions)"
+	echo 'dev=ek0 op=stats errno=EIO' >"$debugfs/faults"
+	# One that doesn't take the change hasn't got the old one either.
+	echo 'dev=ek2 op=replace nth=1 errno=EIO' >"$debugfs/faults"
+	tc actions replace action gact pass index 1007 skip_sw
+	expect 'actions after a change' '1007 in_hw=2 pass hw=15' "$(actions)"
+	expect_figures ek0 flows=1
+	expect_figures ek1 flows=1
+	expect_figures ek2 flows=0
+	echo 'dev=ek0 clear' >"$debugfs/faults"
+	expect 'what was late' '1007 in_hw=2 pass hw=20' "$(actions)"
+	# If nobody takes it, it isn't made.
+	echo 'dev=ek0 op=replace errno=EIO' >"$debugfs/faults"
+	echo 'dev=ek1 op=replace errno=EIO' >"$debugfs/faults"
+	echo 'dev=ek2 op=replace errno=EIO' >"$debugfs/faults"
+	refused - tc actions add action drop index 1008 skip_sw
+	expect 'actions after one that nobody takes' '1007 in_hw=2' "$(in_hw)"
+	tc actions del action gact index 1007
+	expect 'flows' 0 "$(n_flows)"
+}
+
+# Shared actions belong to a namespace: who leaves it has no part in them.
+test_a_device_that_moves_leaves_shared_actions_behind() {
+	local ns=ekho-selftest-$$ there
+	ip netns add "$ns"
+	defer ip netns del "$ns"
+	there=$(netns_id "/run/netns/$ns")
+	port ek0 ek1
+	load brief ek0
+	load brief ek1
+	tc actions add action drop index 1007
+	tc actions add action drop index 1008 skip_sw
+	ip netns exec "$ns" tc actions add action pass index 1009
+	ip netns exec "$ns" tc actions add action pass index 1010
+	expect 'actions' $'1007 in_hw=2\n1008 in_hw=2' "$(in_hw)"
+	expect_figures ek0 flows=2
+	ip link set ek0 netns "$ns"
+	expect 'actions that it left' $'1007 in_hw=1\n1008 in_hw=1' "$(in_hw)"
+	expect 'flows there' 2 "$(netns=$there n_flows)"
+	# One that is changed here isn't changed there.
+	tc actions replace action gact pass index 1007
+	expect 'actions after a change' $'1007 in_hw=1\n1008 in_hw=1' "$(in_hw)"
+	expect 'flows there after a change' 2 "$(netns=$there n_flows)"
+	said=$(ip netns exec "$ns" tc actions list action gact)
+	says 'index 1009' 'in_hw_count 1'
+	ip netns exec "$ns" tc actions del action gact index 1009
+	expect 'flows there after a deletion' 1 "$(netns=$there n_flows)"
+	tc actions flush action gact
+	expect_figures ek1 flows=0
+	# Back here it gets what is here.
+	tc actions add action drop index 1011
+	ip -n "$ns" link set ek0 netns "$$"
+	expect 'actions when it is back' '1011 in_hw=2' "$(in_hw)"
+	expect_figures ek0 flows=1
+	said=$(ip netns exec "$ns" tc actions list action gact)
+	[[ $said != *in_hw_count* ]] || fail 'still in hardware' "$said"
+	tc actions flush action gact
+	unload ek0
+	unload ek1
+}
+
 # --------------------------------------------------- what a device can't do ---
 
 # refused_for REASON ARGS...: as a skip_sw filter, with the reason on record.

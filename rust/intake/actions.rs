@@ -56,11 +56,12 @@ impl ActionCallback for Actions {
         let cookie = request.cookie();
         match request.command() {
             Command::Replace => {
+                // An action that is changed keeps its cookie. The old record is dropped even if the
+                // new action is refused.
+                let _ = requests::destroy(&context, cookie);
                 if request.action_netns() != Some(self.dev.netns()) {
                     return Err(eopnotsupp());
                 }
-                // An action that is changed keeps its cookie.
-                let _ = requests::destroy(&context, cookie);
                 requests::replace(&context, cookie, request)
             }
             Command::Destroy => requests::destroy(&context, cookie),

@@ -228,3 +228,23 @@ fn go_live(device: &Device, dev: &NetDevice, rtnl: &Rtnl) -> Result {
     }
     Ok(())
 }
+
+/// A netdev is registered in a namespace: offers the shared actions of it to the firmware, if the
+/// netdev has some from before a move.
+pub(super) fn device_arrives(device: &Arc<Device>, dev: &NetDevice, rtnl: &Rtnl) {
+    if !attached::lacks_actions(device, rtnl) {
+        return;
+    }
+    let callback = Arc::new(Actions::new(device.clone(), dev.into()), GFP_KERNEL);
+    match callback
+        .map_err(Error::from)
+        .and_then(ActionRegistration::new)
+    {
+        Ok(actions) => drop(attached::replace_actions(device, Some(actions), rtnl)),
+        Err(error) => pr_err!(
+            "{}: shared actions aren't offloaded until firmware is loaded again (errno {})\n",
+            dev.name(),
+            -error.to_errno()
+        ),
+    }
+}

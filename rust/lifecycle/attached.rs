@@ -87,6 +87,29 @@ pub(super) fn find(link: LinkKey, _rtnl: &Rtnl) -> Option<(Arc<Device>, ARef<Net
     Some(((*found.device).clone(), found.dev.clone()))
 }
 
+/// Replaces what asks the firmware of a device for shared actions, and returns what did before; returns
+/// `new` if the device has no firmware. The caller drops it without the lock, as the kernel then takes
+/// back each action.
+pub(super) fn replace_actions(
+    device: &Arc<Device>,
+    new: Option<ActionRegistration<Actions>>,
+    _rtnl: &Rtnl,
+) -> Option<ActionRegistration<Actions>> {
+    let mut attached = ATTACHED.lock();
+    match attached.iter_mut().find(|a| Arc::ptr_eq(&a.device, device)) {
+        Some(found) => mem::replace(&mut found.actions, new),
+        None => new,
+    }
+}
+
+/// Whether a device has firmware that isn't asked for shared actions.
+pub(super) fn lacks_actions(device: &Arc<Device>, _rtnl: &Rtnl) -> bool {
+    ATTACHED
+        .lock()
+        .iter()
+        .any(|a| Arc::ptr_eq(&a.device, device) && a.actions.is_none())
+}
+
 /// Removes a link from the list.
 pub(super) fn take(_rtnl: &Rtnl, which: impl FnMut(&Attached) -> bool) -> Option<Attached> {
     let mut attached = ATTACHED.lock();

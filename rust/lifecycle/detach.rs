@@ -17,6 +17,7 @@ use crate::{
     },
     lifecycle::{
         attached::{
+            replace_actions,
             take,
             Attached, //
         },
@@ -68,6 +69,11 @@ pub(super) fn retire(attached: Attached, rtnl: &Rtnl) {
             Some(exit) => exits::exited(exit, flows, &dev, rtnl),
         }
     }
+}
+
+/// A netdev moves to another namespace: takes back the shared actions of the one that it leaves.
+pub(super) fn device_leaves(device: &Arc<Device>, rtnl: &Rtnl) {
+    drop(replace_actions(device, None, rtnl));
 }
 
 /// A netdev is unregistered: takes the firmware off.

@@ -16,7 +16,10 @@ use crate::{
         Owner, //
     },
     intake::block::forgotten,
-    lifecycle::detach,
+    lifecycle::{
+        attach,
+        detach, //
+    },
     offload::devices, //
 };
 use kernel::prelude::*;
@@ -29,9 +32,17 @@ impl Watcher for Devices {
         match event {
             // A netdev of kind ekho has a device from the start, so that it is listed.
             Event::Register if owner(dev) == Owner::Ekho => {
-                devices::get_or_create(dev, true)?.refresh(dev);
+                let device = devices::get_or_create(dev, true)?;
+                device.refresh(dev);
+                attach::device_arrives(&device, dev, rtnl);
             }
-            Event::Register | Event::Change => {
+            Event::Register => {
+                if let Some(device) = devices::get(dev) {
+                    device.refresh(dev);
+                    attach::device_arrives(&device, dev, rtnl);
+                }
+            }
+            Event::Change => {
                 if let Some(device) = devices::get(dev) {
                     device.refresh(dev);
                 }
@@ -47,6 +58,7 @@ impl Watcher for Devices {
             Event::Unregister => {
                 if let Some(device) = devices::get(dev) {
                     forgotten::device_leaves(&device, dev, rtnl);
+                    detach::device_leaves(&device, rtnl);
                 }
             }
         }
