@@ -46,7 +46,10 @@ use abstractions::{
         rtnl_link::LinkRegistration, //
     },
     sync::rcu,
-    tc::flow_offload::IndirectRegistration, //
+    tc::flow_offload::{
+        nft,
+        IndirectRegistration, //
+    },
 };
 use device::{
     clock::Clock,
@@ -57,7 +60,8 @@ use intake::{
     block::{
         binding::Binding,
         bindings as block_bindings,
-        callback, //
+        callback,
+        chain::Owners, //
     },
     zones, //
 };
@@ -100,6 +104,8 @@ struct Ekho {
     #[pin]
     watch: Watch<Devices>,
     #[pin]
+    owners: nft::Watch<Owners>,
+    #[pin]
     clock: Clock,
     end: End,
 }
@@ -109,6 +115,7 @@ impl kernel::InPlaceModule for Ekho {
         try_pin_init!(Self {
             end: End::new()?,
             clock <- Clock::new(module),
+            owners <- nft::Watch::new(),
             watch <- Watch::new(),
             link <- LinkRegistration::new(),
             indirect: Indirect(IndirectRegistration::new()?),

@@ -98,6 +98,41 @@ test_firmware_moves_with_its_device_and_filters_do_not() {
 	fw --netns "$ns" unload --dev ek0 >/dev/null
 }
 
+# What a device has goes by the device, whatever it is called.
+test_a_renamed_device_keeps_all_it_has() {
+	port ek0 ek1
+	tc qdisc add dev ek1 handle 1: root prio
+	tc qdisc del dev ek1 clsact
+	tc qdisc add dev ek1 ingress_block 22 clsact
+	load stats ek0
+	load stats ek1
+	echo 'dev=ek0 op=replace nth=2 errno=EIO' >"$debugfs/faults"
+	drop ek0 10 skip_sw
+	tc filter add block 22 protocol ip prio 10 handle 1 flower skip_sw dst_ip 10.0.0.10 action drop
+	local link
+	link=$(get firmware ek0 link)
+	ip link set ek0 name lan0
+	ip link set ek1 name ek0
+	expect_figures lan0 firmware=stats link="$link" flows=1 destroy=0
+	expect_figures ek0 firmware=stats flows=1 destroy=0
+	expect 'fault' 'lan0 op=replace calls=1 nth=2 errno=EIO' \
+		"$(records faults | sed 's/.*dev=\([^ ]*\) netns=[0-9]*/\1/')"
+	feed lan0 10 3 300
+	expect_filters 'dev lan0 ingress' '10/1 in_hw=1 hw=3/300 *'
+	refused 2 drop lan0 11 skip_sw
+	says 'lan0: injected fault'
+	drop lan0 11 skip_sw
+	tc filter add block 22 protocol ip prio 11 handle 1 flower skip_sw dst_ip 10.0.0.11 action drop
+	expect_figures ek0 flows=2
+	unload lan0
+	expect_in_hw 'block 22' 1 1
+	unload ek0
+	echo 'dev=lan0 clear' >"$debugfs/faults"
+	ip link del lan0
+	ip link del ek0
+	expect 'records' '' "$(records firmware)$(records flows)$(records devices)$(records faults)"
+}
+
 test_a_netns_that_ends_leaves_nothing() {
 	local ns=ekho-selftest-$$
 	ip netns add "$ns"
@@ -145,6 +180,41 @@ test_rmmod_with_devices_and_filters_but_no_firmware() {
 	undrop v0 10
 	drop v0 11
 	tc qdisc del dev v0 clsact
+}
+
+# The devices of a chain go with the module, and nftables is told of it.
+test_rmmod_with_chains_of_nftables() {
+	type -P nft >/dev/null || skip 'needs nft'
+	without_module
+	load_module
+	port ek0 ek1
+	nft -f - <<-END
+		table netdev t {
+			chain c { type filter hook ingress devices = { ek0, ek1 } priority 1; flags offload; }
+			chain d { type filter hook ingress device ek0 priority 2; flags offload; }
+		}
+	END
+	load noop ek0
+	load noop ek1
+	nft add rule netdev t c tcp dport 1 counter drop
+	expect 'flows' 2 "$(n_flows)"
+	unload ek0
+	unload ek1
+	eventually rmmod ekho
+	said=$(nft list table netdev t)
+	says 'tcp dport 1 counter'
+	nft add rule netdev t c tcp dport 2 counter drop
+	nft delete table netdev t
+	load_module
+	port ek0
+	load noop ek0
+	nft -f - <<-END
+		table netdev t {
+			chain c { type filter hook ingress device ek0 priority 1; flags offload; tcp dport 1 counter drop; }
+		}
+	END
+	expect_figures ek0 flows=1
+	nft delete table netdev t
 }
 
 test_the_module_comes_and_goes_five_times() {

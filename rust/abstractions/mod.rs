@@ -9,7 +9,6 @@ pub(crate) mod bpf;
 pub(crate) mod compat;
 pub(crate) mod debugfs;
 pub(crate) mod error;
-pub(crate) mod module;
 pub(crate) mod net;
 pub(crate) mod stopwatch;
 pub(crate) mod sync;

@@ -74,7 +74,6 @@ u32 ekho_helper_link_map_id(const struct bpf_link *link);
 void ekho_helper_dev_hold(struct net_device *dev);
 void ekho_helper_dev_put(struct net_device *dev);
 u32 ekho_helper_dev_netns(const struct net_device *dev);
-bool ekho_helper_dev_netns_ends(const struct net_device *dev);
 struct net *ekho_helper_current_net(void);
 bool ekho_helper_dev_net_admin(const struct net_device *dev);
 void ekho_helper_dev_hw_addr_random(struct net_device *dev);
@@ -96,12 +95,30 @@ void ekho_helper_block_cb_add(struct flow_block_cb *block_cb,
 			      struct flow_block_offload *bo);
 void ekho_helper_block_cb_remove(struct flow_block_cb *block_cb,
 				 struct flow_block_offload *bo, bool indirect);
+void ekho_helper_block_cb_add_last(struct flow_block_cb *block_cb,
+				   struct flow_block *block);
 void ekho_helper_block_cb_unlink(struct flow_block_cb *block_cb);
-void ekho_helper_synchronize_rcu_tasks(void);
-bool ekho_helper_module_get(void);
+void ekho_helper_block_cb_hand_back(struct flow_block_cb *block_cb,
+				    struct flow_block_offload *bo);
+struct flow_block_cb *ekho_helper_block_cb_next(struct flow_block *block,
+						struct flow_block_cb *block_cb);
+bool ekho_helper_nft_get(void);
+void ekho_helper_nft_put(void);
+struct nftables_pernet *
+ekho_helper_nft_ruleset(const struct flow_block_offload *bo);
+void ekho_helper_nft_lock(struct nftables_pernet *ruleset);
+void ekho_helper_nft_unlock(struct nftables_pernet *ruleset);
+bool ekho_helper_nft_has_chain(struct nftables_pernet *ruleset,
+			       const struct flow_block *block);
+bool ekho_helper_nft_has_hook(const struct flow_block *block,
+			      const struct net_device *dev);
+bool ekho_helper_nft_chain_is_active(const struct net *net,
+				     const struct flow_block *block);
+bool ekho_helper_nft_rule_is_active(const struct net *net, unsigned long cookie);
+bool ekho_helper_nft_rule_is_active_next(const struct net *net,
+					 unsigned long cookie);
 s64 ekho_helper_tai_ns(void);
 s64 ekho_helper_timespec64_to_ns(const struct timespec64 *time);
-void ekho_helper_module_put(void);
 struct tcf_block *ekho_helper_tcf_block(struct flow_block *block);
 struct flow_rule *ekho_helper_rule_of_exts(const struct tcf_exts *exts,
 					   struct netlink_ext_ack *extack);

@@ -25,6 +25,8 @@
 #include <net/netlink.h>
 #include <net/tc_act/tc_ct.h>
 #include <net/netdev_lock.h>
+#include <net/netfilter/nf_tables.h>
+#include <net/netns/generic.h>
 
 #include "ekho.h"
 
@@ -113,12 +115,6 @@ void ekho_helper_dev_hold(struct net_device *dev)
 void ekho_helper_dev_put(struct net_device *dev)
 {
 	dev_put(dev);
-}
-
-/* Under RTNL. */
-bool ekho_helper_dev_netns_ends(const struct net_device *dev)
-{
-	return !check_net(dev_net(dev));
 }
 
 u32 ekho_helper_dev_netns(const struct net_device *dev)
@@ -227,15 +223,144 @@ void ekho_helper_block_cb_remove(struct flow_block_cb *block_cb,
 		flow_block_cb_remove(block_cb, bo);
 }
 
-/* Who stands on it can still go on to the next. */
+/* To the end of the block's own list, which may be walked under RCU meanwhile. */
+void ekho_helper_block_cb_add_last(struct flow_block_cb *block_cb,
+				   struct flow_block *block)
+{
+	INIT_LIST_HEAD(&block_cb->driver_list);
+	list_add_tail_rcu(&block_cb->list, &block->cb_list);
+}
+
+/* A walk that is at the callback can go on, until a grace period is over. */
 void ekho_helper_block_cb_unlink(struct flow_block_cb *block_cb)
 {
 	__list_del_entry(&block_cb->list);
 }
 
-void ekho_helper_synchronize_rcu_tasks(void)
+/* The callback must be unlinked, and a grace period be over. */
+void ekho_helper_block_cb_hand_back(struct flow_block_cb *block_cb,
+				    struct flow_block_offload *bo)
 {
-	synchronize_rcu_tasks();
+	list_add(&block_cb->list, &bo->cb_list);
+}
+
+/* The next callback of a block, or the first. The list must be locked. */
+struct flow_block_cb *ekho_helper_block_cb_next(struct flow_block *block,
+						struct flow_block_cb *block_cb)
+{
+	if (!block_cb)
+		return list_first_entry_or_null(&block->cb_list,
+						struct flow_block_cb, list);
+	return list_is_last(&block_cb->list, &block->cb_list) ?
+		       NULL :
+		       list_next_entry(block_cb, list);
+}
+
+/*
+ * nftables' chains: abstractions/tc/flow_offload/nft.rs.
+ *
+ * A reference to nf_tables, which is there when it makes a request.
+ */
+bool ekho_helper_nft_get(void)
+{
+	return symbol_get(nft_do_chain);
+}
+
+void ekho_helper_nft_put(void)
+{
+	symbol_put(nft_do_chain);
+}
+
+/*
+ * The ruleset of the base chain that a request is about. nftables has locked it.
+ *
+ * nf_tables_net_id isn't exported. But the list of tables that the chain's table is on
+ * begins in the ruleset, which is one of the objects of the namespace.
+ */
+struct nftables_pernet *
+ekho_helper_nft_ruleset(const struct flow_block_offload *bo)
+{
+	const struct nft_base_chain *chain =
+		container_of(bo->block, struct nft_base_chain, flow_block);
+	const struct list_head *table = &chain->chain.table->list, *pos;
+	const struct net_generic *gen;
+	unsigned int id;
+
+	guard(rcu)();
+	gen = rcu_dereference(bo->net->gen);
+	list_for_each(pos, table) {
+		struct nftables_pernet *ruleset = container_of(
+			(struct list_head *)pos, struct nftables_pernet, tables);
+
+		for (id = DIV_ROUND_UP(sizeof(*gen), sizeof(void *));
+		     id < gen->s.len; id++)
+			if (gen->ptr[id] == ruleset)
+				return ruleset;
+	}
+	return NULL;
+}
+
+void ekho_helper_nft_lock(struct nftables_pernet *ruleset)
+{
+	mutex_lock(&ruleset->commit_mutex);
+}
+
+void ekho_helper_nft_unlock(struct nftables_pernet *ruleset)
+{
+	mutex_unlock(&ruleset->commit_mutex);
+}
+
+/* Whether there is a base chain with that block. The ruleset must be locked. */
+bool ekho_helper_nft_has_chain(struct nftables_pernet *ruleset,
+			       const struct flow_block *block)
+{
+	const struct nft_table *table;
+	const struct nft_chain *chain;
+
+	list_for_each_entry(table, &ruleset->tables, list)
+		list_for_each_entry(chain, &table->chains, list)
+			if (nft_is_base_chain(chain) &&
+			    &nft_base_chain(chain)->flow_block == block)
+				return true;
+	return false;
+}
+
+/* Whether that chain has a hook at the device. Its ruleset must be locked. */
+bool ekho_helper_nft_has_hook(const struct flow_block *block,
+			      const struct net_device *dev)
+{
+	const struct nft_base_chain *chain =
+		container_of(block, struct nft_base_chain, flow_block);
+	const struct nf_hook_ops *ops;
+	const struct nft_hook *hook;
+
+	list_for_each_entry(hook, &chain->hook_list, list)
+		list_for_each_entry(ops, &hook->ops_list, list)
+			if (ops->dev == dev)
+				return true;
+	return false;
+}
+
+/* Whether that chain exists in the current generation. The ruleset must be locked. */
+bool ekho_helper_nft_chain_is_active(const struct net *net,
+				     const struct flow_block *block)
+{
+	const struct nft_base_chain *chain =
+		container_of(block, struct nft_base_chain, flow_block);
+
+	return nft_is_active(net, &chain->chain);
+}
+
+/* The same of a rule, and of the next generation. */
+bool ekho_helper_nft_rule_is_active(const struct net *net, unsigned long cookie)
+{
+	return nft_is_active(net, (const struct nft_rule *)cookie);
+}
+
+bool ekho_helper_nft_rule_is_active_next(const struct net *net,
+					 unsigned long cookie)
+{
+	return nft_is_active_next(net, (const struct nft_rule *)cookie);
 }
 
 s64 ekho_helper_tai_ns(void)
@@ -246,16 +371,6 @@ s64 ekho_helper_tai_ns(void)
 s64 ekho_helper_timespec64_to_ns(const struct timespec64 *time)
 {
 	return timespec64_to_ns(time);
-}
-
-bool ekho_helper_module_get(void)
-{
-	return try_module_get(THIS_MODULE);
-}
-
-void ekho_helper_module_put(void)
-{
-	module_put(THIS_MODULE);
 }
 
 struct tcf_block *ekho_helper_tcf_block(struct flow_block *block)

@@ -15,7 +15,7 @@ use crate::{
         owner,
         Owner, //
     },
-    intake::block::forgotten,
+    intake::block::chain,
     lifecycle::{
         attach,
         detach, //
@@ -42,6 +42,12 @@ impl Watcher for Devices {
                     attach::device_arrives(&device, dev, rtnl);
                 }
             }
+            Event::Rename => {
+                if let Some(device) = devices::get(dev) {
+                    device.refresh(dev);
+                    chain::check(&device, rtnl);
+                }
+            }
             Event::Change => {
                 if let Some(device) = devices::get(dev) {
                     device.refresh(dev);
@@ -49,15 +55,15 @@ impl Watcher for Devices {
             }
             Event::Unregister if !dev.is_registered(rtnl) => {
                 if let Some(device) = devices::remove(dev) {
+                    chain::check(&device, rtnl);
                     detach::device_gone(&device, rtnl);
-                    forgotten::device_gone(&device, dev, rtnl);
                 }
             }
             // On a move to another namespace the netdev stays registered, and its firmware
             // attached.
             Event::Unregister => {
                 if let Some(device) = devices::get(dev) {
-                    forgotten::device_leaves(&device, dev, rtnl);
+                    chain::check(&device, rtnl);
                     detach::device_leaves(&device, rtnl);
                 }
             }

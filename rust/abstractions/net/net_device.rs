@@ -205,12 +205,6 @@ impl NetDevice {
         unsafe { bindings::ekho_helper_dev_netns(self.as_raw()) }
     }
 
-    /// Whether its network namespace is being removed, so that nobody has a socket in it.
-    pub(crate) fn netns_ends(&self, _rtnl: &Rtnl) -> bool {
-        // SAFETY: The device is alive; under RTNL it doesn't move to another namespace.
-        unsafe { bindings::ekho_helper_dev_netns_ends(self.as_raw()) }
-    }
-
     /// Whether `ethtool -k` says `hw-tc-offload: on`.
     pub(crate) fn hw_tc_offload(&self) -> bool {
         // SAFETY: The device is alive; the kernel reads its features without a lock as well.
@@ -274,7 +268,9 @@ pub(crate) enum Event {
     /// It moves to another network namespace, or is unregistered, in which case
     /// [`NetDevice::is_registered`] is false. Its qdiscs are gone.
     Unregister,
-    /// Its name or its features have changed.
+    /// Its name has changed.
+    Rename,
+    /// Its features have changed.
     Change,
 }
 
@@ -336,9 +332,8 @@ impl<T: Watcher> Watch<T> {
         let event = match event as bindings::netdev_cmd {
             bindings::netdev_cmd_NETDEV_REGISTER => Event::Register,
             bindings::netdev_cmd_NETDEV_UNREGISTER => Event::Unregister,
-            bindings::netdev_cmd_NETDEV_CHANGENAME | bindings::netdev_cmd_NETDEV_FEAT_CHANGE => {
-                Event::Change
-            }
+            bindings::netdev_cmd_NETDEV_CHANGENAME => Event::Rename,
+            bindings::netdev_cmd_NETDEV_FEAT_CHANGE => Event::Change,
             _ => return 0,
         };
         // SAFETY: `info` is a `struct netdev_notifier_info` on this chain, and its device is alive

@@ -61,7 +61,7 @@ fn bind(dev: &NetDevice, block: Block, hook: u8, mut request: BlockOffload<'_>) 
         return Err(eopnotsupp());
     }
     // nftables doesn't unbind a chain from a device that is unregistered, and the kernel's cleanup
-    // of indirect blocks would use the freed device: see `Binding::lose_device`.
+    // of indirect blocks would use the freed device.
     if indirect && matches!(block, Block::Chain(_)) {
         return Err(eopnotsupp());
     }
@@ -71,10 +71,13 @@ fn bind(dev: &NetDevice, block: Block, hook: u8, mut request: BlockOffload<'_>) 
         bindings::with(&device, block, |binding| binding.add_hook(hook));
         return Ok(());
     }
-    if let Some(error) = device.faults.inject(Point::Bind, &rcu::read_lock()).error {
-        return Err(error);
+    // When a transaction is aborted, nftables warns of any error but ENOMEM.
+    if !request.is_restored() {
+        if let Some(error) = device.faults.inject(Point::Bind, &rcu::read_lock()).error {
+            return Err(error);
+        }
     }
-    let binding = Binding::new(device, dev, block, indirect)?;
+    let binding = Binding::new(device, dev, block, request.nft_chain()?, indirect)?;
     binding.add_hook(hook);
     bindings::add(&binding)?;
     // In this order: nftables binds without RTNL, so an attach that runs at the same time either

@@ -6,9 +6,9 @@
 
 use crate::{
     abstractions::{
-        module,
         net::net_device::NetDevice,
         tc::flow_offload::{
+            nft,
             BoundCallback,
             TcBlock, //
         },
@@ -22,7 +22,6 @@ use crate::{
 use kernel::{
     prelude::*,
     rbtree::RBTree,
-    revocable::Revocable,
     sync::{
         aref::ARef,
         atomic::{
@@ -56,20 +55,20 @@ type Node = (u32, u32, u32);
 #[pin_data]
 pub(crate) struct Binding {
     pub(crate) device: Claim,
-    /// Revoked when the device is unregistered, as nftables may keep the binding for longer.
-    #[pin]
-    dev: Revocable<ARef<NetDevice>>,
+    pub(super) dev: ARef<NetDevice>,
     pub(crate) block: Block,
+    /// What nftables has to be asked, if the block is a chain.
+    pub(super) chain: Option<nft::Chain>,
     pub(crate) indirect: bool,
-    /// Where packets are matched: bits of `enum ekho_hook`.
-    hooks: Atomic<u32>,
+    /// How often it is bound at each hook: by bits of `enum ekho_hook`.
+    hooks: [Atomic<u32>; 2],
     pub(super) gate: GateState,
     /// The callback in the kernel's list.
     bound: SetOnce<BoundCallback>,
-    /// Held for a chain, as the kernel doesn't always unbind it before the device is unregistered.
-    _hold: Option<module::Hold>,
     /// Whether the kernel asked this module to unbind.
     unbound: Atomic<bool>,
+    /// Whether it has let go, or need not any more.
+    released: Atomic<bool>,
     /// Its number among all bindings, once it is in their set.
     pub(super) number: SetOnce<u64>,
     /// The cookies of u32 nodes: the kernel passes handles, which are unique only within a filter.
@@ -86,32 +85,25 @@ impl Binding {
         device: Claim,
         dev: &NetDevice,
         block: Block,
+        chain: Option<nft::Chain>,
         indirect: bool,
     ) -> Result<Arc<Self>> {
-        let hold = match block {
-            Block::Chain(_) => Some(module::Hold::new()?),
-            Block::Tc(_) | Block::Flowtable(_) => None,
-        };
         let dev: ARef<NetDevice> = dev.into();
         let binding = pin_init!(Self {
             device,
-            dev <- Revocable::new(dev),
+            dev,
             block,
+            chain,
             indirect,
-            hooks: Atomic::new(0),
+            hooks: [const { Atomic::new(0) }; 2],
             gate: GateState::new(),
             bound: SetOnce::new(),
-            _hold: hold,
             unbound: Atomic::new(false),
+            released: Atomic::new(false),
             number: SetOnce::new(),
             nodes <- new_mutex!(RBTree::new(), "ekho::Binding::nodes"),
         });
         Arc::pin_init(binding, GFP_KERNEL)
-    }
-
-    /// The netdev, unless it was unregistered.
-    pub(crate) fn dev(&self) -> Option<ARef<NetDevice>> {
-        self.dev.try_access_with(ARef::clone)
     }
 
     /// Sets the callback when the kernel has accepted it.
@@ -119,41 +111,39 @@ impl Binding {
         self.bound.populate(callback);
     }
 
-    /// Drops the netdev, which is unregistered without an unbind. Process context.
-    ///
-    /// As of 7.2 nftables doesn't unbind the chains of a device that is unregistered:
-    /// `nft_netdev_event()` removes the hook by which `nft_offload_netdev_event()` would find them.
-    /// The callback stays on the chain's list and holds the module, until [`Self::take_forgotten`].
-    pub(crate) fn lose_device(&self) {
-        self.dev.revoke();
-    }
-
-    /// Whether the block is a chain of nftables.
-    pub(crate) fn is_chain(&self) -> bool {
-        matches!(self.block, Block::Chain(_))
-    }
-
-    /// The callback of a binding that the kernel forgot; returned to the first caller only.
-    pub(crate) fn take_forgotten(&self) -> Option<BoundCallback> {
-        if !self.is_chain() || self.unbound.xchg(true, Relaxed) {
-            return None;
-        }
+    /// The callback, once the kernel has accepted it.
+    pub(super) fn bound(&self) -> Option<BoundCallback> {
         self.bound.copy()
+    }
+
+    /// Notes that the callback is released; returns whether it was before.
+    pub(super) fn set_released(&self) -> bool {
+        self.released.xchg(true, Relaxed)
     }
 
     /// Where packets are matched.
     pub(crate) fn hooks(&self) -> u8 {
-        self.hooks.load(Relaxed) as u8
+        let bit = |n: usize| u8::from(self.hooks[n].load(Relaxed) != 0) << n;
+        bit(0) | bit(1)
     }
 
     /// Adds a hook.
     pub(crate) fn add_hook(&self, hook: u8) {
-        self.hooks.store(u32::from(self.hooks() | hook), Relaxed);
+        self.count_hook(hook, 1);
     }
 
-    /// Removes a hook.
+    /// Removes a hook, unless it was added more than once: when a device gets a name that its
+    /// flowtable has as well, the kernel binds the second before it unbinds the first.
     pub(crate) fn remove_hook(&self, hook: u8) {
-        self.hooks.store(u32::from(self.hooks() & !hook), Relaxed);
+        self.count_hook(hook, u32::MAX);
+    }
+
+    fn count_hook(&self, hook: u8, n: u32) {
+        for (bit, count) in self.hooks.iter().enumerate() {
+            if hook & 1 << bit != 0 {
+                count.add(n, Relaxed);
+            }
+        }
     }
 
     /// Identifies the binding as long as it exists.

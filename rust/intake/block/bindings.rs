@@ -94,12 +94,21 @@ pub(super) fn remove(binding: &Binding) {
     drop(removed);
 }
 
-/// The bindings of a device. The lock isn't held between two of them: nftables may add and remove
-/// others meanwhile, and one that stays is visited once. RTNL keeps those of tc.
+/// The bindings of a device. RTNL keeps those of tc.
 pub(crate) fn each<'a>(
     device: &'a Device,
     _rtnl: &'a Rtnl,
 ) -> impl Iterator<Item = Arc<Binding>> + 'a {
+    all(device)
+}
+
+/// Those of chains of nftables.
+pub(super) fn chains(device: &Device) -> impl Iterator<Item = Arc<Binding>> + '_ {
+    all(device).filter(|binding| binding.chain.is_some())
+}
+
+/// Without a lock that would keep others from coming and going: one that stays is met once.
+fn all(device: &Device) -> impl Iterator<Item = Arc<Binding>> + '_ {
     let mut last = 0;
     core::iter::from_fn(move || {
         let bindings = BINDINGS.lock();

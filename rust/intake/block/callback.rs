@@ -7,13 +7,11 @@
 use crate::{
     abstractions::{
         error::eopnotsupp,
-        net::net_device::NetDevice,
         tc::flow_offload::{
             BlockCallback,
             Command,
             FlowRequest,
             HnodeRequest,
-            Origin,
             Released,
             Request, //
         },
@@ -24,12 +22,16 @@ use crate::{
     },
     intake::{
         block::{
+            admit::{
+                admit,
+                context, //
+            },
             binding::{
                 Binding,
                 Block, //
             },
             bindings,
-            forgotten::forget,
+            chain,
             gate::Gate, //
         },
         requests::{
@@ -59,17 +61,12 @@ pub(crate) fn close() {
 
 impl BlockCallback for Binding {
     fn setup(&self, request: Request<'_>) -> Result {
-        let Some(dev) = self.dev() else {
-            // The device of the chain was unregistered; the chain may have others. Requests for
-            // statistics come without the lock that guards its list, and must not sleep.
-            if !request.is_stats() {
-                forget(self);
-            }
-            return Ok(());
-        };
         match request {
-            Request::Flow(mut request) => setup_flow(self, &dev, &mut request),
-            Request::Hnode(request) => setup_hnode(self, &dev, &request),
+            Request::Flow(mut request) => match &self.chain {
+                Some(nft) => chain::setup(self, nft, &mut request),
+                None => setup_flow(self, &mut request),
+            },
+            Request::Hnode(request) => setup_hnode(self, &request),
         }
     }
 
@@ -88,6 +85,7 @@ impl BlockCallback for Binding {
             // nftables doesn't destroy the flows of an unbound block.
             Block::Chain(_) | Block::Flowtable(_) => self.destroy_rest(),
         }
+        self.set_released();
         bindings::remove(self);
     }
 }
@@ -95,17 +93,14 @@ impl BlockCallback for Binding {
 impl Binding {
     /// Destroys the flows that the kernel doesn't destroy before it releases the binding.
     fn destroy_rest(&self) {
-        // If the netdev was unregistered, there is no firmware and no flow.
-        if let Some(dev) = self.dev() {
-            requests::destroy_where(&self.device, &dev, |flow| flow.owner == self.id());
-        }
+        requests::destroy_where(&self.device, &self.dev, |flow| flow.owner == self.id());
     }
 }
 
-/// Handles a request for a flow.
-fn setup_flow(binding: &Binding, dev: &NetDevice, request: &mut FlowRequest<'_>) -> Result {
+/// Handles a request for a flow that isn't a rule of nftables.
+fn setup_flow(binding: &Binding, request: &mut FlowRequest<'_>) -> Result {
     let command = request.command();
-    let context = context(binding, dev, request.origin());
+    let context = context(binding, request.origin());
     let mut cookie = request.cookie();
     if context.classifier == Classifier::U32 {
         let node = (request.chain_index(), request.prio(), cookie as u32);
@@ -120,41 +115,16 @@ fn setup_flow(binding: &Binding, dev: &NetDevice, request: &mut FlowRequest<'_>)
     }
     match command {
         Command::Replace => {
-            admit(binding, dev, request)?;
+            admit(binding, request)?;
             requests::replace(&context, cookie, request)
-        }
-        // On an error nftables would keep the rule.
-        Command::Destroy if context.classifier == Classifier::Nft => {
-            let _ = requests::destroy(&context, cookie);
-            Ok(())
         }
         Command::Destroy => requests::destroy(&context, cookie),
         Command::Stats => requests::stats(&context, cookie, request),
         Command::TemplateCreate => {
-            admit(binding, dev, request)?;
+            admit(binding, request)?;
             requests::template_create(&context, cookie, request)
         }
         Command::TemplateDestroy => requests::template_destroy(&context, cookie, request),
-    }
-}
-
-/// The context of a request that arrives through a binding.
-fn context<'a>(binding: &'a Binding, dev: &'a NetDevice, origin: Origin) -> Context<'a> {
-    let (classifier, block_index) = match (binding.block, origin) {
-        (Block::Chain(_), _) => (Classifier::Nft, 0),
-        (Block::Flowtable(_), _) => (Classifier::Flowtable, 0),
-        (Block::Tc(block), Origin::Matchall) => (Classifier::Matchall, block.index()),
-        (Block::Tc(block), Origin::U32) => (Classifier::U32, block.index()),
-        (Block::Tc(block), _) => (Classifier::Flower, block.index()),
-    };
-    Context {
-        dev,
-        device: &binding.device,
-        classifier,
-        block_index,
-        hooks: binding.hooks(),
-        owner: binding.id(),
-        ct_zone: 0,
     }
 }
 
@@ -168,52 +138,19 @@ fn replace_node(
 ) -> Result {
     // The old node is gone even if the new one is refused, as the kernel expects.
     let _ = requests::destroy(context, cookie);
-    admit(binding, context.dev, request)
+    admit(binding, request)
         .and_then(|()| requests::replace(context, cookie, request))
         .inspect_err(|_| {
             binding.forget_node(node);
         })
 }
 
-/// Checks whether a new flow may be requested from the firmware.
-fn admit(binding: &Binding, dev: &NetDevice, request: &FlowRequest<'_>) -> Result {
-    if !binding.indirect && !dev.hw_tc_offload() {
-        request.extack().set(fmt!(
-            "{}: hw-tc-offload is off; ethtool -K {} hw-tc-offload on",
-            dev.name(),
-            dev.name()
-        ));
-        return Err(eopnotsupp());
-    }
-    match binding.gate() {
-        Gate::Open => Ok(()),
-        Gate::Attaching if !request.skip_sw() => Ok(()),
-        Gate::Attaching => {
-            request.extack().set(fmt!(
-                "{}: firmware is just being attached; try again",
-                dev.name()
-            ));
-            Err(EBUSY)
-        }
-        Gate::Closed => {
-            let mut extack = request.extack();
-            match binding.device.exit() {
-                Some(exit) => extack.set(fmt!("{}: {}", dev.name(), exit)),
-                None => extack.set(fmt!(
-                    "{}: no firmware attached; use ekho-fw load",
-                    dev.name()
-                )),
-            }
-            Err(eopnotsupp())
-        }
-    }
-}
-
 /// A hash table of u32 is added or deleted. RTNL.
 ///
 /// Firmware without the op can offload the nodes of the root table of a u32 filter, but no others,
 /// as only the handle of a node says which table it belongs to.
-fn setup_hnode(binding: &Binding, dev: &NetDevice, request: &HnodeRequest<'_>) -> Result {
+fn setup_hnode(binding: &Binding, request: &HnodeRequest<'_>) -> Result {
+    let dev = &binding.dev;
     let guard = rcu::read_lock();
     let Some(firmware) = binding.device.firmware.get(&guard) else {
         return Err(eopnotsupp());

@@ -6,10 +6,19 @@ use crate::{
     abstractions::{
         error::eopnotsupp,
         net::{
-            net_device::Rtnl,
+            net_device::{
+                NetDevice,
+                Rtnl, //
+            },
             netlink::OwnExtAck, //
         },
-        tc::flow_offload::request::Request, //
+        tc::flow_offload::{
+            nft::Chain,
+            request::{
+                FlowRequest,
+                Request, //
+            }, //
+        },
     },
     bindings, //
 };
@@ -95,39 +104,99 @@ pub(super) unsafe extern "C" fn release_cb<T: BlockCallback>(cb_priv: *mut c_voi
 ///
 /// # Invariants
 ///
-/// It isn't freed before its [`BlockCallback::release`] is called.
+/// It isn't freed before its [`BlockCallback::release`] is called, and was added to the list of
+/// `block`, which isn't freed before either, unless nftables forgets the callback.
 #[derive(Clone, Copy)]
-pub(crate) struct BoundCallback(NonNull<bindings::flow_block_cb>);
+pub(crate) struct BoundCallback {
+    callback: NonNull<bindings::flow_block_cb>,
+    block: NonNull<bindings::flow_block>,
+}
 
 // SAFETY: Callbacks aren't tied to a thread.
 unsafe impl Send for BoundCallback {}
-// SAFETY: There is nothing to do with a `&BoundCallback` but to copy it.
+// SAFETY: All that a `&BoundCallback` can do has requirements of its own.
 unsafe impl Sync for BoundCallback {}
 
 impl BoundCallback {
-    /// Removes the callback from its block's list. A walk over the list that is at it can go on.
+    /// The callbacks of the block, in the order in which they are asked.
     ///
     /// # Safety
     ///
-    /// It must be on the list, which nobody else may change at the same time, and the kernel must
-    /// not be going to release it.
-    pub(crate) unsafe fn unlink(self) {
-        // SAFETY: By the requirements of this function.
-        unsafe { bindings::ekho_helper_block_cb_unlink(self.0.as_ptr()) };
+    /// The block must exist, and its list not change until the iterator is dropped.
+    unsafe fn all(self) -> impl Iterator<Item = NonNull<bindings::flow_block_cb>> {
+        let mut last = ptr::null_mut();
+        core::iter::from_fn(move || {
+            // SAFETY: By the requirements of this function; `last` is null or on the list.
+            last = unsafe { bindings::ekho_helper_block_cb_next(self.block.as_ptr(), last) };
+            NonNull::new(last)
+        })
     }
 
-    /// Releases a callback that was unlinked, after all walks over the list have left it. Process
-    /// context; waits for a grace period.
+    /// Destroys a flow that this callback refuses on the devices that were asked before it, of any
+    /// driver.
     ///
     /// # Safety
     ///
-    /// To be called once, after [`Self::unlink`].
-    pub(crate) unsafe fn free(self) {
-        // SAFETY: Process context. A walk over the list doesn't sleep between the callback and the
-        // step to the next, so it has made that step when this returns.
-        unsafe { bindings::ekho_helper_synchronize_rcu_tasks() };
-        // SAFETY: By the requirements of this function.
-        unsafe { bindings::flow_block_cb_free(self.0.as_ptr()) };
+    /// To be called by [`BlockCallback::setup`] of this callback with its request, which must come
+    /// with the lock of the block's list: any but one of nftables for statistics.
+    pub(crate) unsafe fn undo(self, request: &FlowRequest<'_>) {
+        let Some(mut destroy) = request.to_destroy() else {
+            return;
+        };
+        // SAFETY: The callback is being called, so the block exists; its list is locked.
+        for other in unsafe { self.all() }.take_while(|other| *other != self.callback) {
+            // SAFETY: On the list, and so valid.
+            let (cb, cb_priv) = unsafe { (other.as_ref().cb, other.as_ref().cb_priv) };
+            if let Some(cb) = cb {
+                // SAFETY: As the kernel calls it, in the same context.
+                unsafe {
+                    cb(
+                        bindings::tc_setup_type_TC_SETUP_CLSFLOWER,
+                        (&raw mut destroy).cast(),
+                        cb_priv,
+                    )
+                };
+            }
+        }
+    }
+
+    /// Releases the callback of a chain at the device `dev` if nftables won't: the chain was freed, or
+    /// has no hook at the device. Process context, may hold RTNL; waits for a grace period then.
+    ///
+    /// `claim` is called with the ruleset locked, before the callback is accessed. It must return
+    /// false if the callback was released or claimed before; releases by the kernel hold the same
+    /// lock.
+    ///
+    /// # Safety
+    ///
+    /// The chain's namespace must exist, and `claim` must be right.
+    pub(crate) unsafe fn release_forgotten(
+        self,
+        chain: &Chain,
+        dev: &NetDevice,
+        claim: impl FnOnce() -> bool,
+    ) {
+        {
+            // SAFETY: By the requirements of this function.
+            let ruleset = unsafe { chain.lock() };
+            // SAFETY: The block is that of a chain that exists, whose list is locked with the ruleset.
+            let is_in_list = || unsafe { self.all() }.any(|callback| callback == self.callback);
+            let is_listed = ruleset.has_chain(self.block) && is_in_list();
+            // SAFETY: As above.
+            let is_bound = is_listed && unsafe { ruleset.has_hook(self.block, dev) };
+            if is_bound || !claim() {
+                return;
+            }
+            // Otherwise it is on the list of a chain that was freed.
+            if is_listed {
+                // SAFETY: On the list, which is locked.
+                unsafe { bindings::ekho_helper_block_cb_unlink(self.callback.as_ptr()) };
+            }
+        }
+        // SAFETY: Process context. Walks without the lock are under RCU.
+        unsafe { bindings::synchronize_net() };
+        // SAFETY: Claimed, and so not freed; on no list that exists.
+        unsafe { bindings::flow_block_cb_free(self.callback.as_ptr()) };
     }
 }
 
@@ -242,6 +311,32 @@ impl<'a> BlockOffload<'a> {
         NonNull::new(block).map(TcBlock)
     }
 
+    /// Whether the block is of a chain of nftables.
+    fn is_chain(&self) -> bool {
+        self.binder == Binder::Block && self.indirect.is_none() && self.bo.sch.is_null()
+    }
+
+    /// The chain of nftables that is bound; none if the block is something else's.
+    ///
+    /// Fails with [`ENODEV`] if nftables is going.
+    pub(crate) fn nft_chain(&self) -> Result<Option<Chain>> {
+        if !self.is_chain() {
+            return Ok(None);
+        }
+        // SAFETY: Requests for blocks that aren't tc's and not flowtables' are those for chains, which
+        // come with the lock of their ruleset.
+        unsafe { Chain::of(self.bo) }.map(Some)
+    }
+
+    /// Whether a chain is bound again, as the transaction that deleted it is aborted.
+    pub(crate) fn is_restored(&self) -> bool {
+        if !self.is_chain() {
+            return false;
+        }
+        // SAFETY: As for `nft_chain`; `net` is the chain's namespace.
+        unsafe { bindings::ekho_helper_nft_chain_is_active(self.bo.net, self.bo.block) }
+    }
+
     /// Whether the request came through an indirect block.
     pub(crate) fn is_indirect(&self) -> bool {
         self.indirect.is_some()
@@ -270,14 +365,23 @@ impl<'a> BlockOffload<'a> {
         empty
     }
 
-    fn lookup<T: BlockCallback>(&self, ident: usize) -> *mut bindings::flow_block_cb {
-        let block = match self.tc_block() {
+    fn flow_block(&self) -> *mut bindings::flow_block {
+        match self.tc_block() {
             // SAFETY: Takes the address only.
             Some(block) => unsafe { &raw mut (*block.0.as_ptr()).flow_block },
             None => self.bo.block,
-        };
+        }
+    }
+
+    fn lookup<T: BlockCallback>(&self, ident: usize) -> *mut bindings::flow_block_cb {
         // SAFETY: The block is locked by the kernel for the length of the request.
-        unsafe { bindings::flow_block_cb_lookup(block, Some(setup_cb::<T>), ident as *mut c_void) }
+        unsafe {
+            bindings::flow_block_cb_lookup(
+                self.flow_block(),
+                Some(setup_cb::<T>),
+                ident as *mut c_void,
+            )
+        }
     }
 
     /// Lets `ident` share the callback that it bound to this block before (the other direction of
@@ -296,6 +400,10 @@ impl<'a> BlockOffload<'a> {
     /// Adds `callback` to the block. The kernel then asks it for each filter that is there.
     ///
     /// Requests will arrive without RTNL, and in parallel.
+    ///
+    /// In a chain of nftables it is asked after the devices of other drivers, as nftables stops at the
+    /// first error: a rule that they refuse isn't added here, and when they fail to report
+    /// statistics, none were reported here.
     pub(crate) fn bind<T: BlockCallback>(
         &mut self,
         ident: usize,
@@ -332,17 +440,28 @@ impl<'a> BlockOffload<'a> {
             drop(unsafe { Arc::from_raw(cb_priv.cast_const().cast::<T>()) });
         })?;
         self.bo.unlocked_driver_cb = true;
-        // SAFETY: `block_cb` is new, with a count of zero, and the request's own list takes it.
+        let block = self.flow_block();
+        // SAFETY: `block_cb` is new, with a count of zero; the request's own list takes it, or that
+        // of the block, which is locked.
         unsafe {
             bindings::flow_block_cb_incref(block_cb);
-            bindings::ekho_helper_block_cb_add(block_cb, self.bo);
+            if self.is_chain() {
+                bindings::ekho_helper_block_cb_add_last(block_cb, block);
+            } else {
+                bindings::ekho_helper_block_cb_add(block_cb, self.bo);
+            }
         }
-        // INVARIANT: Freeing it includes a call of `release_cb`.
-        NonNull::new(block_cb).map(BoundCallback).ok_or(ENOMEM)
+        let (Some(callback), Some(block)) = (NonNull::new(block_cb), NonNull::new(block)) else {
+            return Err(ENOMEM);
+        };
+        // INVARIANT: Freeing it includes a call of `release_cb`. What was put on the request's list
+        // is moved to the block's.
+        Ok(BoundCallback { callback, block })
     }
 
     /// Takes the callback of `ident` off the block, unless it is still shared: returns whether.
-    /// The kernel then asks it to destroy each flow and releases it.
+    /// The kernel then asks it to destroy each flow and releases it. Sleeps for a grace period if
+    /// the block is a chain's, which is walked under RCU.
     pub(crate) fn unbind<T: BlockCallback>(&mut self, ident: usize) -> Result<bool> {
         let block_cb = self.lookup::<T>(ident);
         if block_cb.is_null() {
@@ -354,7 +473,15 @@ impl<'a> BlockOffload<'a> {
             if bindings::flow_block_cb_decref(block_cb) != 0 {
                 return Ok(false);
             }
-            bindings::ekho_helper_block_cb_remove(block_cb, self.bo, self.indirect.is_some());
+            if self.is_chain() {
+                // The kernel walks the list under RCU for statistics. A move to the list of the
+                // request would lead such a walk there.
+                bindings::ekho_helper_block_cb_unlink(block_cb);
+                bindings::synchronize_net();
+                bindings::ekho_helper_block_cb_hand_back(block_cb, self.bo);
+            } else {
+                bindings::ekho_helper_block_cb_remove(block_cb, self.bo, self.indirect.is_some());
+            }
         }
         Ok(true)
     }

@@ -29,6 +29,7 @@
 mod block;
 mod flowtable;
 mod indirect;
+pub(crate) mod nft;
 pub(crate) mod qdisc;
 mod request;
 

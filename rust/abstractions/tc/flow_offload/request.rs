@@ -122,11 +122,6 @@ impl Request<'_> {
         })))
     }
 
-    /// Whether it is for statistics, and so may come in atomic context.
-    pub(crate) fn is_stats(&self) -> bool {
-        matches!(self, Self::Flow(request) if request.command() == Command::Stats)
-    }
-
     fn u32(request: &mut bindings::tc_cls_u32_offload) -> Request<'_> {
         let rule = match request.command {
             bindings::tc_clsu32_command_TC_CLSU32_NEW_HNODE
@@ -300,6 +295,19 @@ impl<'a> FlowRequest<'a> {
         // SAFETY: Null, or valid for the length of the request and used by nobody else during it.
         // Statistics come without.
         unsafe { ExtAck::from_raw(extack) }
+    }
+
+    /// A request to destroy the flow that this one is for, if it is one of flower or nftables.
+    pub(super) fn to_destroy(&self) -> Option<bindings::flow_cls_offload> {
+        let Raw::Flower(request) = &self.0 else {
+            return None;
+        };
+        Some(bindings::flow_cls_offload {
+            common: request.common,
+            command: bindings::flow_cls_command_FLOW_CLS_DESTROY,
+            cookie: request.cookie,
+            ..pin_init::zeroed()
+        })
     }
 
     /// Makes the kernel ask for the statistics of each of the flow's actions, in requests of their
