@@ -43,6 +43,55 @@ test_a_block_of_two_ports_is_in_the_hardware_of_both() {
 	expect_figures ek1 flows=0 destroy=1
 }
 
+# One device counts action by action, the other the filter as a whole: the kernel asks
+# for the actions then, and forgets what it was told of the filter.
+test_devices_of_a_block_count_a_filter_each_in_its_own_way() {
+	local first second
+	ip link add ek9 up type ekho
+	# whole PACKETS, action N PACKETS: what the devices counted, all in all.
+	whole() {
+		fw stats set --dev ek1 --cookie "$(cookie ek1 10)" --packets "$1" --bytes "$1"00 >/dev/null
+	}
+	action() {
+		local place=$((1000 + $1)) cookie
+		cookie=$(bpftool map lookup pinned "$pins/ek0/maps/places" key $((place & 255)) $((place >> 8)) 0 0 |
+			sed -n 's/.*"value": \([0-9]*\).*/\1/p')
+		fw stats set --dev ek0 --cookie "$(printf '%#x' "$cookie")" --packets "$2" --bytes "$2"00 >/dev/null
+	}
+	expect_actions() {
+		expect 'what tc says of each action' "$1" "$(tc -s -j filter show block 22 |
+			jq -r '[.[] | .options.actions[]?.stats | "\(.hw_packets // 0)/\(.hw_bytes // 0)"] | join(" ")')"
+	}
+	for first in ek0 ek1; do
+		second=ek$((1 - ${first#ek}))
+		ip link add "$first" up type ekho
+		ip link add "$second" up type ekho
+		tc qdisc add dev "$first" ingress_block 22 clsact
+		tc qdisc add dev "$second" ingress_block 22 clsact
+		load parts ek0
+		load stats ek1
+		tc filter add block 22 protocol ip prio 10 handle 1 flower skip_sw dst_ip 10.0.0.10 \
+			action mirred egress mirror dev ek9 action drop
+		expect_in_hw 'block 22' 2
+		action 1 3
+		action 2 4
+		expect_actions '3/300 4/400'
+		whole 5
+		expect_actions '8/800 9/900'
+		expect_actions '8/800 9/900'
+		action 2 5
+		whole 7
+		expect_actions '10/1000 12/1200'
+		# Alone again.
+		unload ek0
+		whole 8
+		expect_actions '11/1100 13/1300'
+		unload ek1
+		ip link del ek0
+		ip link del ek1
+	done
+}
+
 test_a_port_without_firmware_cannot_join_a_block_with_skip_sw_filters() {
 	ip link add ek0 up type ekho
 	ip link add ek1 up type ekho

@@ -10,7 +10,10 @@
 use crate::{
     abstractions::{
         sync::cookie_table::Entry,
-        tc::flow_rule::FlowRule, //
+        tc::{
+            flow_offload::WholeStats,
+            flow_rule::FlowRule, //
+        },
     },
     contract::flow::{
         FlowArg,
@@ -42,6 +45,8 @@ pub(crate) struct Part {
     /// The cookie of its flow.
     pub(crate) flow: usize,
     pub(crate) counters: Counters,
+    /// What other devices counted for the flow, and the kernel hasn't been told yet.
+    carried: [Atomic<u64>; 4],
 }
 
 impl Part {
@@ -50,7 +55,32 @@ impl Part {
         Self {
             flow,
             counters: Counters::new(),
+            carried: [const { Atomic::new(0) }; 4],
         }
+    }
+
+    /// Adds what another device counted, to be reported with the next request. Any context.
+    pub(super) fn carry(&self, whole: WholeStats) {
+        let [packets, bytes, drops, last_used] = &self.carried;
+        packets.add(whole.packets, Relaxed);
+        bytes.add(whole.bytes, Relaxed);
+        drops.add(whole.drops, Relaxed);
+        last_used.store(whole.last_used, Relaxed);
+    }
+
+    /// Returns what other devices counted, once. Any context.
+    pub(crate) fn take_carried(&self) -> Option<WholeStats> {
+        let [packets, bytes, drops, last_used] = &self.carried;
+        // The common case.
+        if packets.load(Relaxed) | bytes.load(Relaxed) | drops.load(Relaxed) == 0 {
+            return None;
+        }
+        Some(WholeStats {
+            packets: packets.xchg(0, Relaxed),
+            bytes: bytes.xchg(0, Relaxed),
+            drops: drops.xchg(0, Relaxed),
+            last_used: last_used.load(Relaxed),
+        })
     }
 }
 

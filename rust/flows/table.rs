@@ -16,7 +16,8 @@ use crate::{
                 CookieTable,
                 Entry, //
             },
-        }, //
+        },
+        tc::flow_offload::WholeStats, //
     },
     contract::flow::Classifier,
     flows::flow::{
@@ -64,6 +65,24 @@ impl Flows {
     /// Finds a part by the cookie of its action. Any context.
     pub(crate) fn get_part<'a>(&'a self, action: usize, guard: &'a rcu::Guard) -> Option<&'a Part> {
         self.parts.get(action, guard)
+    }
+
+    /// Adds what other devices counted to each part of a flow, to be reported with it; false if the
+    /// flow has no parts. Any context.
+    pub(crate) fn carry(&self, cookie: usize, whole: WholeStats, guard: &rcu::Guard) -> bool {
+        let Some(flow) = self
+            .flows
+            .get(cookie, guard)
+            .filter(|flow| flow.has_parts())
+        else {
+            return false;
+        };
+        for &action in flow.actions() {
+            if let Some(part) = self.parts.get(action as usize, guard) {
+                part.carry(whole);
+            }
+        }
+        true
     }
 
     /// The number of flows.

@@ -27,6 +27,7 @@
 //! | a filter that may stay in software | asks the others, counts who accepts | – | `change.sh` a_filter_that_one_port |
 //! | a `skip_sw` filter | stops, then destroys it on all | accepts that an unknown flow is destroyed | `change.sh` two_destroys |
 //! | a filter is deleted | asks the others | – | `blocks.sh` a_block_of_two_ports |
+//! | statistics of a filter | asks the others; drops what is counted for the filter if one device counts by action | reports it with each action | `blocks.sh` devices_of_a_block_count |
 //! | a block with filters is bound | takes them back from this device, which isn't bound | – | `blocks.sh` a_port_without_firmware |
 //! | the same, an indirect block | the same, but keeps a freed callback on a list | refuses blocks with filters | `blocks.sh` a_device_of_others_that_joins |
 //! | replay at an attach | is asked by this module | stops, and takes all filters back from this device | `attach.sh` firmware_that_refuses_a_skip_sw_filter |

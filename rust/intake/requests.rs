@@ -302,14 +302,21 @@ pub(super) fn action_stats(
         .get_part(cookie, &guard)
         .ok_or(ENOENT)?;
     let flow = context.device.flows.get(part.flow, &guard).ok_or(ENOENT)?;
-    count(
+    let result = count(
         context,
         flow,
         cookie as u64,
         &part.counters,
         request,
         &guard,
-    )
+    );
+    match part.take_carried() {
+        None => result,
+        Some(whole) => {
+            request.add_whole(whole, flow.hw_stats());
+            Ok(())
+        }
+    }
 }
 
 /// Asks the firmware for the counters of a flow, or of its action with the cookie `action` if that

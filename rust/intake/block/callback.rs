@@ -119,13 +119,33 @@ fn setup_flow(binding: &Binding, request: &mut FlowRequest<'_>) -> Result {
             requests::replace(&context, cookie, request)
         }
         Command::Destroy => requests::destroy(&context, cookie),
-        Command::Stats => requests::stats(&context, cookie, request),
+        Command::Stats => {
+            let result = requests::stats(&context, cookie, request);
+            hand_on(binding, cookie, request);
+            result
+        }
         Command::TemplateCreate => {
             admit(binding, request)?;
             requests::template_create(&context, cookie, request)
         }
         Command::TemplateDestroy => requests::template_destroy(&context, cookie, request),
     }
+}
+
+/// Keeps the counters of a filter that one device of the block counts by action and others as a whole:
+/// the kernel asks for each action then, and drops what was reported for the filter. The device that
+/// counts by action reports it with each action instead. The block's `cb_lock` is held for reading.
+#[expect(unsafe_code)]
+fn hand_on(binding: &Binding, cookie: usize, request: &mut FlowRequest<'_>) {
+    let (Some(callback), Some(whole)) = (binding.bound(), request.take_forgotten()) else {
+        return;
+    };
+    let by_action = |other: &Binding| {
+        let taken = other.device.flows.carry(cookie, whole, &rcu::read_lock());
+        taken.then_some(())
+    };
+    // SAFETY: The block is asked for statistics, with its lock held.
+    let _ = unsafe { callback.find(by_action) };
 }
 
 /// Replaces a u32 node, for which the kernel uses the same handle before and after.

@@ -132,6 +132,30 @@ impl BoundCallback {
         })
     }
 
+    /// Calls `f` with the receivers of the block's requests that are of type `T`, in the order of the
+    /// list, until it returns a result.
+    ///
+    /// # Safety
+    ///
+    /// The block must exist, and its list be locked.
+    pub(crate) unsafe fn find<T: BlockCallback, R>(
+        self,
+        mut f: impl FnMut(&T) -> Option<R>,
+    ) -> Option<R> {
+        let ours: bindings::flow_setup_cb_t = Some(setup_cb::<T>);
+        let address = |cb: bindings::flow_setup_cb_t| cb.map(|cb| cb as usize);
+        // SAFETY: By the requirements of this function.
+        unsafe { self.all() }.find_map(|other| {
+            // SAFETY: On the list, and so valid.
+            let other = unsafe { other.as_ref() };
+            if address(other.cb) != address(ours) {
+                return None;
+            }
+            // SAFETY: Those with this callback were made by `bind`, with an `Arc<T>` that they own.
+            f(unsafe { &*other.cb_priv.cast_const().cast::<T>() })
+        })
+    }
+
     /// Destroys a flow that this callback refuses on the devices that were asked before it, of any
     /// driver.
     ///

@@ -59,5 +59,6 @@ pub(crate) use request::{
     HnodeRequest,
     Origin,
     Request,
-    StatsDelta, //
+    StatsDelta,
+    WholeStats, //
 };

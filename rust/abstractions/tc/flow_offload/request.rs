@@ -21,6 +21,7 @@ use crate::{
 };
 use core::{
     ffi::c_void,
+    mem,
     ptr, //
 };
 use kernel::prelude::*;
@@ -71,6 +72,26 @@ impl StatsDelta {
     pub(crate) fn age_ms(last_used_ns: u64) -> u64 {
         // SAFETY: Reads a clock; any context.
         unsafe { bindings::ekho_helper_ktime_age_ms(last_used_ns) }
+    }
+}
+
+/// The counters that devices reported for a flow as a whole.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct WholeStats {
+    /// Packets.
+    pub(crate) packets: u64,
+    /// Bytes.
+    pub(crate) bytes: u64,
+    /// Packets that were dropped.
+    pub(crate) drops: u64,
+    /// Time of the last packet in jiffies; 0 if not known.
+    pub(crate) last_used: u64,
+}
+
+impl WholeStats {
+    /// Whether all counters are zero.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.packets | self.bytes | self.drops == 0
     }
 }
 
@@ -319,6 +340,40 @@ impl<'a> FlowRequest<'a> {
             Raw::U32(..) | Raw::Action(_) => return false,
         }
         true
+    }
+
+    /// Takes what was reported for the flow as a whole, by any device, if the kernel is going to drop
+    /// it, as it asks for each action instead (`tcf_exts_hw_stats_update()`).
+    pub(crate) fn take_forgotten(&mut self) -> Option<WholeStats> {
+        let by_action = match &self.0 {
+            Raw::Flower(request) => request.use_act_stats,
+            Raw::Matchall(request) => request.use_act_stats,
+            Raw::U32(..) | Raw::Action(_) => false,
+        };
+        let stats = self.stats().filter(|_| by_action)?;
+        let whole = WholeStats {
+            packets: mem::take(&mut stats.pkts),
+            bytes: mem::take(&mut stats.bytes),
+            drops: mem::take(&mut stats.drops),
+            last_used: mem::take(&mut stats.lastused),
+        };
+        (!whole.is_empty()).then_some(whole)
+    }
+
+    /// Adds what was reported to another request.
+    pub(crate) fn add_whole(&mut self, whole: WholeStats, hw_stats: u32) {
+        self.update_stats(
+            StatsDelta {
+                packets: whole.packets,
+                bytes: whole.bytes,
+                drops: whole.drops,
+                last_used_ns: 0,
+            },
+            hw_stats,
+        );
+        if let Some(stats) = self.stats() {
+            stats.lastused = stats.lastused.max(whole.last_used);
+        }
     }
 
     fn stats(&mut self) -> Option<&mut bindings::flow_stats> {
