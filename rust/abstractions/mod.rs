@@ -10,6 +10,7 @@ pub(crate) mod compat;
 pub(crate) mod debugfs;
 pub(crate) mod error;
 pub(crate) mod net;
+pub(crate) mod sort;
 pub(crate) mod stopwatch;
 pub(crate) mod sync;
 pub(crate) mod tc;

@@ -18,6 +18,8 @@
 #include <linux/workqueue.h>
 #include <net/flow_dissector.h>
 #include <net/flow_offload.h>
+#include <net/genetlink.h>
+#include <net/netlink.h>
 #include <net/pkt_cls.h>
 #include <net/pkt_sched.h>
 #include <net/rtnetlink.h>

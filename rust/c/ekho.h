@@ -15,6 +15,7 @@
 #include <linux/rhashtable.h>
 #include <linux/workqueue.h>
 #include <net/flow_offload.h>
+#include <net/genetlink.h>
 #include <net/pkt_cls.h>
 #include <net/pkt_sched.h>
 #include <net/sch_generic.h>
@@ -147,5 +148,26 @@ struct ekho_task_time {
 
 void ekho_helper_task_time(struct ekho_task_time *time);
 int ekho_helper_dev_uevent(struct net_device *dev, char **variables);
+
+struct net *ekho_helper_genl_info_net(const struct genl_info *info);
+bool ekho_helper_genl_has_listeners(const struct genl_family *family,
+				    struct net *net, unsigned int group);
+int ekho_helper_genl_multicast(const struct genl_family *family,
+			       struct net *net, struct sk_buff *skb,
+			       unsigned int group);
+struct sk_buff *ekho_helper_genlmsg_new(void);
+int ekho_helper_genlmsg_reply(struct sk_buff *skb, struct genl_info *info);
+void ekho_helper_genlmsg_end(struct sk_buff *skb, void *header);
+void ekho_helper_genlmsg_cancel(struct sk_buff *skb, void *header);
+void ekho_helper_nlmsg_free(struct sk_buff *skb);
+void *ekho_helper_nla_reserve(struct sk_buff *skb, int attribute, int len);
+struct nlattr *ekho_helper_nla_nest_start(struct sk_buff *skb, int attribute);
+int ekho_helper_nla_nest_end(struct sk_buff *skb, struct nlattr *start);
+void ekho_helper_nla_nest_cancel(struct sk_buff *skb, struct nlattr *start);
+bool ekho_helper_module_is_live(void);
+u64 ekho_helper_net_cookie(const struct net *net);
+bool ekho_helper_net_is_initial(const struct net *net);
+u64 ekho_helper_dev_netns_cookie(const struct net_device *dev);
+struct net *ekho_helper_dev_net(const struct net_device *dev);
 
 #endif /* EKHO_H */

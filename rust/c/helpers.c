@@ -11,6 +11,7 @@
 #include <linux/jiffies.h>
 #include <linux/kobject.h>
 #include <linux/ktime.h>
+#include <linux/module.h>
 #include <linux/timekeeping.h>
 #include <linux/netdevice.h>
 #include <linux/nsproxy.h>
@@ -20,6 +21,7 @@
 #include <linux/slab.h>
 #include <net/act_api.h>
 #include <net/gen_stats.h>
+#include <net/genetlink.h>
 #include <net/net_namespace.h>
 #include <net/netfilter/nf_flow_table.h>
 #include <net/netlink.h>
@@ -624,4 +626,104 @@ void ekho_helper_qdisc_add_stats(enum tc_setup_type type, void *data, u64 bytes,
 	_bstats_update(stats->bstats, bytes, packets);
 	stats->qstats->drops += drops;
 	stats->qstats->overlimits += overlimits;
+}
+
+/* What generic netlink has in its headers: abstractions/net/genetlink/. */
+struct net *ekho_helper_genl_info_net(const struct genl_info *info)
+{
+	return genl_info_net(info);
+}
+
+bool ekho_helper_genl_has_listeners(const struct genl_family *family,
+				    struct net *net, unsigned int group)
+{
+	return genl_has_listeners(family, net, group);
+}
+
+int ekho_helper_genl_multicast(const struct genl_family *family,
+			       struct net *net, struct sk_buff *skb,
+			       unsigned int group)
+{
+	return genlmsg_multicast_netns(family, net, skb, 0, group, GFP_KERNEL);
+}
+
+struct sk_buff *ekho_helper_genlmsg_new(void)
+{
+	return genlmsg_new(GENLMSG_DEFAULT_SIZE, GFP_KERNEL);
+}
+
+int ekho_helper_genlmsg_reply(struct sk_buff *skb, struct genl_info *info)
+{
+	return genlmsg_reply(skb, info);
+}
+
+void ekho_helper_genlmsg_end(struct sk_buff *skb, void *header)
+{
+	genlmsg_end(skb, header);
+}
+
+void ekho_helper_genlmsg_cancel(struct sk_buff *skb, void *header)
+{
+	genlmsg_cancel(skb, header);
+}
+
+void ekho_helper_nlmsg_free(struct sk_buff *skb)
+{
+	nlmsg_free(skb);
+}
+
+/* Room for the payload of an attribute; NULL if there is none. */
+void *ekho_helper_nla_reserve(struct sk_buff *skb, int attribute, int len)
+{
+	struct nlattr *attr = nla_reserve(skb, attribute, len);
+
+	return attr ? nla_data(attr) : NULL;
+}
+
+struct nlattr *ekho_helper_nla_nest_start(struct sk_buff *skb, int attribute)
+{
+	return nla_nest_start(skb, attribute);
+}
+
+int ekho_helper_nla_nest_end(struct sk_buff *skb, struct nlattr *start)
+{
+	return nla_nest_end_safe(skb, start);
+}
+
+void ekho_helper_nla_nest_cancel(struct sk_buff *skb, struct nlattr *start)
+{
+	nla_nest_cancel(skb, start);
+}
+
+/* Whether the module's initialisation has succeeded, and its exit not begun. */
+bool ekho_helper_module_is_live(void)
+{
+	return READ_ONCE(THIS_MODULE->state) == MODULE_STATE_LIVE;
+}
+
+u64 ekho_helper_net_cookie(const struct net *net)
+{
+	return net->net_cookie;
+}
+
+bool ekho_helper_net_is_initial(const struct net *net)
+{
+	return net_eq(net, &init_net);
+}
+
+u64 ekho_helper_dev_netns_cookie(const struct net_device *dev)
+{
+	u64 cookie;
+
+	/* As for ekho_helper_dev_netns(). */
+	rcu_read_lock();
+	cookie = dev_net_rcu(dev)->net_cookie;
+	rcu_read_unlock();
+	return cookie;
+}
+
+/* The caller sees to it that the device stays in its namespace. */
+struct net *ekho_helper_dev_net(const struct net_device *dev)
+{
+	return dev_net(dev);
 }

@@ -2,6 +2,8 @@
 
 //! Network devices, and what the kernel offers along with them.
 
+pub(crate) mod genetlink;
+pub(crate) mod namespace;
 pub(crate) mod net_device;
 pub(crate) mod netlink;
 pub(crate) mod ptp;

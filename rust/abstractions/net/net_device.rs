@@ -4,6 +4,7 @@
 //!
 //! C header: [`include/linux/netdevice.h`](srctree/include/linux/netdevice.h)
 
+use super::namespace::Net;
 use crate::bindings;
 use core::{
     marker::PhantomData,
@@ -205,6 +206,19 @@ impl NetDevice {
         unsafe { bindings::ekho_helper_dev_netns(self.as_raw()) }
     }
 
+    /// The cookie of its network namespace: see [`Net::cookie`].
+    pub(crate) fn netns_cookie(&self) -> u64 {
+        // SAFETY: The device is alive.
+        unsafe { bindings::ekho_helper_dev_netns_cookie(self.as_raw()) }
+    }
+
+    /// Its network namespace, for as long as RTNL keeps it there.
+    pub(crate) fn net<'a>(&'a self, _rtnl: &'a Rtnl) -> &'a Net {
+        // SAFETY: The device is alive; under RTNL it doesn't move to another namespace, and the one
+        // that it is in is there until after it has gone.
+        unsafe { Net::from_raw(bindings::ekho_helper_dev_net(self.as_raw())) }
+    }
+
     /// Whether `ethtool -k` says `hw-tc-offload: on`.
     pub(crate) fn hw_tc_offload(&self) -> bool {
         // SAFETY: The device is alive; the kernel reads its features without a lock as well.
@@ -249,12 +263,17 @@ impl NetDevice {
     }
 
     /// Finds a device by index in the network namespace of the current process.
-    pub(crate) fn by_ifindex(ifindex: u32, _rtnl: &Rtnl) -> Option<ARef<Self>> {
+    pub(crate) fn by_ifindex(ifindex: u32, rtnl: &Rtnl) -> Option<ARef<Self>> {
+        // SAFETY: The current process has a network namespace for as long as it runs.
+        let net = unsafe { Net::from_raw(bindings::ekho_helper_current_net()) };
+        Self::by_ifindex_in(net, ifindex, rtnl)
+    }
+
+    /// Finds a device by index in a network namespace.
+    pub(crate) fn by_ifindex_in(net: &Net, ifindex: u32, _rtnl: &Rtnl) -> Option<ARef<Self>> {
         let ifindex = c_int::try_from(ifindex).ok()?;
-        // SAFETY: The current process has a network namespace for as long as it runs; RTNL is
-        // held, as the lookup needs.
-        let dev =
-            unsafe { bindings::__dev_get_by_index(bindings::ekho_helper_current_net(), ifindex) };
+        // SAFETY: The namespace is alive; RTNL is held, as the lookup needs.
+        let dev = unsafe { bindings::__dev_get_by_index(net.as_raw(), ifindex) };
         // SAFETY: A device that is found under RTNL is alive for as long as RTNL is held.
         (!dev.is_null()).then(|| unsafe { Self::from_raw(dev) }.into())
     }

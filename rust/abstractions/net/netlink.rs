@@ -49,6 +49,28 @@ impl<'a> ExtAck<'a> {
         ack._msg_buf[len] = 0;
         ack._msg = ack._msg_buf.as_ptr();
     }
+
+    /// Says which attribute of the request is wrong, unless that was said already.
+    ///
+    /// # Safety
+    ///
+    /// `attribute` must be in the message that is answered.
+    pub(crate) unsafe fn set_attribute(&mut self, attribute: *const bindings::nlattr) {
+        // SAFETY: As for `set`.
+        if let Some(ack) = unsafe { self.0.as_mut() } {
+            if ack.bad_attr.is_null() {
+                ack.bad_attr = attribute;
+            }
+        }
+    }
+
+    /// Says which attribute the request lacks.
+    pub(crate) fn set_missing(&mut self, attribute: u16) {
+        // SAFETY: As for `set`.
+        if let Some(ack) = unsafe { self.0.as_mut() } {
+            ack.miss_type = attribute;
+        }
+    }
 }
 
 /// An acknowledgement for a request that this module makes.

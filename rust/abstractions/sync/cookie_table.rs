@@ -7,14 +7,21 @@
 //!
 //! C header: [`include/linux/rhashtable.h`](srctree/include/linux/rhashtable.h)
 
-use crate::bindings;
+use crate::{
+    abstractions::sort::sort_by_key,
+    bindings, //
+};
 use core::{
     ffi::c_void,
     marker::PhantomData,
     ptr, //
 };
 use kernel::{
-    alloc::Flags,
+    alloc::{
+        flags::GFP_KERNEL_ACCOUNT,
+        Flags,
+        KVVec, //
+    },
     container_of,
     error::to_result,
     prelude::*,
@@ -204,6 +211,66 @@ impl<T: Send + Sync> CookieTable<T> {
         // SAFETY: The grace period that the callback waits for can't end before the guard is
         // dropped.
         Some(unsafe { &(*entry).value })
+    }
+
+    /// The cookies of the objects in the table, in no order: of one that is in it throughout the
+    /// call exactly once, of one that comes or goes in the meantime at most once. Process context.
+    ///
+    /// All are read in one section of RCU, about as fast as memory answers: where the walk of
+    /// [`Self::for_each`] pauses it may lose its place.
+    pub(crate) fn cookies(&self) -> Result<KVVec<usize>> {
+        let mut room = self.len();
+        loop {
+            room += room / 8 + 64;
+            let mut cookies = KVVec::with_capacity(room, GFP_KERNEL_ACCOUNT)?;
+            if let Some(resized) = self.collect(&mut cookies) {
+                if resized {
+                    sort_by_key(&mut cookies, |cookie| *cookie);
+                    let mut last = None;
+                    cookies.retain(|cookie| last.replace(*cookie) != Some(*cookie));
+                }
+                return Ok(cookies);
+            }
+        }
+    }
+
+    /// Adds the cookies of all objects, as long as there is capacity. None if it isn't enough; or
+    /// whether the table was being resized, so that some may be there twice.
+    fn collect(&self, cookies: &mut KVVec<usize>) -> Option<bool> {
+        let iter = Opaque::<bindings::rhashtable_iter>::uninit();
+        let mut result = Some(false);
+        // SAFETY: As in `for_each`, here and below. RCU is held from `start` until `stop`, so that
+        // an object that is taken out still leads on to the next; a table that is being resized is
+        // walked first as it was and then as it becomes, and objects go from the former, last ones
+        // first, to the latter.
+        unsafe { bindings::rhashtable_walk_enter(self.table.get(), iter.get()) };
+        // SAFETY: See above.
+        unsafe { bindings::ekho_helper_rhashtable_walk_start(iter.get()) };
+        loop {
+            // SAFETY: See above.
+            let node = unsafe { bindings::rhashtable_walk_next(iter.get()) };
+            if node.is_null() {
+                break;
+            }
+            if kernel::error::from_err_ptr(node).is_err() {
+                result = Some(true);
+                continue;
+            }
+            let node: *const bindings::ekho_cookie_node = node.cast();
+            // SAFETY: `node` is in this table or was under RCU, and its cookie never changes.
+            if cookies
+                .push_within_capacity(unsafe { (*node).cookie })
+                .is_err()
+            {
+                result = None;
+                break;
+            }
+        }
+        // SAFETY: Pairs with `start`.
+        unsafe { bindings::rhashtable_walk_stop(iter.get()) };
+        // SAFETY: Pairs with `enter`.
+        unsafe { bindings::rhashtable_walk_exit(iter.get()) };
+        result
     }
 
     /// Calls `f` with each object that is in the table throughout; one that comes or goes in the
