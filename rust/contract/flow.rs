@@ -42,6 +42,11 @@ impl Classifier {
 
     /// The names of the classifiers in a set of bits.
     pub(crate) fn names(set: u32) -> impl Iterator<Item = &'static str> {
+        Self::of(set).map(Self::name)
+    }
+
+    /// The classifiers in a set of bits.
+    pub(crate) fn of(set: u32) -> impl Iterator<Item = Self> {
         [
             Self::Flower,
             Self::Matchall,
@@ -53,11 +58,10 @@ impl Classifier {
         ]
         .into_iter()
         .filter(move |classifier| set & (1 << classifier.number()) != 0)
-        .map(Self::name)
     }
 
     /// Its number in `enum ekho_classifier`.
-    pub(super) fn number(self) -> u32 {
+    pub(crate) const fn number(self) -> u32 {
         match self {
             Self::Flower => bindings::ekho_classifier_EKHO_CLS_FLOWER,
             Self::Matchall => bindings::ekho_classifier_EKHO_CLS_MATCHALL,

@@ -28,8 +28,8 @@ impl Name {
         Self(table.name)
     }
 
-    /// For C.
-    pub(super) fn bytes(&self) -> &[u8; bindings::EKHO_NAME_MAX as usize] {
+    /// With NULs at the end.
+    pub(crate) fn bytes(&self) -> &[u8; bindings::EKHO_NAME_MAX as usize] {
         &self.0
     }
 }

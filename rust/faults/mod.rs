@@ -13,13 +13,17 @@
 
 pub(crate) mod parse;
 
-use crate::abstractions::sync::rcu::RcuSlot;
+use crate::abstractions::{
+    net::net_device::Rtnl,
+    sync::rcu::RcuSlot, //
+};
 use core::fmt;
 use kernel::{
     prelude::*,
     sync::{
         atomic::{
             Atomic,
+            Full,
             Relaxed, //
         },
         rcu,
@@ -88,6 +92,31 @@ impl Faults {
     }
 }
 
+/// A knob that is set, for users.
+pub(crate) enum Setting {
+    /// That of a point, and how many calls it has seen.
+    Point {
+        point: Point,
+        knob: Knob,
+        calls: u64,
+    },
+    /// The limit of the number of flows.
+    NospcAfter(u32),
+    /// See [`Stats`].
+    Stats(Stats),
+}
+
+/// How many settings there can be.
+pub(crate) const SETTINGS: usize = Point::COUNT + 2;
+
+/// How often knobs were changed.
+static CHANGES: Atomic<u64> = Atomic::new(0);
+
+/// How often knobs were changed so far, to notice that some were.
+pub(crate) fn changes() -> u64 {
+    CHANGES.fetch_add(0, Full)
+}
+
 /// The fault of one call.
 #[derive(Default)]
 pub(crate) struct Fault {
@@ -139,9 +168,32 @@ impl FaultSlot {
         self.0.get(guard)?.nospc_after
     }
 
-    /// Sets a knob; the call counts of the other knobs are kept. Process context, RTNL held, which
-    /// serializes changes.
-    pub(crate) fn change(&self, change: Change) -> Result {
+    /// Setting `n` of those that there can be, below [`SETTINGS`], if it is set.
+    pub(crate) fn get(&self, n: usize) -> Option<Setting> {
+        let guard = rcu::read_lock();
+        let faults = self.0.get(&guard)?;
+        match Point::all().nth(n) {
+            Some(point) => faults.points[point.index()]
+                .as_ref()
+                .map(|armed| Setting::Point {
+                    point,
+                    knob: armed.knob,
+                    calls: armed.calls.load(Relaxed),
+                }),
+            None if n == Point::COUNT => faults.nospc_after.map(Setting::NospcAfter),
+            None => faults.stats.map(Setting::Stats),
+        }
+    }
+
+    /// Sets a knob; the call counts of the other knobs are kept. Process context. RTNL serializes
+    /// changes.
+    pub(crate) fn change(&self, change: Change, _rtnl: &Rtnl) -> Result {
+        let result = self.set(change);
+        CHANGES.fetch_add(1, Full);
+        result
+    }
+
+    fn set(&self, change: Change) -> Result {
         if change == Change::Clear {
             drop(self.0.replace(None));
             return Ok(());

@@ -84,7 +84,7 @@ impl Point {
 }
 
 /// The longest delay in microseconds, for which the CPU busy-waits.
-const DELAY_MAX_US: u32 = 100_000;
+pub(crate) const DELAY_MAX_US: u32 = 100_000;
 
 /// Errors that can be injected. Not EAGAIN: tc would repeat the request forever.
 const ERRNOS: [(&str, i32); 26] = [
@@ -184,6 +184,19 @@ pub(crate) enum Change {
     Stats(Stats),
 }
 
+impl Change {
+    /// Fails, and says why, if it isn't for these devices: future ones if `new`.
+    pub(crate) fn fits(&self, new: bool) -> Result<(), &'static str> {
+        match self {
+            Self::Clear => Ok(()),
+            Self::Point(Point::Register, _) if new => Ok(()),
+            Self::Point(Point::Register, _) => Err("for devices to come only: new op=register"),
+            _ if new => Err("new devices have op=register or clear only"),
+            _ => Ok(()),
+        }
+    }
+}
+
 /// A word that is wrong, and why.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(test, derive(Debug))]
@@ -218,17 +231,9 @@ pub(crate) fn line(text: &str) -> Result<(Device<'_>, Change), ParseError<'_>> {
     if let Some(word) = words.next() {
         return Err(ParseError(word, "too much: one knob a line"));
     }
-    match (device, change) {
-        (Device::New, Change::Clear | Change::Point(Point::Register, _)) => Ok((device, change)),
-        (Device::New, _) => Err(ParseError(
-            word,
-            "new devices have op=register or clear only",
-        )),
-        (_, Change::Point(Point::Register, _)) => Err(ParseError(
-            word,
-            "for devices to come only: new op=register",
-        )),
-        _ => Ok((device, change)),
+    match change.fits(device == Device::New) {
+        Ok(()) => Ok((device, change)),
+        Err(why) => Err(ParseError(word, why)),
     }
 }
 
@@ -255,6 +260,68 @@ fn device<'a>(
     }
 }
 
+/// A part of a knob.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// The point that it is for.
+    Point,
+    /// [`Knob::nth`].
+    Nth,
+    /// [`Knob::errno`].
+    Errno,
+    /// [`Knob::delay_us`].
+    Delay,
+    /// [`Knob::recurse`].
+    Recurse,
+}
+
+/// Makes the knob of a point from the parts that are given. Fails with the part that is wrong, and
+/// why.
+pub(crate) fn knob(
+    point: Point,
+    nth: Option<u64>,
+    errno: Option<i32>,
+    delay_us: Option<u32>,
+    recurse: bool,
+) -> Result<Knob, (Part, &'static str)> {
+    if nth == Some(0) {
+        return Err((Part::Nth, "calls are counted from 1"));
+    }
+    if errno.is_some() && !point.has_result() {
+        return Err((Part::Errno, "detach has no result"));
+    }
+    if errno.is_some_and(|errno| ERRNOS.iter().all(|(_, number)| *number != errno)) {
+        return Err((Part::Errno, "not an errno that can be injected"));
+    }
+    match delay_us {
+        Some(0) => return Err((Part::Delay, "no delay")),
+        Some(delay) if delay > DELAY_MAX_US => {
+            return Err((Part::Delay, "too long: 100000 at most"));
+        }
+        _ => {}
+    }
+    if recurse && !matches!(point, Point::Op(_)) {
+        return Err((Part::Recurse, "only ops can be entered again"));
+    }
+    if errno.is_none() && delay_us.is_none() && !recurse {
+        return Err((Part::Point, "no fault: errno, delay_us or recurse"));
+    }
+    Ok(Knob {
+        nth: nth.unwrap_or(0),
+        errno: errno.unwrap_or(0),
+        delay_us: delay_us.unwrap_or(0),
+        recurse,
+    })
+}
+
+/// The number of an error, from its name or digits; 0 for anything else.
+fn errno_number(value: &str) -> i32 {
+    ERRNOS
+        .iter()
+        .find(|(name, _)| *name == value)
+        .map_or_else(|| value.parse().unwrap_or(0), |(_, number)| *number)
+}
+
 fn op<'a>(
     word: &'a str,
     name: &str,
@@ -263,53 +330,39 @@ fn op<'a>(
     let point = Point::all()
         .find(|point| point.name() == name)
         .ok_or(ParseError(word, "no such op"))?;
-    let mut knob = Knob {
-        nth: 0,
-        errno: 0,
-        delay_us: 0,
-        recurse: false,
-    };
+    let (mut nth, mut errno, mut delay_us, mut recurse) = (None, None, None, None);
     for word in words {
         match word.split_once('=') {
-            Some(("nth", value)) => match number(word, value)? {
-                0 => return Err(ParseError(word, "calls are counted from 1")),
-                nth => knob.nth = nth,
-            },
-            Some(("errno", _)) if !point.has_result() => {
-                return Err(ParseError(word, "detach has no result"));
-            }
-            Some(("errno", value)) => {
-                let error = ERRNOS.iter().find(|(name, number)| {
-                    *name == value || value.parse::<i32>().is_ok_and(|value| value == *number)
-                });
-                let (_, errno) =
-                    error.ok_or(ParseError(word, "not an errno that can be injected"))?;
-                knob.errno = *errno;
-            }
-            Some(("delay_us", value)) => match number(word, value)? {
-                0 => return Err(ParseError(word, "no delay")),
-                delay if delay > DELAY_MAX_US => {
-                    return Err(ParseError(word, "too long: 100000 at most"));
-                }
-                delay => knob.delay_us = delay,
-            },
-            None if word == "recurse" && matches!(point, Point::Op(_)) => knob.recurse = true,
+            Some(("nth", value)) => nth = Some((word, number(word, value)?)),
+            Some(("errno", value)) => errno = Some((word, errno_number(value))),
+            Some(("delay_us", value)) => delay_us = Some((word, number(word, value)?)),
+            None if word == "recurse" => recurse = Some(word),
             _ => {
                 return Err(ParseError(
                     word,
-                    if matches!(point, Point::Op(_)) {
-                        "no such fault: nth=, errno=, delay_us= or recurse"
-                    } else {
-                        "no such fault: nth=, errno= or delay_us="
-                    },
+                    "no such fault: nth=, errno=, delay_us= or recurse",
                 ))
             }
         }
     }
-    if knob.errno == 0 && knob.delay_us == 0 && !knob.recurse {
-        return Err(ParseError(word, "no fault: errno=, delay_us= or recurse"));
-    }
-    Ok(Change::Point(point, knob))
+    let knob = knob(
+        point,
+        nth.map(|(_, nth)| nth),
+        errno.map(|(_, errno)| errno),
+        delay_us.map(|(_, delay_us)| delay_us),
+        recurse.is_some(),
+    );
+    knob.map(|knob| Change::Point(point, knob))
+        .map_err(|(part, why)| {
+            let wrong = match part {
+                Part::Point => None,
+                Part::Nth => nth.map(|(word, _)| word),
+                Part::Errno => errno.map(|(word, _)| word),
+                Part::Delay => delay_us.map(|(word, _)| word),
+                Part::Recurse => recurse,
+            };
+            ParseError(wrong.unwrap_or(word), why)
+        })
 }
 
 #[cfg(any(test, CONFIG_KUNIT = "y"))]

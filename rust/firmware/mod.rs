@@ -118,6 +118,11 @@ impl Firmware {
         Arc::pin_init(firmware, GFP_KERNEL)
     }
 
+    /// Entry `n` of the table of refusals, up to its end; its count is 0 if it is unused.
+    pub(crate) fn refusal(&self, n: usize) -> Option<RefusalCount> {
+        self.refusals.lock().get(n)
+    }
+
     /// Calls `f` with each reason for which flows were refused. The one without an errno counts all
     /// that the table has no room for.
     pub(crate) fn for_each_refusal<E>(
@@ -126,7 +131,7 @@ impl Firmware {
     ) -> Result<(), E> {
         // One at a time, as the table is too large for the stack.
         let mut next = 0..;
-        while let Some(refusal) = next.next().and_then(|n| self.refusals.lock().get(n)) {
+        while let Some(refusal) = next.next().and_then(|n| self.refusal(n)) {
             if refusal.count != 0 {
                 f(&refusal)?;
             }

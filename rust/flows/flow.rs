@@ -190,8 +190,13 @@ impl Flow {
         self.hw_stats.load(Relaxed)
     }
 
+    /// Whether the firmware has accepted it.
+    pub(crate) fn is_accepted(&self) -> bool {
+        self.hw_stats() != 0
+    }
+
     /// The firmware has accepted it, and counts it in this way.
-    pub(crate) fn accept(&self, hw_stats: u32) {
+    pub(super) fn accept(&self, hw_stats: u32) {
         self.hw_stats.store(hw_stats, Relaxed);
     }
 

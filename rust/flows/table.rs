@@ -26,10 +26,12 @@ use crate::{
     },
 };
 use kernel::{
+    alloc::KVVec,
     prelude::*,
     sync::{
         atomic::{
             Atomic,
+            Full,
             Relaxed, //
         },
         rcu, //
@@ -43,8 +45,15 @@ pub(crate) struct Flows {
     flows: CookieTable<Flow>,
     #[pin]
     parts: CookieTable<Part>,
+    written: CacheAligned<Written>,
+}
+
+/// What each request writes.
+struct Written {
     /// The number of flows that occupy an entry of the device's table: all but shared actions.
-    occupied: CacheAligned<Atomic<u32>>,
+    occupied: Atomic<u32>,
+    /// How often a flow was accepted, or removed.
+    changes: Atomic<u64>,
 }
 
 impl Flows {
@@ -53,7 +62,10 @@ impl Flows {
         try_pin_init!(Self {
             flows <- CookieTable::new(),
             parts <- CookieTable::new(),
-            occupied: CacheAligned(Atomic::new(0)),
+            written: CacheAligned(Written {
+                occupied: Atomic::new(0),
+                changes: Atomic::new(0),
+            }),
         } ? Error)
     }
 
@@ -99,6 +111,23 @@ impl Flows {
     /// removed meanwhile may be left out.
     pub(crate) fn for_each<E>(&self, f: impl FnMut(&Flow) -> Result<(), E>) -> Result<(), E> {
         self.flows.for_each(f)
+    }
+
+    /// The cookies of all flows: see [`CookieTable::cookies`].
+    pub(crate) fn cookies(&self) -> Result<KVVec<usize>> {
+        self.flows.cookies()
+    }
+
+    /// The firmware has accepted a flow, and counts it in this way.
+    pub(crate) fn accept(&self, flow: &Flow, hw_stats: u32) {
+        flow.accept(hw_stats);
+        self.written.changes.fetch_add(1, Full);
+    }
+
+    /// How often a flow was accepted or removed so far. If it is the same before and after the flows
+    /// are read, they are those of one moment.
+    pub(crate) fn changes(&self) -> u64 {
+        self.written.changes.fetch_add(0, Full)
     }
 
     /// Adds a flow; fails with [`ENOSPC`] if `max` entries are occupied, or with [`EEXIST`].
@@ -192,6 +221,7 @@ impl Flows {
 
     /// Removes what belongs to a flow that was just removed.
     fn removed(&self, flow: &Flow, guard: &rcu::Guard) {
+        self.written.changes.fetch_add(1, Full);
         // See `add_parts`.
         smp_mb();
         self.remove_parts(flow.cookie as usize, flow.actions(), guard);
@@ -202,16 +232,16 @@ impl Flows {
 
     /// The number of occupied entries of the device's table.
     pub(crate) fn occupied(&self) -> u32 {
-        self.occupied.load(Relaxed)
+        self.written.occupied.load(Relaxed)
     }
 
     fn occupy(&self, max: Option<u32>) -> Result {
-        let mut n = self.occupied.load(Relaxed);
+        let mut n = self.written.occupied.load(Relaxed);
         loop {
             if max.is_some_and(|max| n >= max) {
                 return Err(ENOSPC);
             }
-            match self.occupied.cmpxchg(n, n.wrapping_add(1), Relaxed) {
+            match self.written.occupied.cmpxchg(n, n.wrapping_add(1), Relaxed) {
                 Ok(_) => return Ok(()),
                 Err(now) => n = now,
             }
@@ -219,6 +249,6 @@ impl Flows {
     }
 
     fn vacate(&self) {
-        self.occupied.add(u32::MAX, Relaxed);
+        self.written.occupied.add(u32::MAX, Relaxed);
     }
 }

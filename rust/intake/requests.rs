@@ -189,7 +189,7 @@ pub(super) fn replace(context: &Context<'_>, cookie: usize, request: &FlowReques
                 tell(dev, firmware, request, &refusal)
             })?;
         if !counting.by_action() {
-            flow.accept(counting.hw_stats);
+            device.flows.accept(flow, counting.hw_stats);
         }
         counting
     };
@@ -203,7 +203,7 @@ pub(super) fn replace(context: &Context<'_>, cookie: usize, request: &FlowReques
                 let _ = destroy(context, cookie);
             })?;
         if let Some(flow) = device.flows.get(cookie, &rcu::read_lock()) {
-            flow.accept(counting.hw_stats);
+            device.flows.accept(flow, counting.hw_stats);
         }
     }
     if position.tracks() {

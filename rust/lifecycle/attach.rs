@@ -45,12 +45,13 @@ use crate::{
             self,
             Attached, //
         },
-        detach, exits,
-        orphan::Orphan,
-        uevents::{
+        detach,
+        events::{
             self,
-            FirmwareEvent, //
+            Event, //
         },
+        exits,
+        orphan::Orphan, //
     },
     offload::{
         device::Device,
@@ -136,15 +137,14 @@ impl StructOps for FlowOffloadOps {
         attached::reserve(&rtnl)?;
         if let Err(error) = firmware.attach(&dev) {
             if let Some(exit) = firmware.exit() {
-                exits::exited(exit, 0, &dev, &rtnl);
+                exits::exited(exit, 0, &attached.device, &dev, &rtnl);
             }
             return Err(error);
         }
         let device = &attached.device;
-        let name = firmware.ops.name();
-        drop(device.firmware.replace(Some(firmware)));
+        drop(device.firmware.replace(Some(firmware.clone())));
         device.forget_exit(&rtnl);
-        uevents::send(FirmwareEvent::Attach(&name), &dev, &rtnl);
+        events::tell(Event::FirmwareAttach(&firmware), device, &dev, &rtnl);
         let result = go_live(device, &dev, &rtnl)
             .and_then(|()| ActionRegistration::new(callback))
             .and_then(|actions| {
@@ -190,18 +190,17 @@ impl StructOps for FlowOffloadOps {
         let firmware = Firmware::new(ops, generation, device.faults.clone(), detach::stopped)?;
         firmware.attach(&dev).inspect_err(|_| {
             if let Some(exit) = firmware.exit() {
-                exits::exited(exit, 0, &dev, &rtnl);
+                exits::exited(exit, 0, &device, &dev, &rtnl);
             }
         })?;
-        let name = firmware.ops.name();
         // Waits until no op of the old firmware runs.
-        if let Some(old) = device.firmware.replace(Some(firmware)) {
+        if let Some(old) = device.firmware.replace(Some(firmware.clone())) {
             old.detach(&dev);
             if let Some(exit) = old.exit() {
-                exits::exited(exit, 0, &dev, &rtnl);
+                exits::exited(exit, 0, &device, &dev, &rtnl);
             }
         }
-        uevents::send(FirmwareEvent::Replace(&name), &dev, &rtnl);
+        events::tell(Event::FirmwareReplace(&firmware), &device, &dev, &rtnl);
         Ok(())
     }
 }

@@ -110,6 +110,14 @@ pub(super) fn lacks_actions(device: &Arc<Device>, _rtnl: &Rtnl) -> bool {
         .any(|a| Arc::ptr_eq(&a.device, device) && a.actions.is_none())
 }
 
+/// The ids of the link of a device's firmware, and of its map. Process context.
+pub(crate) fn ids(device: &Device) -> Option<(u32, u32)> {
+    let attached = ATTACHED.lock();
+    let attached = attached.iter().find(|a| a.device.id() == device.id())?;
+    // SAFETY: `unreg` takes a link off the list before it returns.
+    Some(unsafe { (attached.link.id(), attached.link.map_id()) })
+}
+
 /// Removes a link from the list.
 pub(super) fn take(_rtnl: &Rtnl, which: impl FnMut(&Attached) -> bool) -> Option<Attached> {
     let mut attached = ATTACHED.lock();

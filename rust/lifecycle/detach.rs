@@ -21,11 +21,11 @@ use crate::{
             take,
             Attached, //
         },
-        exits,
-        uevents::{
+        events::{
             self,
-            FirmwareEvent, //
+            Event, //
         },
+        exits, //
     },
     offload::{
         device::Device,
@@ -63,10 +63,9 @@ pub(super) fn retire(attached: Attached, rtnl: &Rtnl) {
     if let Some(firmware) = device.firmware.replace(None) {
         destroy_rest(&device, &dev, &firmware);
         firmware.detach(&dev);
-        let name = firmware.ops.name();
         match firmware.exit() {
-            None => uevents::send(FirmwareEvent::Detach(&name), &dev, rtnl),
-            Some(exit) => exits::exited(exit, flows, &dev, rtnl),
+            None => events::tell(Event::FirmwareDetach(&firmware), &device, &dev, rtnl),
+            Some(exit) => exits::exited(exit, flows, &device, &dev, rtnl),
         }
     }
 }

@@ -8,11 +8,14 @@ use crate::{
         Rtnl, //
     },
     firmware::exit::Exit,
-    lifecycle::uevents::{
+    lifecycle::events::{
         self,
-        FirmwareEvent, //
+        Event, //
     },
-    offload::ident::Ident, //
+    offload::{
+        device::Device,
+        ident::Ident, //
+    },
 };
 use core::mem;
 use kernel::prelude::*;
@@ -21,6 +24,8 @@ use kernel::prelude::*;
 const RECORDS: usize = 64;
 
 struct Record {
+    /// One more than that of the record before.
+    number: u64,
     ident: Ident,
     exit: Exit,
     /// How many flows the device held.
@@ -43,31 +48,33 @@ pub(super) fn clear() {
     drop(mem::take(&mut *EXITS.lock()));
 }
 
-/// Calls `f` with each record.
+/// Calls `f` with each record, the oldest first: its number, which grows, the device, the exit, and
+/// how many flows the device held.
 pub(crate) fn for_each<E>(
-    mut f: impl FnMut(&Ident, &Exit, usize) -> Result<(), E>,
+    mut f: impl FnMut(u64, &Ident, &Exit, usize) -> Result<(), E>,
 ) -> Result<(), E> {
     for record in &**EXITS.lock() {
-        f(&record.ident, &record.exit, record.flows)?;
+        f(record.number, &record.ident, &record.exit, record.flows)?;
     }
     Ok(())
 }
 
 /// Records that firmware was stopped, with the number of its flows, and tells user space. Process
 /// context.
-pub(super) fn exited(exit: &Exit, flows: usize, dev: &NetDevice, rtnl: &Rtnl) {
-    let record = Record {
-        ident: Ident::of(dev),
-        exit: *exit,
-        flows,
-    };
+pub(super) fn exited(exit: &Exit, flows: usize, device: &Device, dev: &NetDevice, rtnl: &Rtnl) {
     {
         let mut exits = EXITS.lock();
+        let record = Record {
+            number: exits.last().map_or(1, |last| last.number + 1),
+            ident: Ident::of(dev),
+            exit: *exit,
+            flows,
+        };
         if exits.len() >= RECORDS {
             let _ = exits.remove(0);
         }
         // Without memory there is only the message in the kernel's log.
         let _ = exits.push(record, GFP_KERNEL);
     }
-    uevents::send(FirmwareEvent::Exit(exit), dev, rtnl);
+    events::tell(Event::FirmwareExit(exit, flows), device, dev, rtnl);
 }

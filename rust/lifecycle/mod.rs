@@ -24,6 +24,7 @@
 pub(crate) mod attach;
 pub(crate) mod attached;
 mod detach;
+pub(crate) mod events;
 pub(crate) mod exits;
 pub(crate) mod notifier;
 mod orphan;

@@ -18,9 +18,13 @@ use crate::{
     intake::block::chain,
     lifecycle::{
         attach,
-        detach, //
+        detach,
+        events, //
     },
-    offload::devices, //
+    offload::{
+        device::Device,
+        devices, //
+    },
 };
 use kernel::prelude::*;
 
@@ -29,34 +33,42 @@ pub(crate) struct Devices;
 
 impl Watcher for Devices {
     fn event(event: Event, dev: &NetDevice, rtnl: &Rtnl) -> Result {
+        let tell = |what: events::Event<'_>, device: &Device| {
+            events::tell(what, device, dev, rtnl);
+        };
         match event {
             // A netdev of kind ekho has a device from the start, so that it is listed.
             Event::Register if owner(dev) == Owner::Ekho => {
                 let device = devices::get_or_create(dev, true)?;
                 device.refresh(dev);
                 attach::device_arrives(&device, dev, rtnl);
+                tell(events::Event::DeviceAdd, &device);
             }
             Event::Register => {
                 if let Some(device) = devices::get(dev) {
                     device.refresh(dev);
                     attach::device_arrives(&device, dev, rtnl);
+                    tell(events::Event::DeviceAdd, &device);
                 }
             }
             Event::Rename => {
                 if let Some(device) = devices::get(dev) {
                     device.refresh(dev);
                     chain::check(&device, rtnl);
+                    tell(events::Event::DeviceChange, &device);
                 }
             }
             Event::Change => {
                 if let Some(device) = devices::get(dev) {
                     device.refresh(dev);
+                    tell(events::Event::DeviceChange, &device);
                 }
             }
             Event::Unregister if !dev.is_registered(rtnl) => {
                 if let Some(device) = devices::remove(dev) {
                     chain::check(&device, rtnl);
                     detach::device_gone(&device, rtnl);
+                    tell(events::Event::DeviceDel, &device);
                 }
             }
             // On a move to another namespace the netdev stays registered, and its firmware
@@ -65,6 +77,7 @@ impl Watcher for Devices {
                 if let Some(device) = devices::get(dev) {
                     chain::check(&device, rtnl);
                     detach::device_leaves(&device, rtnl);
+                    tell(events::Event::DeviceDel, &device);
                 }
             }
         }

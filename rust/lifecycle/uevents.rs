@@ -29,11 +29,11 @@ use kernel::{
 #[derive(Clone, Copy)]
 pub(super) enum FirmwareEvent<'a> {
     /// It was attached.
-    Attach(&'a Name),
+    Attach(Name),
     /// It replaces another.
-    Replace(&'a Name),
+    Replace(Name),
     /// It was detached.
-    Detach(&'a Name),
+    Detach(Name),
     /// It was stopped.
     Exit(&'a Exit),
 }
@@ -51,9 +51,9 @@ pub(super) fn send(event: FirmwareEvent<'_>, dev: &NetDevice, rtnl: &Rtnl) {
 
 fn try_send(event: FirmwareEvent<'_>, dev: &NetDevice, rtnl: &Rtnl) -> Result {
     let (name, firmware) = match event {
-        FirmwareEvent::Attach(firmware) => ("attach", *firmware),
-        FirmwareEvent::Replace(firmware) => ("replace", *firmware),
-        FirmwareEvent::Detach(firmware) => ("detach", *firmware),
+        FirmwareEvent::Attach(firmware) => ("attach", firmware),
+        FirmwareEvent::Replace(firmware) => ("replace", firmware),
+        FirmwareEvent::Detach(firmware) => ("detach", firmware),
         FirmwareEvent::Exit(exit) => ("exit", exit.firmware),
     };
     let mut variables = KVec::new();

@@ -48,7 +48,7 @@ pub(super) fn take(text: &str) -> Result {
         let (name, change) = parse::line(line).map_err(refuse)?;
         let rtnl = RtnlGuard::lock();
         if name == Device::New {
-            NEW.change(change)?;
+            NEW.change(change, &rtnl)?;
             continue;
         }
         let Some(device) = find(name, &rtnl)? else {
@@ -58,7 +58,7 @@ pub(super) fn take(text: &str) -> Result {
             )));
         };
         // A knob keeps an indirect device in the set.
-        device.faults.change(change)?;
+        device.faults.change(change, &rtnl)?;
     }
     Ok(())
 }
@@ -81,6 +81,12 @@ fn find(name: Device<'_>, rtnl: &Rtnl) -> Result<Option<Claim>> {
         }
         Device::New => None,
     };
+    claim(dev, rtnl)
+}
+
+/// The device of a netdev, made if it isn't known. None if the netdev isn't registered, or can't be
+/// served.
+pub(super) fn claim(dev: Option<ARef<NetDevice>>, rtnl: &Rtnl) -> Result<Option<Claim>> {
     let Some(dev) = dev.filter(|dev| dev.is_registered(rtnl)) else {
         return Ok(None);
     };

@@ -129,7 +129,7 @@ pub(super) fn refusals(f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 /// The records of firmware that was stopped, the latest last.
 pub(super) fn exits(f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    exits::for_each(|ident, exit, flows| {
+    exits::for_each(|_, ident, exit, flows| {
         writeln!(
             f,
             "{ident} firmware={} generation={} op={} code={} value={} flows={flows} time_ns={} reason={}",

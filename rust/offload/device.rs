@@ -21,12 +21,18 @@ use crate::{
         Firmware, //
     },
     flows::table::Flows,
-    offload::ident::Ident, //
+    offload::{
+        changes,
+        ident::Ident, //
+    },
 };
 use kernel::{
     prelude::*,
     sync::{
-        atomic::Atomic,
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         new_mutex,
         rcu,
         Arc,
@@ -38,6 +44,8 @@ use kernel::{
 #[pin_data]
 pub(crate) struct Device {
     key: usize,
+    /// Identifies the device for users; later devices have larger ones.
+    pub(crate) number: u32,
     /// Whether it is a device of kind `ekho`, as opposed to one that indirect blocks serve.
     pub(crate) own: bool,
     #[pin]
@@ -54,6 +62,9 @@ pub(crate) struct Device {
     ident: Mutex<Ident>,
 }
 
+/// The number of the last device.
+static LAST: Atomic<u32> = Atomic::new(0);
+
 impl Device {
     pub(super) fn new(dev: &NetDevice, own: bool) -> Result<Arc<Self>> {
         // In place of an allocation that fails.
@@ -67,6 +78,7 @@ impl Device {
         Arc::pin_init(
             try_pin_init!(Self {
                 key: dev.key(),
+                number: LAST.fetch_add(1, Relaxed).wrapping_add(1),
                 own,
                 flows <- Flows::new(),
                 firmware: RcuSlot::new(),
@@ -98,6 +110,7 @@ impl Device {
     /// Updates [`Self::ident`].
     pub(crate) fn refresh(&self, dev: &NetDevice) {
         *self.ident.lock() = Ident::of(dev);
+        changes::count();
     }
 
     /// The number of flows that the device can hold if firmware declares `max_flows` (0 for no

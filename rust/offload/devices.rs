@@ -7,7 +7,10 @@
 
 use crate::{
     abstractions::net::net_device::NetDevice,
-    offload::device::Device, //
+    offload::{
+        changes,
+        device::Device, //
+    },
 };
 use kernel::{
     prelude::*,
@@ -92,12 +95,15 @@ pub(crate) fn get_or_create(dev: &NetDevice, own: bool) -> Result<Claim> {
         return Ok(Claim::new(device));
     }
     devices.insert(node);
+    changes::count();
     Ok(Claim::new(&device))
 }
 
 /// Removes the device of a netdev that is unregistered.
 pub(crate) fn remove(dev: &NetDevice) -> Option<Arc<Device>> {
-    DEVICES.lock().as_mut()?.remove(&dev.key())
+    let removed = DEVICES.lock().as_mut()?.remove(&dev.key());
+    changes::count();
+    removed
 }
 
 /// The first device for which `which` is true, which is called with the lock held.
@@ -117,7 +123,17 @@ fn prune(devices: &mut Option<RBTree<usize, Arc<Device>>>, device: &Arc<Device>)
         .is_some_and(|there| Arc::ptr_eq(there, device));
     if !device.own && !in_use && is_there {
         devices.remove(&device.key());
+        changes::count();
     }
+}
+
+/// Whether a device is in the set.
+pub(crate) fn contains(device: &Arc<Device>) -> bool {
+    DEVICES
+        .lock()
+        .as_ref()
+        .and_then(|devices| devices.get(&device.key()))
+        .is_some_and(|there| Arc::ptr_eq(there, device))
 }
 
 /// All devices.

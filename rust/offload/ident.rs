@@ -16,6 +16,8 @@ pub(crate) struct Ident {
     pub(crate) ifindex: u32,
     pub(crate) name: DevName,
     pub(crate) netns: u32,
+    /// See [`NetDevice::netns_cookie`].
+    pub(crate) netns_cookie: u64,
     pub(crate) hw_tc_offload: bool,
 }
 
@@ -25,6 +27,7 @@ impl Ident {
             ifindex: dev.ifindex(),
             name: dev.name(),
             netns: dev.netns(),
+            netns_cookie: dev.netns_cookie(),
             hw_tc_offload: dev.hw_tc_offload(),
         }
     }

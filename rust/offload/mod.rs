@@ -19,6 +19,7 @@
 //! | `Device::faults` | RTNL | RCU |
 //! | `Device::exit` | RTNL, `exit` | `exit` |
 
+pub(crate) mod changes;
 pub(crate) mod device;
 pub(crate) mod devices;
 pub(crate) mod ident;
