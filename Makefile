@@ -36,7 +36,7 @@ firmware  := $(patsubst bpf/%.bpf.c,bpf/build/%.bpf.o,$(wildcard bpf/*.bpf.c))
 
 # Files of the module that are pure logic, with `#[cfg(test)]` tests that run on
 # the build host: rustc --test FILE.
-export MODULE_HOST_TESTS ?= rust/abstractions/tc/flow_rule/text.rs rust/faults/parse.rs rust/flows/counter.rs
+export MODULE_HOST_TESTS ?= rust/abstractions/sort.rs rust/abstractions/tc/flow_rule/text.rs rust/faults/parse.rs rust/flows/counter.rs
 
 .PHONY: help
 help: ## list the targets
@@ -126,6 +126,10 @@ userspace: setup ## build userspace/target/release/ekho-fw
 .PHONY: lint
 lint: setup ## rustfmt, clippy, imports, checkpatch, clang-format, shellcheck
 	@$(lab)/lint
+
+.PHONY: netlink
+netlink: setup ## generate header and reference of the netlink family from its specification
+	@$(in) $(lab)/netlink-generate
 
 .PHONY: doc
 doc: setup module ## rustdoc of module and user space, in build/doc

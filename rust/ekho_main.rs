@@ -70,6 +70,7 @@ use lifecycle::{
     attach,
     notifier::Devices, //
 };
+use observe::genl;
 use offload::{
     devices,
     work, //
@@ -98,6 +99,7 @@ module! {
 struct Ekho {
     #[pin]
     observe: Files,
+    netlink: genl::Registered,
     indirect: Indirect,
     #[pin]
     link: LinkRegistration<netdev::Ekho>,
@@ -119,6 +121,7 @@ impl kernel::InPlaceModule for Ekho {
             watch <- Watch::new(),
             link <- LinkRegistration::new(),
             indirect: Indirect(IndirectRegistration::new()?),
+            netlink: genl::Registered::new(module)?,
             observe <- observe::files(module),
             _: {
                 attach::register(module).inspect_err(|error| {

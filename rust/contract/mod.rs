@@ -19,3 +19,4 @@ pub(crate) mod rule;
 pub(crate) mod stats;
 pub(crate) mod table;
 pub(crate) mod trace;
+pub(crate) mod uapi;

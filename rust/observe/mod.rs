@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The state of the module in debugfs: `/sys/kernel/debug/ekho/`.
+//! The state of the module, for user space: the netlink family ([`genl`]) for programs, and debugfs,
+//! `/sys/kernel/debug/ekho/`, for people.
 //!
-//! One record a line, fields as `key=value` separated by blanks. No value contains a blank, except
-//! for `reason`, which is last. Fields may be added or move, so readers must go by their names.
+//! In debugfs, one record a line, fields as `key=value` separated by blanks. No value contains a
+//! blank, except for `reason`, which is last. This may change in any version.
 
 #![deny(unsafe_code)]
 
@@ -11,6 +12,7 @@ mod devices;
 mod faults;
 mod firmware;
 mod flows;
+pub(crate) mod genl;
 
 use crate::{
     abstractions::debugfs::{

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The family and its operations.
+
+#![deny(unsafe_code)]
+
+use super::{
+    device, exit, fault, firmware, flow,
+    scope::{
+        Each,
+        One, //
+    },
+};
+use crate::{
+    abstractions::net::genetlink::{
+        Family,
+        Group,
+        Operation, //
+    },
+    contract::uapi, //
+};
+use kernel::prelude::*;
+
+/// The index of the group `events`.
+pub(super) const EVENTS: usize = 0;
+
+/// The family.
+pub(super) struct Ekho;
+
+impl Family for Ekho {
+    const NAME: &'static CStr = c"ekho";
+    const VERSION: u32 = uapi::EKHO_FAMILY_VERSION;
+    const OPERATIONS: &'static [Operation] = &[
+        Operation::call::<device::ModuleGet>(),
+        Operation::call::<One<device::DeviceGet>>(),
+        Operation::dump::<Each<device::DeviceGet>>(),
+        Operation::call::<One<device::OnlyPort>>(),
+        Operation::dump::<Each<device::OnlyPort>>(),
+        Operation::call::<One<firmware::Attached>>(),
+        Operation::dump::<Each<firmware::Attached>>(),
+        Operation::call::<One<firmware::Capability>>(),
+        Operation::dump::<Each<firmware::Capability>>(),
+        Operation::call::<flow::FlowGet>(),
+        Operation::dump::<Each<flow::Flows>>(),
+        Operation::dump::<Each<firmware::Refusals>>(),
+        Operation::dump::<exit::Exits>(),
+        Operation::dump::<Each<fault::Faults>>(),
+        Operation::call::<fault::FaultSet>(),
+        Operation::call::<fault::FaultClear>(),
+    ];
+    const GROUPS: &'static [Group] = &[Group::new(c"events")];
+}

@@ -1,0 +1,288 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Which devices a request is about.
+
+#![deny(unsafe_code)]
+
+use crate::{
+    abstractions::{
+        net::genetlink::{
+            Attribute,
+            Batch,
+            Capability,
+            Command,
+            Do,
+            Dump,
+            Message,
+            Permission,
+            Policy,
+            Request, //
+        },
+        sort::sort_by_key, //
+    },
+    contract::uapi,
+    lifecycle::events,
+    offload::{
+        self,
+        device::Device,
+        devices,
+        ident::Ident, //
+    },
+};
+use core::marker::PhantomData;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
+
+// What all objects of a device begin with.
+pub(super) const IFINDEX: u32 = uapi::EKHO_A_DEVICE_IFINDEX;
+pub(super) const IFNAME: u32 = uapi::EKHO_A_DEVICE_IFNAME;
+pub(super) const NETNS: u32 = uapi::EKHO_A_DEVICE_NETNS;
+pub(super) const ALL_NETNS: u32 = uapi::EKHO_A_DEVICE_ALL_NETNS;
+
+macro_rules! begin_alike {
+    ($($set:ident),* $(,)?) => { kernel::macros::paste! {$(
+        const _: () = assert!(
+            uapi::[<EKHO_A_ $set _IFINDEX>] == IFINDEX
+                && uapi::[<EKHO_A_ $set _IFNAME>] == IFNAME
+                && uapi::[<EKHO_A_ $set _NETNS>] == NETNS
+                && uapi::[<EKHO_A_ $set _ALL_NETNS>] == ALL_NETNS
+        );
+    )*}};
+}
+
+begin_alike!(PORT, FIRMWARE, CAPABILITY, REFUSAL, EXIT, FLOW, FAULT);
+
+/// An interface index, in any request.
+pub(super) const IFINDEX_RULE: (u32, Attribute) = (IFINDEX, Attribute::u32().min(1));
+
+/// What a request for one object can have.
+pub(super) const ONE: Policy =
+    Policy::new(&const { Policy::table::<{ IFINDEX as usize + 1 }>(&[IFINDEX_RULE]) });
+
+/// What a request for all can have.
+pub(super) const EACH: Policy = Policy::new(
+    &const {
+        Policy::table::<{ ALL_NETNS as usize + 1 }>(&[IFINDEX_RULE, (ALL_NETNS, Attribute::flag())])
+    },
+);
+
+/// The network namespaces that a dump covers.
+#[derive(Clone, Copy)]
+pub(super) enum Namespaces {
+    /// The one with this cookie.
+    One(u64),
+    /// All of them.
+    All,
+}
+
+impl Namespaces {
+    /// Those that a request wants; fails if it may not.
+    pub(super) fn of(request: &Request<'_>) -> Result<Self> {
+        if !request.has(ALL_NETNS) {
+            return Ok(Self::One(request.net().cookie()));
+        }
+        if request.has(IFINDEX) {
+            return Err(request.refuse_attribute(
+                ALL_NETNS,
+                EINVAL,
+                fmt!("an index names a device of one namespace"),
+            ));
+        }
+        rules_all_namespaces(request, ALL_NETNS)?;
+        Ok(Self::All)
+    }
+
+    /// Whether what this is about is among them.
+    pub(super) fn contain(self, ident: &Ident) -> bool {
+        match self {
+            Self::One(cookie) => ident.netns_cookie == cookie,
+            Self::All => true,
+        }
+    }
+}
+
+/// Fails, because of `attribute`, unless who asks may see and configure all network namespaces.
+pub(super) fn rules_all_namespaces(request: &Request<'_>, attribute: u32) -> Result {
+    if request.net().is_initial() && request.is_capable(Capability::NetAdmin) {
+        return Ok(());
+    }
+    Err(request.refuse_attribute(
+        attribute,
+        EPERM,
+        fmt!("needs CAP_NET_ADMIN and a socket in the initial namespaces"),
+    ))
+}
+
+/// The device that a request names, in the namespace of its socket.
+pub(super) fn device(request: &Request<'_>) -> Result<Arc<Device>> {
+    let ifindex = request
+        .u32(IFINDEX)
+        .ok_or_else(|| request.lacks(IFINDEX, fmt!("which device?")))?;
+    let netns_cookie = request.net().cookie();
+    let found = devices::find(|device| {
+        let ident = device.ident();
+        ident.ifindex == ifindex && ident.netns_cookie == netns_cookie
+    });
+    match found {
+        Some(device) => Ok((*device).clone()),
+        None => Err(no_device(request)),
+    }
+}
+
+/// There is no such device.
+pub(super) fn no_device(request: &Request<'_>) -> Error {
+    request.refuse_attribute(
+        IFINDEX,
+        ENODEV,
+        fmt!("no such device, or none that EKHO serves"),
+    )
+}
+
+/// Adds what all objects of a device begin with.
+pub(super) fn put_ident(message: &mut Message<'_>, ident: &Ident) -> Result {
+    message.u32(IFINDEX, ident.ifindex)?;
+    message.string(IFNAME, ident.name.bytes())?;
+    message.u32(NETNS, ident.netns)
+}
+
+/// What is known of devices, and can be listed.
+pub(super) trait Listed: 'static {
+    const NUMBER: u32;
+    const PERMISSION: Permission = Permission::Anyone;
+
+    /// Where among the objects of one device a dump stands.
+    type Cursor: Default + Send;
+
+    /// Adds the objects of a device from `cursor` on, as [`Dump::next`] does.
+    fn next(
+        device: &Device,
+        ident: &Ident,
+        cursor: &mut Self::Cursor,
+        batch: &mut Batch<'_>,
+    ) -> Result;
+
+    /// Adds, after all devices, what belongs to none; otherwise as [`Self::next`].
+    fn rest(_cursor: &mut Self::Cursor, _batch: &mut Batch<'_>) -> Result {
+        Ok(())
+    }
+
+    /// How often what is listed has changed, beyond devices and their firmware.
+    fn changes(_devices: &[Arc<Device>]) -> u64 {
+        0
+    }
+}
+
+/// The dump of `T` of all devices in a scope.
+pub(super) struct Each<T>(PhantomData<T>);
+
+/// Where such a dump stands.
+pub(super) struct Progress<T: Listed> {
+    namespaces: Namespaces,
+    /// In the order of their ids.
+    devices: KVec<Arc<Device>>,
+    /// The one whose turn it is.
+    at: usize,
+    cursor: T::Cursor,
+    /// As of the beginning.
+    changes: u64,
+}
+
+/// The sum of all counts of changes: it stays the same as long as nothing changes.
+fn changes<T: Listed>(devices: &[Arc<Device>]) -> u64 {
+    T::changes(devices)
+        .wrapping_add(offload::changes::so_far())
+        .wrapping_add(events::changes())
+}
+
+impl<T: Listed> Command for Each<T> {
+    const NUMBER: u8 = T::NUMBER as u8;
+    const PERMISSION: Permission = T::PERMISSION;
+    const POLICY: Policy = EACH;
+}
+
+impl<T: Listed> Dump for Each<T> {
+    type Context = Progress<T>;
+
+    fn start(request: &Request<'_>) -> Result<Progress<T>> {
+        let namespaces = Namespaces::of(request)?;
+        let mut devices = KVec::new();
+        if request.has(IFINDEX) {
+            devices.push(device(request)?, GFP_KERNEL)?;
+        } else {
+            devices = devices::all()?;
+            devices.retain(|device| namespaces.contain(&device.ident()));
+            sort_by_key(&mut devices, |device| device.number);
+        }
+        Ok(Progress {
+            namespaces,
+            changes: changes::<T>(&devices),
+            devices,
+            at: 0,
+            cursor: T::Cursor::default(),
+        })
+    }
+
+    fn next(progress: &mut Progress<T>, batch: &mut Batch<'_>) -> Result {
+        while let Some(device) = progress.devices.get(progress.at) {
+            let ident = device.ident();
+            // It may have gone, or moved.
+            if devices::contains(device) && progress.namespaces.contain(&ident) {
+                T::next(device, &ident, &mut progress.cursor, batch)?;
+            }
+            progress.at += 1;
+            progress.cursor = T::Cursor::default();
+        }
+        T::rest(&mut progress.cursor, batch)
+    }
+
+    fn is_interrupted(progress: &Progress<T>) -> bool {
+        changes::<T>(&progress.devices) != progress.changes
+    }
+}
+
+/// What is known of devices once each, if at all.
+pub(super) trait Described: 'static {
+    const NUMBER: u32;
+
+    /// What to say if there is nothing.
+    const NOTHING: &'static CStr;
+
+    /// Describes it in a message; fails with [`ENOENT`] if there is nothing.
+    fn fill(message: &mut Message<'_>, device: &Device, ident: &Ident) -> Result;
+}
+
+impl<T: Described> Listed for T {
+    const NUMBER: u32 = T::NUMBER;
+
+    type Cursor = ();
+
+    fn next(device: &Device, ident: &Ident, _: &mut (), batch: &mut Batch<'_>) -> Result {
+        match batch.message(|message| T::fill(message, device, ident)) {
+            Err(error) if error == ENOENT => Ok(()),
+            result => result,
+        }
+    }
+}
+
+/// The request for `T` of one device.
+pub(super) struct One<T>(PhantomData<T>);
+
+impl<T: Described> Command for One<T> {
+    const NUMBER: u8 = <T as Described>::NUMBER as u8;
+    const POLICY: Policy = ONE;
+}
+
+impl<T: Described> Do for One<T> {
+    fn call(request: &Request<'_>) -> Result {
+        let device = device(request)?;
+        request
+            .reply(|message| T::fill(message, &device, &device.ident()))
+            .inspect_err(|error| {
+                if *error == ENOENT {
+                    request.refuse_attribute(IFINDEX, *error, fmt!("{}", T::NOTHING));
+                }
+            })
+    }
+}
