@@ -45,7 +45,6 @@ use abstractions::{
         net_device::Watch,
         rtnl_link::LinkRegistration, //
     },
-    sync::rcu,
     tc::flow_offload::{
         nft,
         IndirectRegistration, //
@@ -135,7 +134,7 @@ impl kernel::InPlaceModule for Ekho {
 }
 
 /// The registration for indirect blocks; the kernel releases their bindings when it is dropped.
-struct Indirect(IndirectRegistration<Binding, Binding>);
+struct Indirect(IndirectRegistration<Binding>);
 
 impl Drop for Indirect {
     fn drop(&mut self) {
@@ -166,7 +165,6 @@ impl Drop for End {
         lifecycle::clear();
         devices::clear();
         faults::clear();
-        // Flows are freed by RCU callbacks in this module's text.
-        rcu::barrier();
+        flows::CALLBACKS.barrier();
     }
 }

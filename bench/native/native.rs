@@ -12,9 +12,12 @@
 use crate::{
     abstractions::{
         error::eopnotsupp,
-        sync::cookie_table::{
-            CookieTable,
-            Entry, //
+        sync::{
+            cookie_table::{
+                CookieTable,
+                Entry, //
+            },
+            rcu::Callbacks, //
         },
         tc::flow_rule::FlowRule, //
     },
@@ -271,7 +274,9 @@ pub(crate) fn init_member(table: &mut Table, user: &Table, offset: usize) -> Res
         _ => return Ok(false),
     };
     if COUNTERS.as_ref().is_none() {
-        COUNTERS.populate(KBox::pin_init(Counters::new(), GFP_KERNEL)?);
+        // SAFETY: The module waits for callbacks when it is removed.
+        let callbacks = unsafe { Callbacks::new() };
+        COUNTERS.populate(KBox::pin_init(Counters::new(callbacks), GFP_KERNEL)?);
     }
     if EVENTS.as_ref().is_none() {
         let memory = KVVec::from_elem(0, RING, GFP_KERNEL)?;

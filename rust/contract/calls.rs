@@ -260,14 +260,13 @@ impl Ops {
     /// None if the firmware doesn't have the op.
     pub(crate) fn qdisc(
         &self,
-        dev: &NetDevice,
         generation: u32,
-        request: &QdiscRequest,
+        request: &QdiscRequest<'_>,
         _guard: &Guard,
     ) -> Option<OpResult> {
         let op = self.0.qdisc?;
         let mut ctx = bindings::ekho_qdisc_ctx {
-            dev: context::device(dev, generation),
+            dev: context::device(request.dev(), generation),
             type_: request.kind(),
             mqprio: request.mqprio(),
             taprio: request.taprio(),
@@ -292,7 +291,7 @@ impl Ops {
         // so is the request.
         let result = check(unsafe { op(&mut ctx) });
         // The kernel uses the queue without a check.
-        if let Some(queue) = request.queue_beyond(dev.num_tx_queues()) {
+        if let Some(queue) = request.queue_beyond() {
             return Some(Err(Violation::Queue(queue)));
         }
         if ctx.valid != 0 {

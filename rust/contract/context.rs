@@ -89,7 +89,9 @@ impl<'a> ReplaceCtx<'a> {
             n_actions: rule.rule.n_actions(),
             rule: rule.rule.as_raw(),
             keys: rule.keys,
-            u32_: rule.knode,
+            u32_: rule.knode.map_or(core::ptr::null_mut(), |knode| {
+                (&raw const *knode).cast_mut()
+            }),
             action: rule.rule.action_raw(),
             hw_stats,
             chosen_hw_stats: hw_stats::choose(hw_stats),

@@ -16,8 +16,7 @@ use crate::{
 };
 use core::{
     ffi::c_int,
-    ptr,
-    slice, //
+    ptr, //
 };
 use kernel::{
     container_of,
@@ -86,9 +85,11 @@ unsafe extern "C" fn ekho_kfunc_set_reason(
     text: *const u8,
     len: u32,
 ) -> c_int {
+    // It may be in a map, which others write to meanwhile: read byte by byte, each once.
+    //
     // SAFETY: By the requirements of this function.
-    let text = unsafe { slice::from_raw_parts(text, len as usize) };
-    let reason = Reason::new(text.iter().copied());
+    let text = (0..len as usize).map(|n| unsafe { text.add(n).read_volatile() });
+    let reason = Reason::new(text);
     // SAFETY: By the requirements of this function; the op's caller looks at it after the op only.
     unsafe { (*ctx).reason = *reason.bytes() };
     0

@@ -17,7 +17,7 @@ use kernel::{
 pub(crate) struct Rule<'a> {
     pub(crate) rule: FlowRule<'a>,
     pub(crate) classid: u32,
-    pub(crate) knode: *mut bindings::tc_cls_u32_knode,
+    pub(crate) knode: Option<&'a bindings::tc_cls_u32_knode>,
     /// See [`FlowRule::read`].
     pub(super) keys: u64,
     /// See [`FlowRule::hw_stats`].
@@ -35,7 +35,7 @@ impl<'a> Rule<'a> {
         rule: FlowRule<'a>,
         keys: u64,
         classid: u32,
-        knode: *mut bindings::tc_cls_u32_knode,
+        knode: Option<&'a bindings::tc_cls_u32_knode>,
     ) -> Result<Self> {
         let mut action_records = KVVec::new();
         let n_actions = rule.n_actions() as usize;

@@ -29,7 +29,10 @@ use crate::{
         },
     },
     device::clock,
-    intake,
+    intake::{
+        self,
+        block::binding::Binding, //
+    },
     offload::devices, //
 };
 use kernel::prelude::*;
@@ -61,11 +64,13 @@ impl LinkDriver for Ekho {
 }
 
 impl TcDriver for Ekho {
-    fn setup_block(dev: &NetDevice, block: BlockOffload<'_>) -> Result {
+    type Callback = Binding;
+
+    fn setup_block(dev: &NetDevice, block: BlockOffload<'_, Binding>) -> Result {
         intake::block::bind::setup(dev, block)
     }
 
-    fn setup_qdisc(dev: &NetDevice, qdisc: QdiscRequest) -> Result {
-        intake::qdiscs::setup(dev, &qdisc)
+    fn setup_qdisc(qdisc: QdiscRequest<'_>) -> Result {
+        intake::qdiscs::setup(&qdisc)
     }
 }

@@ -410,9 +410,9 @@ impl Firmware {
     }
 
     /// A request about a qdisc. RTNL.
-    pub(crate) fn qdisc(&self, dev: &NetDevice, request: &QdiscRequest, guard: &Guard) -> Result {
-        self.run_optional(Op::Qdisc, dev, 0, guard, || {
-            self.ops.qdisc(dev, self.generation, request, guard)
+    pub(crate) fn qdisc(&self, request: &QdiscRequest<'_>, guard: &Guard) -> Result {
+        self.run_optional(Op::Qdisc, request.dev(), 0, guard, || {
+            self.ops.qdisc(self.generation, request, guard)
         })
     }
 }

@@ -14,3 +14,11 @@ pub(crate) mod counters;
 pub(crate) mod encoded;
 pub(crate) mod flow;
 pub(crate) mod table;
+
+use crate::abstractions::sync::rcu::Callbacks;
+
+/// How flows are freed.
+#[expect(unsafe_code)]
+// SAFETY: The module waits for the callbacks last of all when it is removed: see `End` in
+// `ekho_main.rs`.
+pub(crate) const CALLBACKS: Callbacks = unsafe { Callbacks::new() };

@@ -20,9 +20,12 @@ use crate::{
         tc::flow_offload::WholeStats, //
     },
     contract::flow::Classifier,
-    flows::flow::{
-        Flow,
-        Part, //
+    flows::{
+        flow::{
+            Flow,
+            Part, //
+        },
+        CALLBACKS, //
     },
 };
 use kernel::{
@@ -60,8 +63,8 @@ impl Flows {
     /// An empty table.
     pub(crate) fn new() -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
-            flows <- CookieTable::new(),
-            parts <- CookieTable::new(),
+            flows <- CookieTable::new(CALLBACKS),
+            parts <- CookieTable::new(CALLBACKS),
             written: CacheAligned(Written {
                 occupied: Atomic::new(0),
                 changes: Atomic::new(0),

@@ -5,7 +5,6 @@
 use crate::{
     abstractions::{
         error::eopnotsupp,
-        net::net_device::NetDevice,
         tc::flow_offload::qdisc::QdiscRequest, //
     },
     offload::devices, //
@@ -16,13 +15,14 @@ use kernel::{
 };
 
 /// Handles a request about a qdisc. RTNL.
-pub(crate) fn setup(dev: &NetDevice, request: &QdiscRequest) -> Result {
+pub(crate) fn setup(request: &QdiscRequest<'_>) -> Result {
+    let dev = request.dev();
     // Traffic classes end with their qdisc, even if its firmware was detached.
     if request.ends_mqprio() {
-        request.map_traffic_classes(dev);
+        request.map_traffic_classes();
     }
-    ask(dev, request)?;
-    if !request.has_free_queue(dev) {
+    ask(request)?;
+    if !request.has_free_queue() {
         request.extack().set(fmt!(
             "{}: firmware chose a queue that isn't free; see ethtool -L {} tx N",
             dev.name(),
@@ -30,12 +30,13 @@ pub(crate) fn setup(dev: &NetDevice, request: &QdiscRequest) -> Result {
         ));
         return Err(ENOSPC);
     }
-    request.map_traffic_classes(dev);
+    request.map_traffic_classes();
     Ok(())
 }
 
 /// Asks the firmware, if it has the op.
-fn ask(dev: &NetDevice, request: &QdiscRequest) -> Result {
+fn ask(request: &QdiscRequest<'_>) -> Result {
+    let dev = request.dev();
     let refuse = |why| {
         request
             .extack()
@@ -48,7 +49,7 @@ fn ask(dev: &NetDevice, request: &QdiscRequest) -> Result {
         .firmware
         .get(&guard)
         .ok_or_else(|| refuse("no firmware attached to offload"))?;
-    firmware.qdisc(dev, request, &guard).inspect_err(|_| {
+    firmware.qdisc(request, &guard).inspect_err(|_| {
         refuse("the firmware doesn't offload");
     })
 }

@@ -64,8 +64,8 @@ pub(crate) trait StructOps: Sized + 'static {
     /// The table is to be used from now on, until `link` goes. Process context, `update_mutex`.
     fn reg(table: TableRef<Self::Table>, link: &Link) -> Result;
 
-    /// The table of `link` isn't to be used any more: it is freed after the return. Process
-    /// context. The same link may have been given up before.
+    /// The table of `link` isn't to be used any more. Process context. The same link may have been
+    /// given up before.
     fn unreg(link: &Link);
 
     /// `table` replaces the table of `link`, which isn't to be used any more after the return.
@@ -83,12 +83,13 @@ pub(crate) struct Parts {
     pub(crate) register: unsafe extern "C" fn(*mut bindings::bpf_struct_ops) -> c_int,
 }
 
-/// A table that BPF programs back.
+/// A table that BPF programs back, and that is kept for as long as this lives, whatever becomes of
+/// its link.
 ///
 /// # Invariants
 ///
-/// The table is valid from `reg` or `update` on until `unreg`, or the next `update`, of its link
-/// returns. Who has got a `TableRef` stops using it by then.
+/// It points at the table of a struct_ops map that is complete, and owns a reference to the map,
+/// which owns the programs.
 pub(crate) struct TableRef<T>(NonNull<T>);
 
 // SAFETY: A table is read-only, and may be read and called from any thread.
@@ -96,12 +97,35 @@ unsafe impl<T> Send for TableRef<T> {}
 // SAFETY: As above.
 unsafe impl<T> Sync for TableRef<T> {}
 
+impl<T> TableRef<T> {
+    /// # Safety
+    ///
+    /// `kdata` must be what `bpf_struct_ops::reg` or `update` was given, for the length of that
+    /// call, and the type's C structure be `T`.
+    unsafe fn new(kdata: *mut c_void) -> Result<Self> {
+        let table = NonNull::new(kdata.cast()).ok_or(EINVAL)?;
+        // SAFETY: By the requirements of this function.
+        if !unsafe { bindings::bpf_struct_ops_get(kdata) } {
+            return Err(ENOENT);
+        }
+        // INVARIANT: Just taken; a table that is registered or replaces one is complete.
+        Ok(Self(table))
+    }
+}
+
 impl<T> core::ops::Deref for TableRef<T> {
     type Target = T;
 
     fn deref(&self) -> &T {
-        // SAFETY: Valid, by the type invariants.
+        // SAFETY: Valid, by the type invariants, and not written to once it is complete.
         unsafe { self.0.as_ref() }
+    }
+}
+
+impl<T> Drop for TableRef<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants. Any context: the kernel leaves the rest to a worker.
+        unsafe { bindings::bpf_struct_ops_put(self.0.as_ptr().cast()) };
     }
 }
 
@@ -313,14 +337,6 @@ impl<T: StructOps> Descriptor<T> {
 
     /// # Safety
     ///
-    /// `kdata` must be what `reg` or `update` was given.
-    unsafe fn table(kdata: *mut c_void) -> Result<TableRef<T::Table>> {
-        // INVARIANT: The kernel keeps the table until `unreg` or the next `update` returns.
-        NonNull::new(kdata.cast()).map(TableRef).ok_or(EINVAL)
-    }
-
-    /// # Safety
-    ///
     /// To be called as `bpf_struct_ops::reg`.
     unsafe extern "C" fn reg(kdata: *mut c_void, link: *mut bindings::bpf_link) -> c_int {
         // Maps without BPF_F_LINK have no link, and nobody who could be told that a device went.
@@ -330,7 +346,7 @@ impl<T: StructOps> Descriptor<T> {
         // SAFETY: The link is alive until `unreg` returns.
         let link = unsafe { Link::from_raw(link) };
         // SAFETY: That is what this is called for.
-        from_result(|| T::reg(unsafe { Self::table(kdata) }?, link).map(|()| 0))
+        from_result(|| T::reg(unsafe { TableRef::new(kdata) }?, link).map(|()| 0))
     }
 
     /// # Safety
@@ -354,6 +370,6 @@ impl<T: StructOps> Descriptor<T> {
         // SAFETY: The link is alive until `unreg` returns.
         let link = unsafe { Link::from_raw(link) };
         // SAFETY: That is what this is called for.
-        from_result(|| T::update(unsafe { Self::table(kdata) }?, link).map(|()| 0))
+        from_result(|| T::update(unsafe { TableRef::new(kdata) }?, link).map(|()| 0))
     }
 }

@@ -8,7 +8,10 @@
 //! C header: [`include/linux/rhashtable.h`](srctree/include/linux/rhashtable.h)
 
 use crate::{
-    abstractions::sort::sort_by_key,
+    abstractions::{
+        sort::sort_by_key,
+        sync::rcu::Callbacks, //
+    },
     bindings, //
 };
 use core::{
@@ -81,32 +84,35 @@ impl<T> core::ops::DerefMut for Entry<T> {
 ///
 /// - `table` is an initialised `struct rhashtable` with the parameters of `c/helpers.c`.
 /// - Each node in it is the `node` of an `Entry<T>` that came from a [`KBox`] and is owned by the
-///   table. A removed entry is freed after a grace period.
+///   table. A removed entry is freed after a grace period, in softirq: dropping a `T` must not
+///   sleep.
 // The number of entries is the last field of a `struct rhashtable`, and changes with each insertion:
 // it shares no cache line with what is next to the table.
 #[pin_data(PinnedDrop)]
 #[repr(align(64))]
-pub(crate) struct CookieTable<T: Send + Sync> {
+pub(crate) struct CookieTable<T: Send + Sync + 'static> {
     #[pin]
     table: Opaque<bindings::rhashtable>,
+    callbacks: Callbacks,
     _owns: PhantomData<KBox<Entry<T>>>,
 }
 
 // SAFETY: The table owns its entries, and a `struct rhashtable` isn't tied to a thread.
-unsafe impl<T: Send + Sync> Send for CookieTable<T> {}
+unsafe impl<T: Send + Sync + 'static> Send for CookieTable<T> {}
 // SAFETY: All methods on `&self` are safe to call in parallel: rhashtable locks its buckets, and
 // hands out shared references to `T: Sync` only.
-unsafe impl<T: Send + Sync> Sync for CookieTable<T> {}
+unsafe impl<T: Send + Sync + 'static> Sync for CookieTable<T> {}
 
-impl<T: Send + Sync> CookieTable<T> {
-    /// Creates an empty table.
-    pub(crate) fn new() -> impl PinInit<Self, Error> {
+impl<T: Send + Sync + 'static> CookieTable<T> {
+    /// Creates an empty table, whose entries are freed by `callbacks`.
+    pub(crate) fn new(callbacks: Callbacks) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
             // INVARIANT: Initialised by the helper; an empty table has no nodes.
             table <- Opaque::try_ffi_init(|slot| {
                 // SAFETY: `slot` is valid for writes and pinned.
                 to_result(unsafe { bindings::ekho_helper_cookie_table_init(slot) })
             }),
+            callbacks,
             _owns: PhantomData,
         })
     }
@@ -206,8 +212,8 @@ impl<T: Send + Sync> CookieTable<T> {
         // SAFETY: The node was in this table, and can't be freed before the guard is dropped.
         let entry = unsafe { Self::entry(node) };
         // SAFETY: The entry is out of the table, by the hand of this thread alone, so this is the
-        // only callback for it; it owns the entry.
-        unsafe { bindings::call_rcu((*entry).rcu.get(), Some(free_rcu::<T>)) };
+        // only callback for it; it owns the entry, which is `'static` and may be sent.
+        unsafe { self.callbacks.call((*entry).rcu.get(), free_rcu::<T>) };
         // SAFETY: The grace period that the callback waits for can't end before the guard is
         // dropped.
         Some(unsafe { &(*entry).value })
@@ -374,7 +380,7 @@ unsafe extern "C" fn free_node<T>(node: *mut c_void, _arg: *mut c_void) {
 }
 
 #[pinned_drop]
-impl<T: Send + Sync> PinnedDrop for CookieTable<T> {
+impl<T: Send + Sync + 'static> PinnedDrop for CookieTable<T> {
     fn drop(self: Pin<&mut Self>) {
         // SAFETY: The table is initialised and, as it is being dropped, not in use. What is left
         // in it is owned by it. May sleep.

@@ -86,8 +86,46 @@ impl<T> Drop for RcuSlot<T> {
     }
 }
 
-/// Waits until all callbacks that were handed to `call_rcu()` have run. Process context.
-pub(crate) fn barrier() {
-    // SAFETY: No requirement but process context.
-    unsafe { bindings::rcu_barrier() };
+/// The permission to hand functions of this module to `call_rcu()`.
+///
+/// They are called after a grace period, which may end after all else of the module has gone: who
+/// removes the module has to wait for them.
+///
+/// # Invariants
+///
+/// [`Self::barrier`] is called after the last [`Self::call`], and before the module's text goes.
+#[derive(Clone, Copy)]
+pub(crate) struct Callbacks(());
+
+impl Callbacks {
+    /// # Safety
+    ///
+    /// The module must call [`Self::barrier`] when it goes, after all to which it has given copies
+    /// of the result.
+    pub(crate) const unsafe fn new() -> Self {
+        // INVARIANT: By the requirements of this function.
+        Self(())
+    }
+
+    /// Has `function` called after a grace period, in softirq. Any context.
+    ///
+    /// # Safety
+    ///
+    /// `head` must be valid and used by nobody else until then, and `function` be fit to be called
+    /// with it, from any thread.
+    pub(super) unsafe fn call(
+        self,
+        head: *mut bindings::callback_head,
+        function: unsafe extern "C" fn(*mut bindings::callback_head),
+    ) {
+        // SAFETY: By the requirements of this function; by the type invariants it is there when it
+        // is called.
+        unsafe { bindings::call_rcu(head, Some(function)) };
+    }
+
+    /// Waits until all functions have been called. Process context.
+    pub(crate) fn barrier(self) {
+        // SAFETY: No requirement but process context.
+        unsafe { bindings::rcu_barrier() };
+    }
 }

@@ -16,6 +16,7 @@ use crate::{
                 QdiscRequest, //
             },
             Binder,
+            BlockCallback,
             BlockOffload, //
         },
     },
@@ -32,13 +33,16 @@ use kernel::{
 
 /// A driver that takes offload requests for its devices.
 pub(crate) trait TcDriver: 'static {
+    /// What it binds to blocks.
+    type Callback: BlockCallback;
+
     /// A block of filters is bound to the device, or unbound.
     ///
     /// Process context. Under RTNL if the block is a qdisc's.
-    fn setup_block(dev: &NetDevice, block: BlockOffload<'_>) -> Result;
+    fn setup_block(dev: &NetDevice, block: BlockOffload<'_, Self::Callback>) -> Result;
 
     /// Something is wanted of a qdisc that is to be offloaded. RTNL held.
-    fn setup_qdisc(dev: &NetDevice, qdisc: QdiscRequest) -> Result;
+    fn setup_qdisc(qdisc: QdiscRequest<'_>) -> Result;
 }
 
 /// The `ndo_setup_tc` of the devices of a driver.
@@ -66,7 +70,7 @@ unsafe extern "C" fn setup_tc<T: TcDriver>(
         // SAFETY: That is what this one comes with.
         bindings::tc_setup_type_TC_QUERY_CAPS => unsafe { query_caps(data.cast()) },
         // SAFETY: What else comes is about qdiscs, as it came.
-        _ => T::setup_qdisc(dev, unsafe { QdiscRequest::from_raw(kind, data) }),
+        _ => T::setup_qdisc(unsafe { QdiscRequest::from_raw(dev, kind, data) }),
     };
     from_result(|| result.map(|()| 0))
 }

@@ -36,7 +36,7 @@ use kernel::{
 };
 
 /// Handles `FLOW_BLOCK_BIND` and `FLOW_BLOCK_UNBIND`.
-pub(crate) fn setup(dev: &NetDevice, request: BlockOffload<'_>) -> Result {
+pub(crate) fn setup(dev: &NetDevice, request: BlockOffload<'_, Binding>) -> Result {
     let hook = match request.direction() {
         Direction::Ingress => HOOK_INGRESS,
         Direction::Egress => HOOK_EGRESS,
@@ -53,7 +53,7 @@ pub(crate) fn setup(dev: &NetDevice, request: BlockOffload<'_>) -> Result {
     }
 }
 
-fn bind(dev: &NetDevice, block: Block, hook: u8, mut request: BlockOffload<'_>) -> Result {
+fn bind(dev: &NetDevice, block: Block, hook: u8, mut request: BlockOffload<'_, Binding>) -> Result {
     let indirect = request.is_indirect();
     // See `IndirectDriver`. Filters of a shared block that is bound to such a device later than
     // they were added stay in software there.
@@ -67,7 +67,7 @@ fn bind(dev: &NetDevice, block: Block, hook: u8, mut request: BlockOffload<'_>) 
     }
     let device = devices::get_or_create(dev, !indirect)?;
     // One callback serves both directions of a device: each filter is one flow.
-    if request.share::<Binding>(device.key()) {
+    if request.share(device.key()) {
         bindings::with(&device, block, |binding| binding.add_hook(hook));
         return Ok(());
     }
@@ -92,12 +92,15 @@ fn bind(dev: &NetDevice, block: Block, hook: u8, mut request: BlockOffload<'_>) 
     Ok(())
 }
 
-fn unbind(dev: &NetDevice, block: Block, hook: u8, mut request: BlockOffload<'_>) -> Result {
+fn unbind(
+    dev: &NetDevice,
+    block: Block,
+    hook: u8,
+    mut request: BlockOffload<'_, Binding>,
+) -> Result {
     // A bind that failed with EOPNOTSUPP has no callback. The kernel expects the same error here,
     // or it counts the block's devices wrongly.
-    let last = request
-        .unbind::<Binding>(dev.key())
-        .map_err(|_| eopnotsupp())?;
+    let last = request.unbind(dev.key()).map_err(|_| eopnotsupp())?;
     // nftables unbinds in a netdevice notifier, which may run after the one of this module.
     let Some(device) = devices::get(dev) else {
         return Ok(());
@@ -113,7 +116,9 @@ fn unbind(dev: &NetDevice, block: Block, hook: u8, mut request: BlockOffload<'_>
 }
 
 impl IndirectDriver for Binding {
-    fn setup_block(dev: &NetDevice, block: BlockOffload<'_>) -> Result {
+    type Callback = Self;
+
+    fn setup_block(dev: &NetDevice, block: BlockOffload<'_, Self>) -> Result {
         setup(dev, block)
     }
 }

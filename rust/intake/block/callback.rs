@@ -70,11 +70,11 @@ impl BlockCallback for Binding {
         }
     }
 
-    fn release(&self, locked: Released<'_>) {
+    fn release(&self, released: Released<'_>) {
         match self.block {
-            Block::Tc(block) => {
-                if self.indirect && !self.is_unbound() && CLOSING.load(Relaxed) {
-                    locked.uncount_indirect_cleanup(block);
+            Block::Tc(_) => {
+                if !self.is_unbound() && CLOSING.load(Relaxed) {
+                    released.uncount_indirect_cleanup();
                 }
                 // u32 also offers filters that are skip_hw, and doesn't destroy those.
                 if self.has_nodes() {

@@ -39,7 +39,8 @@ use kernel::{
         from_result, //
     },
     prelude::*,
-    sync::Arc, //
+    sync::Arc,
+    types::NotThreadSafe, //
 };
 
 /// Receives the requests for one block on one device.
@@ -52,52 +53,104 @@ pub(crate) trait BlockCallback: Send + Sync + 'static {
     fn release(&self, locked: Released<'_>);
 }
 
-/// What [`BlockCallback::release`] may do to the block that it leaves.
-pub(crate) struct Released<'a>(PhantomData<&'a ()>);
+/// The binding that [`BlockCallback::release`] is told to have ended.
+///
+/// # Invariants
+///
+/// The tc block, if it is one's, is alive, with RTNL and its `cb_lock` held by this thread.
+pub(crate) struct Released<'a> {
+    block: Option<TcBlock>,
+    indirect: bool,
+    _locked: PhantomData<&'a ()>,
+    _thread: NotThreadSafe,
+}
 
 impl Released<'_> {
     /// Corrects the block's count of callbacks that need RTNL, when the kernel cleans up after an
-    /// indirect callback that didn't count.
+    /// indirect callback that didn't count. Does nothing to blocks of others than tc, or that were
+    /// bound directly.
     ///
     /// `tc_block_indr_cleanup()` never asks the driver whether its callback was unlocked and
     /// always counts one off (`net/sched/cls_api.c`).
-    pub(crate) fn uncount_indirect_cleanup(&self, block: TcBlock) {
-        // SAFETY: The kernel calls `release` for this block with RTNL and `cb_lock` held, which
-        // guard the count, and it lowers the count right after. The count may be off already, by
-        // the doing of others.
+    pub(crate) fn uncount_indirect_cleanup(&self) {
+        let Some(block) = self.block.filter(|_| self.indirect) else {
+            return;
+        };
+        // SAFETY: By the type invariants; the locks guard the count. The count may be off already,
+        // by the doing of others.
         unsafe {
-            let count = &raw mut (*block.0.as_ptr()).lockeddevcnt;
+            let count = &raw mut (*block.ptr.as_ptr()).lockeddevcnt;
             *count = (*count).wrapping_add(1);
         }
     }
 }
 
-/// Passes a request on to the callback.
+/// What the kernel has of a binding: its `cb_priv`.
+struct Bound<T> {
+    callback: Arc<T>,
+    block: Option<TcBlock>,
+    indirect: bool,
+}
+
+/// Passes a request on to the callback of a binding.
 ///
 /// # Safety
 ///
-/// To be called as `flow_setup_cb_t` of a binding whose `cb_priv` is an `Arc<T>`'s pointer.
+/// To be called as `flow_setup_cb_t` with the pointer of a [`Bound<T>`] that is alive.
 unsafe extern "C" fn setup_cb<T: BlockCallback>(
     kind: bindings::tc_setup_type,
     data: *mut c_void,
     cb_priv: *mut c_void,
 ) -> c_int {
-    // SAFETY: The binding owns a reference until `release_cb`.
-    let callback = unsafe { &*cb_priv.cast_const().cast::<T>() };
+    // SAFETY: By the requirements of this function.
+    let bound = unsafe { &*cb_priv.cast_const().cast::<Bound<T>>() };
+    // SAFETY: By the requirements of this function.
+    unsafe { setup(&*bound.callback, kind, data) }
+}
+
+/// Passes a request on to a callback that walks a block by itself: [`TcBlock::reoffload`].
+///
+/// # Safety
+///
+/// To be called as `flow_setup_cb_t` with the pointer of a `T` that is alive.
+unsafe extern "C" fn reoffload_cb<T: BlockCallback>(
+    kind: bindings::tc_setup_type,
+    data: *mut c_void,
+    cb_priv: *mut c_void,
+) -> c_int {
+    // SAFETY: By the requirements of this function.
+    unsafe { setup(&*cb_priv.cast_const().cast::<T>(), kind, data) }
+}
+
+/// # Safety
+///
+/// `kind` and `data` must be what a `flow_setup_cb_t` got, for the length of that call.
+unsafe fn setup<T: BlockCallback>(
+    callback: &T,
+    kind: bindings::tc_setup_type,
+    data: *mut c_void,
+) -> c_int {
     // SAFETY: By the requirements of this function.
     let request = unsafe { Request::from_raw(kind, data) };
     from_result(|| callback.setup(request.ok_or_else(eopnotsupp)?).map(|()| 0))
 }
 
-/// Drops the binding's reference.
+/// Drops what the kernel has of a binding.
 ///
 /// # Safety
 ///
-/// To be called as `release` of such a binding, once.
+/// To be called as `release` of a binding of [`BlockOffload::bind`], once.
 pub(super) unsafe extern "C" fn release_cb<T: BlockCallback>(cb_priv: *mut c_void) {
-    // SAFETY: The reference that `bind` gave away.
-    let callback = unsafe { Arc::from_raw(cb_priv.cast_const().cast::<T>()) };
-    callback.release(Released(PhantomData));
+    // SAFETY: `bind` gave it away.
+    let bound = unsafe { KBox::from_raw(cb_priv.cast::<Bound<T>>()) };
+    // INVARIANT: The kernel releases a callback of a tc block with the locks of its unbinding held,
+    // before the block is freed.
+    bound.callback.release(Released {
+        block: bound.block,
+        indirect: bound.indirect,
+        _locked: PhantomData,
+        _thread: NotThreadSafe,
+    });
 }
 
 /// A callback that a block has: `struct flow_block_cb`.
@@ -151,8 +204,8 @@ impl BoundCallback {
             if address(other.cb) != address(ours) {
                 return None;
             }
-            // SAFETY: Those with this callback were made by `bind`, with an `Arc<T>` that they own.
-            f(unsafe { &*other.cb_priv.cast_const().cast::<T>() })
+            // SAFETY: Those with this callback were made by `bind`, with a `Bound<T>` that they own.
+            f(unsafe { &*(*other.cb_priv.cast_const().cast::<Bound<T>>()).callback })
         })
     }
 
@@ -262,14 +315,23 @@ pub(super) struct Indirect {
     pub(super) cleanup: Option<unsafe extern "C" fn(*mut bindings::flow_block_cb)>,
 }
 
-/// A request to bind or unbind a block: `struct flow_block_offload`.
-pub(crate) struct BlockOffload<'a> {
+/// A request to bind a callback of type `T` to a block, or to unbind it: `struct
+/// flow_block_offload`.
+///
+/// Who takes the requests chooses the type: [`TcDriver::Callback`], [`IndirectDriver::Callback`].
+/// The kernel tells callbacks apart by functions that belong to the type, and cleans up after
+/// indirect ones by them.
+///
+/// [`TcDriver::Callback`]: crate::abstractions::tc::setup_tc::TcDriver::Callback
+/// [`IndirectDriver::Callback`]: super::IndirectDriver::Callback
+pub(crate) struct BlockOffload<'a, T: BlockCallback> {
     bo: &'a mut bindings::flow_block_offload,
     binder: Binder,
     indirect: Option<Indirect>,
+    _callback: PhantomData<Arc<T>>,
 }
 
-impl<'a> BlockOffload<'a> {
+impl<'a, T: BlockCallback> BlockOffload<'a, T> {
     /// # Safety
     ///
     /// `bo` must be what `ndo_setup_tc` got with `TC_SETUP_BLOCK` or `TC_SETUP_FT`, which `binder`
@@ -280,6 +342,7 @@ impl<'a> BlockOffload<'a> {
             bo: unsafe { &mut *bo },
             binder,
             indirect: None,
+            _callback: PhantomData,
         }
     }
 
@@ -292,6 +355,7 @@ impl<'a> BlockOffload<'a> {
             bo,
             binder,
             indirect: Some(indirect),
+            _callback: PhantomData,
         }
     }
 
@@ -331,8 +395,10 @@ impl<'a> BlockOffload<'a> {
             },
             _ => return None,
         };
-        // INVARIANT: It is bound for the length of the request at least.
-        NonNull::new(block).map(TcBlock)
+        let ptr = NonNull::new(block)?;
+        // SAFETY: The block is alive for the length of the request; its number never changes.
+        let index = unsafe { (*ptr.as_ptr()).index };
+        Some(TcBlock { ptr, index })
     }
 
     /// Whether the block is of a chain of nftables.
@@ -378,13 +444,14 @@ impl<'a> BlockOffload<'a> {
             return true;
         };
         // SAFETY: The block is alive for the length of the request; returns a reference, if any.
-        let mut chain = unsafe { bindings::tcf_get_next_chain(block.0.as_ptr(), ptr::null_mut()) };
+        let mut chain =
+            unsafe { bindings::tcf_get_next_chain(block.ptr.as_ptr(), ptr::null_mut()) };
         let empty = chain.is_null();
         // The kernel exports the iterator but not the put: only going on to the end of the list
         // gives the reference back. Chains are kept by their filters, or by the user.
         while !chain.is_null() {
             // SAFETY: The iterator takes back the reference that it gave.
-            chain = unsafe { bindings::tcf_get_next_chain(block.0.as_ptr(), chain) };
+            chain = unsafe { bindings::tcf_get_next_chain(block.ptr.as_ptr(), chain) };
         }
         empty
     }
@@ -392,12 +459,12 @@ impl<'a> BlockOffload<'a> {
     fn flow_block(&self) -> *mut bindings::flow_block {
         match self.tc_block() {
             // SAFETY: Takes the address only.
-            Some(block) => unsafe { &raw mut (*block.0.as_ptr()).flow_block },
+            Some(block) => unsafe { &raw mut (*block.ptr.as_ptr()).flow_block },
             None => self.bo.block,
         }
     }
 
-    fn lookup<T: BlockCallback>(&self, ident: usize) -> *mut bindings::flow_block_cb {
+    fn lookup(&self, ident: usize) -> *mut bindings::flow_block_cb {
         // SAFETY: The block is locked by the kernel for the length of the request.
         unsafe {
             bindings::flow_block_cb_lookup(
@@ -410,8 +477,8 @@ impl<'a> BlockOffload<'a> {
 
     /// Lets `ident` share the callback that it bound to this block before (the other direction of
     /// the same device). Returns false if there is none.
-    pub(crate) fn share<T: BlockCallback>(&mut self, ident: usize) -> bool {
-        let block_cb = self.lookup::<T>(ident);
+    pub(crate) fn share(&mut self, ident: usize) -> bool {
+        let block_cb = self.lookup(ident);
         if block_cb.is_null() {
             return false;
         }
@@ -428,12 +495,13 @@ impl<'a> BlockOffload<'a> {
     /// In a chain of nftables it is asked after the devices of other drivers, as nftables stops at the
     /// first error: a rule that they refuse isn't added here, and when they fail to report
     /// statistics, none were reported here.
-    pub(crate) fn bind<T: BlockCallback>(
-        &mut self,
-        ident: usize,
-        callback: Arc<T>,
-    ) -> Result<BoundCallback> {
-        let cb_priv: *mut c_void = Arc::into_raw(callback).cast_mut().cast();
+    pub(crate) fn bind(&mut self, ident: usize, callback: Arc<T>) -> Result<BoundCallback> {
+        let bound = Bound {
+            callback,
+            block: self.tc_block(),
+            indirect: self.is_indirect(),
+        };
+        let cb_priv: *mut c_void = KBox::into_raw(KBox::new(bound, GFP_KERNEL)?).cast();
         let ident = ident as *mut c_void;
         // SAFETY: `setup_cb` and `release_cb` are made for `cb_priv`; the indirect arguments are
         // passed on as they came.
@@ -460,8 +528,8 @@ impl<'a> BlockOffload<'a> {
             }
         })
         .inspect_err(|_| {
-            // SAFETY: Nobody took the reference that was given away above.
-            drop(unsafe { Arc::from_raw(cb_priv.cast_const().cast::<T>()) });
+            // SAFETY: Nobody took what was given away above.
+            drop(unsafe { KBox::from_raw(cb_priv.cast::<Bound<T>>()) });
         })?;
         self.bo.unlocked_driver_cb = true;
         let block = self.flow_block();
@@ -486,8 +554,8 @@ impl<'a> BlockOffload<'a> {
     /// Takes the callback of `ident` off the block, unless it is still shared: returns whether.
     /// The kernel then asks it to destroy each flow and releases it. Sleeps for a grace period if
     /// the block is a chain's, which is walked under RCU.
-    pub(crate) fn unbind<T: BlockCallback>(&mut self, ident: usize) -> Result<bool> {
-        let block_cb = self.lookup::<T>(ident);
+    pub(crate) fn unbind(&mut self, ident: usize) -> Result<bool> {
+        let block_cb = self.lookup(ident);
         if block_cb.is_null() {
             return Err(ENOENT);
         }
@@ -511,26 +579,23 @@ impl<'a> BlockOffload<'a> {
     }
 }
 
-/// A block of tc filters: `struct tcf_block`.
-///
-/// # Invariants
-///
-/// The block is bound to a device at the time that the object is made. Who keeps the object must
-/// forget it at unbind.
+/// A block of tc filters: the address and the number of a `struct tcf_block`, without a claim that
+/// it still exists.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) struct TcBlock(NonNull<bindings::tcf_block>);
+pub(crate) struct TcBlock {
+    ptr: NonNull<bindings::tcf_block>,
+    index: u32,
+}
 
-// SAFETY: Blocks aren't tied to a thread.
+// SAFETY: Only compared, or used under the requirements of the methods.
 unsafe impl Send for TcBlock {}
-// SAFETY: As above; all use is through `lock`.
+// SAFETY: As above.
 unsafe impl Sync for TcBlock {}
 
 impl TcBlock {
     /// The number of a shared block, or 0.
     pub(crate) fn index(self) -> u32 {
-        // SAFETY: The object is forgotten before the block is freed, by the type invariants; the
-        // number never changes.
-        unsafe { (*self.0.as_ptr()).index }
+        self.index
     }
 
     /// Calls `f` while no request for the block's filters runs. Process context.
@@ -541,10 +606,10 @@ impl TcBlock {
     /// thread.
     pub(crate) unsafe fn locked<R>(self, _rtnl: &Rtnl, f: impl FnOnce() -> R) -> R {
         // SAFETY: The block is alive, by the requirements of this function.
-        unsafe { bindings::down_write(&raw mut (*self.0.as_ptr()).cb_lock) };
+        unsafe { bindings::down_write(&raw mut (*self.ptr.as_ptr()).cb_lock) };
         let result = f();
         // SAFETY: Locked above.
-        unsafe { bindings::up_write(&raw mut (*self.0.as_ptr()).cb_lock) };
+        unsafe { bindings::up_write(&raw mut (*self.ptr.as_ptr()).cb_lock) };
         result
     }
 
@@ -563,7 +628,7 @@ impl TcBlock {
     ///
     /// # Safety
     ///
-    /// As for [`Self::locked`]; `callback` must be bound to the block.
+    /// As for [`Self::locked`].
     pub(crate) unsafe fn reoffload<T: BlockCallback>(
         self,
         rtnl: &Rtnl,
@@ -572,7 +637,7 @@ impl TcBlock {
         ack: &mut OwnExtAck,
         around: impl Fn(&mut dyn FnMut() -> Result) -> Result,
     ) -> Result {
-        let block = self.0.as_ptr();
+        let block = self.ptr.as_ptr();
         let cb_priv: *mut c_void = Arc::as_ptr(callback).cast_mut().cast();
         let mut result = Ok(());
         let mut chain = ptr::null_mut();
@@ -608,9 +673,9 @@ impl TcBlock {
                 };
                 let ack = ack.as_raw();
                 let mut offer = || {
-                    // SAFETY: RTNL and `cb_lock` are held; `setup_cb` fits `cb_priv`, which the
+                    // SAFETY: RTNL and `cb_lock` are held; `reoffload_cb` fits `cb_priv`, which the
                     // caller keeps alive.
-                    let ret = unsafe { reoffload(tp, add, Some(setup_cb::<T>), cb_priv, ack) };
+                    let ret = unsafe { reoffload(tp, add, Some(reoffload_cb::<T>), cb_priv, ack) };
                     kernel::error::to_result(ret)
                 };
                 // SAFETY: By the requirements of this function.
@@ -630,11 +695,11 @@ impl TcBlock {
 /// Called with RTNL and the `cb_lock` of the chain's block held, by [`TcBlock::reoffload`].
 fn template<T: BlockCallback>(chain: *mut bindings::tcf_chain, add: bool, callback: &Arc<T>) {
     let cb_priv: *mut c_void = Arc::as_ptr(callback).cast_mut().cast();
-    // SAFETY: The chain is referenced, and RTNL keeps its template; `setup_cb` fits `cb_priv`.
+    // SAFETY: The chain is referenced, and RTNL keeps its template; `reoffload_cb` fits `cb_priv`.
     unsafe {
         let ops = (*chain).tmplt_ops;
         if let Some(reoffload) = ops.as_ref().and_then(|ops| ops.tmplt_reoffload) {
-            reoffload(chain, add, Some(setup_cb::<T>), cb_priv);
+            reoffload(chain, add, Some(reoffload_cb::<T>), cb_priv);
         }
     }
 }

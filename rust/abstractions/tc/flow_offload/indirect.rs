@@ -38,27 +38,30 @@ use kernel::{
 
 /// Serves devices whose drivers have no `ndo_setup_tc`.
 pub(crate) trait IndirectDriver: 'static {
+    /// What it binds to blocks.
+    type Callback: BlockCallback;
+
     /// A block of filters is bound to such a device, or unbound.
     ///
     /// Process context; under RTNL if the block is a qdisc's. A bind must not be accepted if the
     /// block has filters ([`BlockOffload::is_empty`]): should one of them be refused, the kernel
     /// frees the callback without taking it off its list of indirect ones.
-    fn setup_block(dev: &NetDevice, block: BlockOffload<'_>) -> Result;
+    fn setup_block(dev: &NetDevice, block: BlockOffload<'_, Self::Callback>) -> Result;
 }
 
 /// The registration of an [`IndirectDriver`], until dropped.
 ///
 /// # Invariants
 ///
-/// The callback of `T` is registered, and bindings are of type `B`.
-pub(crate) struct IndirectRegistration<T: IndirectDriver, B: BlockCallback>(PhantomData<(T, B)>);
+/// The callback of `T` is registered.
+pub(crate) struct IndirectRegistration<T: IndirectDriver>(PhantomData<T>);
 
 // SAFETY: There is nothing in it.
-unsafe impl<T: IndirectDriver, B: BlockCallback> Send for IndirectRegistration<T, B> {}
+unsafe impl<T: IndirectDriver> Send for IndirectRegistration<T> {}
 // SAFETY: As above.
-unsafe impl<T: IndirectDriver, B: BlockCallback> Sync for IndirectRegistration<T, B> {}
+unsafe impl<T: IndirectDriver> Sync for IndirectRegistration<T> {}
 
-impl<T: IndirectDriver, B: BlockCallback> IndirectRegistration<T, B> {
+impl<T: IndirectDriver> IndirectRegistration<T> {
     /// Registers for blocks that are bound from now on. Process context, without RTNL.
     pub(crate) fn new() -> Result<Self> {
         // SAFETY: `setup` is fit to be called from here on.
@@ -109,15 +112,16 @@ impl<T: IndirectDriver, B: BlockCallback> IndirectRegistration<T, B> {
     }
 }
 
-impl<T: IndirectDriver, B: BlockCallback> Drop for IndirectRegistration<T, B> {
+impl<T: IndirectDriver> Drop for IndirectRegistration<T> {
     fn drop(&mut self) {
-        // SAFETY: Registered, by the type invariants. Unbinds what `bind::<B>` bound. RTNL isn't
-        // held, as the cleanup takes it.
+        // SAFETY: Registered, by the type invariants. Unbinds what was bound through `setup`, all
+        // of it by `bind` of `BlockOffload<'_, T::Callback>`. RTNL isn't held, as the cleanup takes
+        // it.
         unsafe {
             bindings::flow_indr_dev_unregister(
                 Some(Self::setup),
                 ptr::null_mut(),
-                Some(release_cb::<B>),
+                Some(release_cb::<T::Callback>),
             )
         };
     }

@@ -38,8 +38,14 @@ pub(crate) unsafe fn query_caps(query: *mut bindings::tc_query_caps_base) -> Res
     Ok(())
 }
 
-/// A request about a qdisc: what `ndo_setup_tc` got with one of `TC_SETUP_QDISC_*`. RTNL is held.
-pub(crate) struct QdiscRequest {
+/// A request about a qdisc of a device: what `ndo_setup_tc` got with one of `TC_SETUP_QDISC_*`.
+///
+/// # Invariants
+///
+/// `data` is of the type that belongs to `kind`, and for `'a` nobody else's. RTNL is held by this
+/// thread.
+pub(crate) struct QdiscRequest<'a> {
+    dev: &'a NetDevice,
     kind: bindings::tc_setup_type,
     data: *mut c_void,
 }
@@ -64,12 +70,23 @@ macro_rules! views {
     };
 }
 
-impl QdiscRequest {
+impl<'a> QdiscRequest<'a> {
     /// # Safety
     ///
-    /// `kind` and `data` must be what `ndo_setup_tc` got, for the length of that call.
-    pub(crate) unsafe fn from_raw(kind: bindings::tc_setup_type, data: *mut c_void) -> Self {
-        Self { kind, data }
+    /// `kind` and `data` must be what `ndo_setup_tc` of `dev` got, and `'a` be no longer than that
+    /// call.
+    pub(crate) unsafe fn from_raw(
+        dev: &'a NetDevice,
+        kind: bindings::tc_setup_type,
+        data: *mut c_void,
+    ) -> Self {
+        // INVARIANT: By the requirements of this function; RTNL is held for all of them.
+        Self { dev, kind, data }
+    }
+
+    /// The device.
+    pub(crate) fn dev(&self) -> &'a NetDevice {
+        self.dev
     }
 
     /// `enum tc_setup_type`.
@@ -127,44 +144,45 @@ impl QdiscRequest {
     /// The extack for the reason of a refusal. Qdiscs that fail if they aren't offloaded have one,
     /// except cbs and etf.
     pub(crate) fn extack(&self) -> ExtAck<'_> {
-        // SAFETY: The data is of the type that belongs to the kind; the acknowledgement in it is
-        // null, or valid for the length of the request and used by nobody else during it.
+        // SAFETY: By the type invariants; the acknowledgement in it is null, or valid for the length
+        // of the request and used by nobody else during it.
         unsafe { ExtAck::from_raw(bindings::ekho_helper_qdisc_extack(self.kind, self.data)) }
     }
 
     /// Whether the request ends the offload of a mqprio.
     pub(crate) fn ends_mqprio(&self) -> bool {
-        // SAFETY: Null, or valid for the length of the request.
+        // SAFETY: Null, or valid by the type invariants.
         unsafe { self.mqprio().as_ref() }.is_some_and(|mqprio| mqprio.qopt.num_tc == 0)
     }
 
     /// Configures the traffic classes of the device, as the kernel expects of a driver.
-    pub(crate) fn map_traffic_classes(&self, dev: &NetDevice) {
+    pub(crate) fn map_traffic_classes(&self) {
         let mqprio = self.mqprio();
         if !mqprio.is_null() {
-            // SAFETY: Valid for the length of the request, during which RTNL is held.
-            unsafe { bindings::ekho_helper_mqprio_map(dev.as_raw(), mqprio) };
+            // SAFETY: Valid by the type invariants, for this device, with RTNL held.
+            unsafe { bindings::ekho_helper_mqprio_map(self.dev.as_raw(), mqprio) };
         }
     }
 
     /// Whether the queue in the answer is free: htb doesn't check the queue for a class.
-    pub(crate) fn has_free_queue(&self, dev: &NetDevice) -> bool {
+    pub(crate) fn has_free_queue(&self) -> bool {
         let htb = self.htb();
-        // SAFETY: Valid for the length of the request, during which RTNL is held.
-        htb.is_null() || unsafe { bindings::ekho_helper_htb_queue_ok(dev.as_raw(), htb) }
+        // SAFETY: Valid by the type invariants, for this device, with RTNL held.
+        htb.is_null() || unsafe { bindings::ekho_helper_htb_queue_ok(self.dev.as_raw(), htb) }
     }
 
-    /// The queue that the answer names, if the device has only `queues`; the answer is made one
-    /// that names the first then.
-    pub(crate) fn queue_beyond(&self, queues: u32) -> Option<u16> {
-        // SAFETY: Null, or valid for the length of the request and used by nobody else.
+    /// The queue that the answer names, if the device hasn't got it; the answer is made one that
+    /// names the first then.
+    pub(crate) fn queue_beyond(&self) -> Option<u16> {
+        // SAFETY: Null, or valid by the type invariants; the reference isn't kept.
         let htb = unsafe { self.htb().as_mut()? };
-        (u32::from(htb.qid) >= queues).then(|| core::mem::replace(&mut htb.qid, 0))
+        (u32::from(htb.qid) >= self.dev.num_tx_queues())
+            .then(|| core::mem::replace(&mut htb.qid, 0))
     }
 
     /// Adds to the statistics, if the request asks for statistics.
     pub(crate) fn add_stats(&self, stats: QdiscStats) {
-        // SAFETY: The data is of the type that belongs to the kind.
+        // SAFETY: By the type invariants.
         unsafe {
             bindings::ekho_helper_qdisc_add_stats(
                 self.kind,

@@ -267,14 +267,12 @@ impl<'a> FlowRequest<'a> {
         }
     }
 
-    /// The node of a u32 filter that is to be offloaded, for firmware to read; null for others.
-    pub(crate) fn knode(&self) -> *mut bindings::tc_cls_u32_knode {
+    /// The node of a u32 filter that is to be offloaded, for firmware to read; none for others.
+    pub(crate) fn knode(&self) -> Option<&bindings::tc_cls_u32_knode> {
         match &self.0 {
-            Raw::U32(request, Ok(_)) => {
-                // SAFETY: Takes the address only.
-                unsafe { (&raw const request.__bindgen_anon_1.knode).cast_mut() }
-            }
-            _ => ptr::null_mut(),
+            // SAFETY: Requests for nodes have this member.
+            Raw::U32(request, Ok(_)) => Some(unsafe { &request.__bindgen_anon_1.knode }),
+            _ => None,
         }
     }
 
