@@ -89,7 +89,61 @@ int ekho_register_struct_ops(struct bpf_struct_ops *st_ops)
 	return register_bpf_struct_ops(st_ops, bpf_flow_offload_ops);
 }
 
+/*
+ * What firmware can call, and why it can't do harm with that.
+ *
+ * Firmware reads a context and what it leads to through BTF, where a pointer
+ * that it has made up reads as zeros, and writes nowhere but here. The kernel's
+ * verifier checks the arguments:
+ *
+ *  - A context, or the flow in it, is the argument of the op that runs, by its
+ *    type. The verifier takes nothing else for it: a pointer that was kept in a
+ *    map isn't trusted any more, nor is one from bpf_rdonly_cast(), callbacks
+ *    that run after the op can't get hold of it, and no program of another type
+ *    can call these functions. But it takes memory of firmware's own in place of
+ *    a structure of nothing but numbers. So each structure that is an argument
+ *    here must have a pointer in it; selftests/contract.sh looks after that.
+ *    It lies in memory of the op's caller, as does all that it points at, for
+ *    the length of the op, and no other thread uses it.
+ *  - Memory with a size is firmware's to write and to read: its stack, a value
+ *    of a map, the private memory of a flow. Others may write to it meanwhile.
+ *    It is nothing that pointers of contexts lead to, which can't be written.
+ *  - A map is one that the program uses, which holds a reference to it.
+ *
+ * What is returned to firmware stays valid until the op returns. What firmware
+ * has said is looked at after that.
+ */
+
 __bpf_kfunc_start_defs();
+
+/**
+ * bpf_flow_offload_map_stats - say what a map has counted of a flow so far
+ * @ctx: the argument of the stats op
+ * @totals: monotonic totals, which begin at zero with the flow in this map
+ * @map__map: the map
+ *
+ * The module hands the kernel what is new since the last call. It knows maps
+ * apart: one that is carried over to other firmware goes on there, one that
+ * takes the place of another counts from zero. The last call of an op counts.
+ * Any context.
+ *
+ * If ctx->action isn't 0, it is this action of the flow that is asked for: see
+ * bpf_flow_offload_count_actions().
+ *
+ * Return: 0.
+ */
+__bpf_kfunc int bpf_flow_offload_map_stats(struct ekho_stats_ctx *ctx,
+					   const struct ekho_totals *totals,
+					   void *map__map)
+{
+	const struct bpf_map *map = map__map;
+
+	/* An agent may be writing to them. */
+	return ekho_kfunc_set_stats(ctx, map->id, READ_ONCE(totals->packets),
+				    READ_ONCE(totals->bytes),
+				    READ_ONCE(totals->drops),
+				    READ_ONCE(totals->last_used_ns));
+}
 
 /**
  * bpf_flow_offload_set_stats - say what a flow has counted so far
@@ -194,6 +248,9 @@ __bpf_kfunc int bpf_flow_offload_count_actions(struct ekho_replace_ctx *ctx)
  * the firmware's replacement, and goes with the flow. How much there is the
  * firmware says with bpf_flow_offload_ops.flow_size. Ops for the same flow can
  * run in parallel: use atomic operations where that matters.
+ *
+ * The verifier keeps firmware within the size that it asked for. The memory goes
+ * after a grace period of RCU, and so not before the op returns.
  *
  * Return: the memory, or NULL if the flow has less than asked for.
  */
@@ -329,6 +386,9 @@ __bpf_kfunc int bpf_flow_offload_add_qdisc_stats(struct ekho_qdisc_ctx *ctx,
  * @ctx: the argument of the qdisc op
  * @qid: number of a transmit queue of the device that isn't in use: from the
  *	number on that `ethtool -L DEV tx N` sets, and no other class has
+ *
+ * The request is the kernel's own, for the length of the op. After the op the
+ * module looks whether the device has such a queue and whether it is free.
  *
  * Return: 0; -EINVAL if the request isn't one of htb.
  */

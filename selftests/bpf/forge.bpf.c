@@ -31,7 +31,8 @@
 extern void *bpf_rdonly_cast(const void *obj, __u32 btf_id) __ksym;
 
 struct kept {
-	struct ekho_replace_ctx __attribute__((btf_type_tag("kptr_untrusted"))) *
+	struct ekho_replace_ctx
+		__attribute__((btf_type_tag("kptr_untrusted"))) *
 		ctx;
 	struct flow_dissector_key_ports ports[2];
 	char forged[sizeof(struct ekho_replace_ctx)];
@@ -63,7 +64,8 @@ static int later(void *map, __u32 *key, struct kept *kept)
 #endif
 
 /* What the compiler knows nothing of, but that it is written. */
-static __always_inline __attribute__((unused)) void scribble(void *at, __u32 words)
+static __always_inline __attribute__((unused)) void scribble(void *at,
+							     __u32 words)
 {
 	volatile __u64 *word = at;
 
@@ -71,7 +73,8 @@ static __always_inline __attribute__((unused)) void scribble(void *at, __u32 wor
 		word[i] = 0x4141414141414141;
 }
 
-static __always_inline __attribute__((unused)) int sum(const struct ekho_action *act)
+static __always_inline __attribute__((unused)) int
+sum(const struct ekho_action *act)
 {
 	return act->id * 1000 + act->arg + act->entry->hw_index;
 }
@@ -131,7 +134,7 @@ EKHO_OP(replace, struct ekho_replace_ctx *ctx)
 	bpf_timer_init(&kept_->timer, &keep, CLOCK_MONOTONIC);
 	bpf_timer_set_callback(&kept_->timer, later);
 	bpf_timer_start(&kept_->timer, 1000, 0);
-#elif defined(FORGE_into_action) || defined(FORGE_write_action) || \
+#elif defined(FORGE_into_action) || defined(FORGE_write_action) ||        \
 	defined(FORGE_write_iterator) || defined(FORGE_leave_iterator) || \
 	defined(FORGE_overwrite)
 	struct bpf_iter_flow_action it;
