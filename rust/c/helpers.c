@@ -202,7 +202,7 @@ int ekho_helper_notifier_from_errno(int err)
 
 struct workqueue_struct *ekho_helper_alloc_workqueue(const char *name)
 {
-	return alloc_workqueue("%s", WQ_UNBOUND, 1, name);
+	return alloc_workqueue("%s", WQ_UNBOUND, 0, name);
 }
 
 void ekho_helper_block_cb_add(struct flow_block_cb *block_cb,

@@ -21,6 +21,9 @@ use kernel::{
 };
 
 /// The module's workqueue; none while the module is being removed.
+///
+/// Its items run in parallel: one may wait for long, as for a grace period of RCU tasks, and
+/// firmware that was stopped must be detached at once.
 static WORK: RcuSlot<OwnedQueue> = RcuSlot::new();
 
 /// Makes the workqueue; to be called once, before requests can arrive.

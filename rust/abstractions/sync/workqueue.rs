@@ -27,7 +27,8 @@ unsafe impl Send for OwnedQueue {}
 unsafe impl Sync for OwnedQueue {}
 
 impl OwnedQueue {
-    /// Allocates an unbound workqueue that runs one item at a time. Process context.
+    /// Allocates an unbound workqueue, whose items run in parallel and in no particular order: none
+    /// waits for another. Process context.
     pub(crate) fn new(name: &'static CStr) -> Result<Self> {
         // SAFETY: `name` is a string, which the kernel copies.
         let queue = unsafe { bindings::ekho_helper_alloc_workqueue(name.as_char_ptr()) };
