@@ -82,6 +82,9 @@
 extern int bpf_flow_offload_set_stats(struct ekho_stats_ctx *ctx, u64 packets,
 				      u64 bytes, u64 drops,
 				      u64 last_used_ns) __ksym;
+extern int bpf_flow_offload_map_stats(struct ekho_stats_ctx *ctx,
+				      const struct ekho_totals *totals,
+				      void *map__map) __weak __ksym;
 extern int bpf_flow_offload_add_stats(struct ekho_stats_ctx *ctx, u64 packets,
 				      u64 bytes, u64 drops,
 				      u64 last_used_ns) __weak __ksym;
@@ -109,6 +112,25 @@ extern int bpf_flow_offload_set_qdisc_queue(struct ekho_qdisc_ctx *ctx,
 					    u16 qid) __weak __ksym;
 
 /*
+ * In stats: tells the totals that a map has of the flow. Modules of before know
+ * of no maps, and take totals for those since the flow was accepted.
+ */
+static __always_inline __attribute__((unused)) int
+ekho_map_stats(struct ekho_stats_ctx *ctx,
+	       const struct ekho_flow_counters *counters, void *map)
+{
+	if (bpf_ksym_exists(bpf_flow_offload_map_stats))
+		return bpf_flow_offload_map_stats(
+			ctx, (const struct ekho_totals *)counters, map);
+	return bpf_flow_offload_set_stats(ctx, counters->packets,
+					  counters->bytes, counters->drops,
+					  counters->last_used_ns);
+}
+
+_Static_assert(sizeof(struct ekho_totals) == sizeof(struct ekho_flow_counters),
+	       "the same in the map and for the module");
+
+/*
  * Counters by cookie, struct ekho_flow_counters, as `ekho-fw stats` and agents
  * fill them. The firmware makes and removes the entries, user space only
  * updates them. EKHO_FLOW_STATS(max) at the top of a firmware defines the map,
@@ -117,49 +139,46 @@ extern int bpf_flow_offload_set_qdisc_queue(struct ekho_qdisc_ctx *ctx,
  * All entries are there once the firmware is loaded, about 100 bytes each: ops
  * can't sleep, and would at times find no memory for a new one.
  */
-#define EKHO_FLOW_STATS(max)                                               \
-	struct {                                                           \
-		__uint(type, BPF_MAP_TYPE_HASH);                           \
-		__uint(max_entries, max);                                  \
-		__type(key, __u64);                                        \
-		__type(value, struct ekho_flow_counters);                  \
-	} flow_stats SEC(".maps");                                         \
-                                                                           \
-	static __always_inline __attribute__((unused)) int                 \
-	ekho_counters_create(struct ekho_replace_ctx *ctx)                 \
-	{                                                                  \
-		struct ekho_flow_counters zero = {};                       \
-		__u64 cookie = ctx->flow.cookie;                           \
-		long err;                                                  \
-                                                                           \
-		err = bpf_map_update_elem(&flow_stats, &cookie, &zero,     \
-					  BPF_NOEXIST);                    \
-		/* A hash map says -E2BIG when it is full. */              \
-		return err == -E2BIG ? -ENOSPC : err;                      \
-	}                                                                  \
-                                                                           \
-	static __always_inline __attribute__((unused)) int                 \
-	ekho_counters_delete(struct ekho_destroy_ctx *ctx)                 \
-	{                                                                  \
-		__u64 cookie = ctx->flow.cookie;                           \
-                                                                           \
-		return bpf_map_delete_elem(&flow_stats, &cookie);          \
-	}                                                                  \
-                                                                           \
-	static __always_inline __attribute__((unused)) int                 \
-	ekho_counters_report(struct ekho_stats_ctx *ctx)                   \
-	{                                                                  \
-		struct ekho_flow_counters *counters;                       \
-		__u64 cookie = ctx->flow.cookie;                           \
-                                                                           \
-		counters = bpf_map_lookup_elem(&flow_stats, &cookie);      \
-		if (!counters)                                             \
-			return -ENOENT;                                    \
-		return bpf_flow_offload_set_stats(ctx, counters->packets,  \
-						  counters->bytes,         \
-						  counters->drops,         \
-						  counters->last_used_ns); \
-	}                                                                  \
+#define EKHO_FLOW_STATS(max)                                           \
+	struct {                                                       \
+		__uint(type, BPF_MAP_TYPE_HASH);                       \
+		__uint(max_entries, max);                              \
+		__type(key, __u64);                                    \
+		__type(value, struct ekho_flow_counters);              \
+	} flow_stats SEC(".maps");                                     \
+                                                                       \
+	static __always_inline __attribute__((unused)) int             \
+	ekho_counters_create(struct ekho_replace_ctx *ctx)             \
+	{                                                              \
+		struct ekho_flow_counters zero = {};                   \
+		__u64 cookie = ctx->flow.cookie;                       \
+		long err;                                              \
+                                                                       \
+		err = bpf_map_update_elem(&flow_stats, &cookie, &zero, \
+					  BPF_NOEXIST);                \
+		/* A hash map says -E2BIG when it is full. */          \
+		return err == -E2BIG ? -ENOSPC : err;                  \
+	}                                                              \
+                                                                       \
+	static __always_inline __attribute__((unused)) int             \
+	ekho_counters_delete(struct ekho_destroy_ctx *ctx)             \
+	{                                                              \
+		__u64 cookie = ctx->flow.cookie;                       \
+                                                                       \
+		return bpf_map_delete_elem(&flow_stats, &cookie);      \
+	}                                                              \
+                                                                       \
+	static __always_inline __attribute__((unused)) int             \
+	ekho_counters_report(struct ekho_stats_ctx *ctx)               \
+	{                                                              \
+		struct ekho_flow_counters *counters;                   \
+		__u64 cookie = ctx->flow.cookie;                       \
+                                                                       \
+		counters = bpf_map_lookup_elem(&flow_stats, &cookie);  \
+		if (!counters)                                         \
+			return -ENOENT;                                \
+		return ekho_map_stats(ctx, counters, &flow_stats);     \
+	}                                                              \
 	struct ekho_flow_counters
 
 /*

@@ -12,7 +12,7 @@
 #endif
 
 /**
- * struct ekho_flow_counters - totals of a flow since it was added
+ * struct ekho_flow_counters - totals of a flow since the map has it
  * @packets: never less than before, like bytes and drops
  * @bytes: of those packets
  * @drops: packets that were dropped

@@ -58,19 +58,78 @@ test_the_link_and_its_pin_stay() {
 	[[ ! -e $pins/ek0 ]] || fail "$pins/ek0 is still there"
 }
 
-test_counters_that_start_again_from_zero_are_added_to_the_old_ones() {
-	port ek0
-	load stats ek0
-	drop ek0 3 skip_sw
-	feed ek0 3 10 1000
-	expect_filters 'dev ek0 ingress' '3/1 in_hw=1 hw=10/1000 *'
-	# It has counted 3 packets of its own.
-	replace meter ek0
-	expect_filters 'dev ek0 ingress' '3/1 in_hw=1 hw=13/1300 *'
-	expect_filters 'dev ek0 ingress' '3/1 in_hw=1 hw=13/1300 all=13/1300 *'
+# tallied PRIO PACKETS: so many packets the filter has counted so far.
+tallied() {
+	expect_filters 'dev ek0 ingress' "$1/1 in_hw=1 hw=$2/$((100 * $2)) all=$2/$((100 * $2)) *"
 }
 
-test_counters_that_go_on_are_not_added_again() {
+# See bpf/tally.bpf.c: each dump is a report of as many packets more as the
+# preference says.
+test_totals_of_a_map_that_is_kept_go_on() {
+	port ek0
+	load tally-map ek0
+	drop ek0 10 skip_sw
+	tallied 10 10
+	tallied 10 20
+	replace tally-map ek0
+	tallied 10 30
+	tallied 10 40
+}
+
+test_totals_of_another_map_are_added_whether_they_are_less_or_more_than_the_old_ones() {
+	port ek0
+	load tally-map ek0
+	drop ek0 10 skip_sw
+	tallied 10 10
+	tallied 10 20
+	# In the new map there are 10, then 20, then 30.
+	replace tally-other ek0
+	tallied 10 30
+	tallied 10 40
+	tallied 10 50
+	unload ek0
+	undrop ek0 10
+	load stats ek0
+	drop ek0 30 skip_sw
+	feed ek0 30 10 1000
+	tallied 30 10
+	# In the new map there are 30, more than in the old one.
+	replace tally-other ek0
+	tallied 30 40
+	tallied 30 70
+}
+
+test_deltas_and_totals_of_maps_follow_each_other() {
+	port ek0
+	load tally-delta ek0
+	drop ek0 10 skip_sw
+	tallied 10 10
+	tallied 10 20
+	replace tally-map ek0
+	tallied 10 30
+	tallied 10 40
+	replace tally-delta ek0
+	tallied 10 50
+	replace tally-other ek0
+	tallied 10 60
+}
+
+test_totals_since_the_flow_was_accepted_go_on_whoever_has_counted_before() {
+	port ek0
+	load tally-accepted ek0
+	drop ek0 10 skip_sw
+	tallied 10 10
+	replace tally-delta ek0
+	tallied 10 20
+	# Its total is in the memory of the flow: 30 now, of which 20 are known.
+	replace tally-accepted ek0
+	tallied 10 30
+	tallied 10 40
+	replace tally-map ek0
+	tallied 10 50
+}
+
+test_totals_without_a_map_are_not_added_again() {
 	port ek0
 	load stats ek0
 	drop ek0 30 skip_sw

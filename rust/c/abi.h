@@ -302,10 +302,25 @@ enum ekho_stats_kind {
 };
 
 /**
+ * struct ekho_totals - what bpf_flow_offload_map_stats() is given
+ * @packets: packets that matched
+ * @bytes: their bytes
+ * @drops: how many of them were dropped
+ * @last_used_ns: bpf_ktime_get_ns() of the last packet, 0 if not known
+ */
+struct ekho_totals {
+	u64 packets;
+	u64 bytes;
+	u64 drops;
+	u64 last_used_ns;
+};
+
+/**
  * struct ekho_stats_ctx - argument of stats(): may be atomic context
  * @flow: the flow whose statistics the kernel wants
- * @packets: total that bpf_flow_offload_set_stats() gave, or what
- *	bpf_flow_offload_add_stats() added; 0 before both
+ * @packets: total that bpf_flow_offload_map_stats() or
+ *	bpf_flow_offload_set_stats() gave, or what
+ *	bpf_flow_offload_add_stats() added; 0 before all of them
  * @bytes: likewise
  * @drops: likewise
  * @last_used_ns: likewise
@@ -395,7 +410,8 @@ struct ekho_qdisc_ctx {
  * @detach: optional; the last call
  * @replace: a flow is wanted. 0 accepts it, a negative errno refuses it
  * @destroy: an accepted flow ends; the result is ignored
- * @stats: fill in what the flow has counted, with bpf_flow_offload_set_stats()
+ * @stats: fill in what the flow has counted, with bpf_flow_offload_map_stats(),
+ *	bpf_flow_offload_set_stats() or bpf_flow_offload_add_stats()
  * @template_create: optional; all filters of a chain will match what the
  *	template does. The result is ignored, as the kernel ignores it
  * @template_destroy: optional; a template ends

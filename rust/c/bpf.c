@@ -153,11 +153,11 @@ __bpf_kfunc int bpf_flow_offload_map_stats(struct ekho_stats_ctx *ctx,
  * @drops: how many of them were dropped
  * @last_used_ns: bpf_ktime_get_ns() of the last packet, 0 if not known
  *
- * All are monotonic totals; the module hands the kernel what is new since the
- * last call. The last call of an op counts. Any context.
- *
- * If ctx->action isn't 0, it is this action of the flow that is asked for: see
- * bpf_flow_offload_count_actions().
+ * All are monotonic totals since the flow was accepted, by this firmware or by
+ * one that it has replaced: such as hardware keeps, or the private memory of
+ * the flow. For totals in a map there is bpf_flow_offload_map_stats(). The
+ * module hands the kernel what is new. The last call of an op counts. Any
+ * context.
  *
  * Return: 0.
  */
@@ -165,7 +165,8 @@ __bpf_kfunc int bpf_flow_offload_set_stats(struct ekho_stats_ctx *ctx,
 					   u64 packets, u64 bytes, u64 drops,
 					   u64 last_used_ns)
 {
-	return ekho_kfunc_set_stats(ctx, packets, bytes, drops, last_used_ns);
+	return ekho_kfunc_set_stats(ctx, 0, packets, bytes, drops,
+				    last_used_ns);
 }
 
 /**
@@ -404,6 +405,7 @@ __bpf_kfunc int bpf_flow_offload_set_qdisc_queue(struct ekho_qdisc_ctx *ctx,
 __bpf_kfunc_end_defs();
 
 BTF_KFUNCS_START(ekho_kfunc_ids)
+BTF_ID_FLAGS(func, bpf_flow_offload_map_stats)
 BTF_ID_FLAGS(func, bpf_flow_offload_set_stats)
 BTF_ID_FLAGS(func, bpf_flow_offload_add_stats)
 BTF_ID_FLAGS(func, bpf_flow_offload_choose_hw_stats)

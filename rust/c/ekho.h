@@ -34,6 +34,16 @@ struct ekho_replace_call {
 	struct ekho_action *actions;
 };
 
+/**
+ * struct ekho_stats_call - a call of stats()
+ * @ctx: the argument, which is all that firmware sees of it
+ * @map: id of the map that the totals in it are of, 0 for none
+ */
+struct ekho_stats_call {
+	struct ekho_stats_ctx ctx;
+	u32 map;
+};
+
 /* bpf.c */
 extern struct bpf_flow_offload_ops ekho_cfi_stubs;
 extern const struct bpf_verifier_ops ekho_verifier_ops;
@@ -41,8 +51,8 @@ int ekho_register_struct_ops(struct bpf_struct_ops *st_ops);
 int ekho_register_kfuncs(struct module *owner);
 
 /* Implemented in Rust (contract/kfuncs.rs). */
-int ekho_kfunc_set_stats(struct ekho_stats_ctx *ctx, u64 packets, u64 bytes,
-			 u64 drops, u64 last_used_ns);
+int ekho_kfunc_set_stats(struct ekho_stats_ctx *ctx, u32 map, u64 packets,
+			 u64 bytes, u64 drops, u64 last_used_ns);
 int ekho_kfunc_add_stats(struct ekho_stats_ctx *ctx, u64 packets, u64 bytes,
 			 u64 drops, u64 last_used_ns);
 int ekho_kfunc_set_reason(struct ekho_replace_ctx *ctx, const char *reason,

@@ -40,7 +40,10 @@ use crate::{
         table::Table, //
     },
 };
-use core::ffi::c_int;
+use core::{
+    ffi::c_int,
+    mem::offset_of, //
+};
 use kernel::{
     prelude::*,
     sync::rcu::Guard, //
@@ -76,6 +79,9 @@ fn check(ret: c_int) -> OpResult {
         _ => Err(Violation::Return(ret)),
     }
 }
+
+// The argument is at the start of the call.
+const _: () = assert!(offset_of!(bindings::ekho_stats_call, ctx) == 0);
 
 /// A table in use.
 pub(crate) struct Ops(TableRef<Table>);
@@ -169,23 +175,31 @@ impl Ops {
         action: u64,
         _guard: &Guard,
     ) -> (OpResult, Option<StatsReport>) {
-        let mut ctx = bindings::ekho_stats_ctx {
-            flow: context::flow(dev, flow),
-            action,
-            ..pin_init::zeroed()
+        let mut call = bindings::ekho_stats_call {
+            ctx: bindings::ekho_stats_ctx {
+                flow: context::flow(dev, flow),
+                action,
+                ..pin_init::zeroed()
+            },
+            map: 0,
         };
         let Some(op) = self.0.stats else {
             return (Err(Violation::Return(0)), None);
         };
-        // SAFETY: The table is valid, and so are its trampolines; `ctx` is valid for the call.
-        let result = check(unsafe { op(&mut ctx) });
+        // SAFETY: The table is valid, and so are its trampolines; the argument is valid for the
+        // call, with what is behind it.
+        let result = check(unsafe { op((&raw mut call).cast()) });
+        let ctx = &call.ctx;
         let counted = match u32::from(ctx.valid) {
-            bindings::ekho_stats_kind_EKHO_STATS_TOTALS => Some(StatsReport::Totals(Totals {
-                packets: ctx.packets,
-                bytes: ctx.bytes,
-                drops: ctx.drops,
-                last_used_ns: ctx.last_used_ns,
-            })),
+            bindings::ekho_stats_kind_EKHO_STATS_TOTALS => Some(StatsReport::Totals {
+                totals: Totals {
+                    packets: ctx.packets,
+                    bytes: ctx.bytes,
+                    drops: ctx.drops,
+                    last_used_ns: ctx.last_used_ns,
+                },
+                map: call.map,
+            }),
             bindings::ekho_stats_kind_EKHO_STATS_DELTAS => Some(StatsReport::Deltas(StatsDelta {
                 packets: ctx.packets,
                 bytes: ctx.bytes,

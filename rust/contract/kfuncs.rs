@@ -8,6 +8,7 @@ use crate::{
         ekho_action,
         ekho_replace_call,
         ekho_replace_ctx,
+        ekho_stats_call,
         ekho_stats_ctx,
         ekho_stats_kind_EKHO_STATS_DELTAS,
         ekho_stats_kind_EKHO_STATS_TOTALS, //
@@ -24,26 +25,30 @@ use kernel::{
     prelude::*, //
 };
 
-/// `bpf_flow_offload_set_stats()`: stores a flow's totals for the caller of the op.
+/// `bpf_flow_offload_set_stats()`, and with a map `bpf_flow_offload_map_stats()`: stores a flow's
+/// totals for the caller of the op.
 ///
 /// # Safety
 ///
-/// `ctx` must be the argument of the stats op that is running, which the verifier ensures.
+/// `ctx` must be the `ctx` of a `struct ekho_stats_call`, for the op that is running: the argument
+/// of the op, which the verifier ensures.
 #[no_mangle]
 unsafe extern "C" fn ekho_kfunc_set_stats(
     ctx: *mut ekho_stats_ctx,
+    map: u32,
     packets: u64,
     bytes: u64,
     drops: u64,
     last_used_ns: u64,
 ) -> c_int {
     // SAFETY: By the requirements of this function; the op's caller looks at it after the op only.
-    let ctx = unsafe { &mut *ctx };
-    ctx.packets = packets;
-    ctx.bytes = bytes;
-    ctx.drops = drops;
-    ctx.last_used_ns = last_used_ns;
-    ctx.valid = ekho_stats_kind_EKHO_STATS_TOTALS as u8;
+    let call = unsafe { &mut *container_of!(ctx, ekho_stats_call, ctx) };
+    call.map = map;
+    call.ctx.packets = packets;
+    call.ctx.bytes = bytes;
+    call.ctx.drops = drops;
+    call.ctx.last_used_ns = last_used_ns;
+    call.ctx.valid = ekho_stats_kind_EKHO_STATS_TOTALS as u8;
     0
 }
 

@@ -22,8 +22,13 @@ pub(crate) struct Totals {
 /// The counters that firmware reports for a flow.
 #[derive(Clone, Copy)]
 pub(crate) enum StatsReport {
-    /// Since the flow was accepted.
-    Totals(Totals),
+    /// In all.
+    Totals {
+        totals: Totals,
+        /// The id of the map that they are of, and where they count from; 0 for since the flow was
+        /// accepted.
+        map: u32,
+    },
     /// Since the last report.
     Deltas(StatsDelta),
 }

@@ -7,28 +7,40 @@
 use crate::{
     abstractions::tc::flow_offload::StatsDelta,
     contract::stats::Totals,
-    flows::counter::Counter, //
+    flows::counter::{
+        Base,
+        Counter, //
+    },
 };
 use kernel::sync::atomic::{
+    Acquire,
     Atomic,
-    Relaxed, //
+    Relaxed,
+    Release, //
 };
 
 /// Counters, as far as the kernel was told.
 pub(crate) struct Counters {
-    /// The firmware generation that last reported.
+    /// The firmware generation whose totals were last recorded, times two; plus [`BUSY`] while that
+    /// is being done.
     generation: Atomic<u32>,
+    /// The map that totals were last of, or 0.
+    map: Atomic<u32>,
     packets: Counter,
     bytes: Counter,
     drops: Counter,
     last_used_ns: Atomic<u64>,
 }
 
+/// See [`Counters::generation`].
+const BUSY: u32 = 1;
+
 impl Counters {
     /// All zero.
     pub(super) const fn new() -> Self {
         Self {
             generation: Atomic::new(0),
+            map: Atomic::new(0),
             packets: Counter::new(),
             bytes: Counter::new(),
             drops: Counter::new(),
@@ -36,28 +48,35 @@ impl Counters {
         }
     }
 
-    /// Records the totals that a firmware generation reports, and returns the delta. Each packet is
-    /// in exactly one delta, also if several report in parallel. Any context.
-    pub(crate) fn advance(&self, generation: u32, totals: Totals) -> StatsDelta {
-        // The first report of new firmware may count from zero. A late report of firmware that was
-        // replaced is ignored.
+    /// Records the totals that a firmware generation reports of a map (its id, or 0 for none), and
+    /// returns the delta.
+    ///
+    /// Each packet is in exactly one delta, also if several report in parallel: one report is
+    /// recorded, and what the others have more is in the delta of the next. So this never waits,
+    /// and may be called in any context, also by an interrupt in the middle of it. A late report of
+    /// firmware that was replaced is ignored.
+    pub(crate) fn advance(&self, generation: u32, map: u32, totals: Totals) -> StatsDelta {
+        let own = generation << 1;
         let seen = self.generation.load(Relaxed);
-        if generation < seen {
+        if seen & BUSY != 0
+            || own < seen
+            || self.generation.cmpxchg(seen, own | BUSY, Acquire).is_err()
+        {
             return StatsDelta::default();
         }
-        let restarted = generation > seen
-            && self.generation.cmpxchg(seen, generation, Relaxed).is_ok()
-            && seen != 0;
-        let last = self.last_used_ns.load(Relaxed);
-        if totals.last_used_ns > last {
-            self.last_used_ns.store(totals.last_used_ns, Relaxed);
+        let base = Base::of(self.map.load(Relaxed), map);
+        if base == Base::NewMap {
+            self.map.store(map, Relaxed);
         }
-        StatsDelta {
-            packets: self.packets.advance(totals.packets, restarted),
-            bytes: self.bytes.advance(totals.bytes, restarted),
-            drops: self.drops.advance(totals.drops, restarted),
+        let delta = StatsDelta {
+            packets: self.packets.advance(totals.packets, base),
+            bytes: self.bytes.advance(totals.bytes, base),
+            drops: self.drops.advance(totals.drops, base),
             last_used_ns: totals.last_used_ns,
-        }
+        };
+        self.used(totals.last_used_ns);
+        self.generation.store(own, Release);
+        delta
     }
 
     /// Records a delta that firmware reports. Any context.
@@ -65,18 +84,22 @@ impl Counters {
         self.packets.add(delta.packets);
         self.bytes.add(delta.bytes);
         self.drops.add(delta.drops);
-        if delta.last_used_ns > self.last_used_ns.load(Relaxed) {
-            self.last_used_ns.store(delta.last_used_ns, Relaxed);
-        }
+        self.used(delta.last_used_ns);
         delta
     }
 
-    /// What the kernel was told so far.
+    fn used(&self, time_ns: u64) {
+        if time_ns > self.last_used_ns.load(Relaxed) {
+            self.last_used_ns.store(time_ns, Relaxed);
+        }
+    }
+
+    /// What the kernel was told so far: the sum of all deltas.
     pub(crate) fn reported(&self) -> Totals {
         Totals {
-            packets: self.packets.reported(),
-            bytes: self.bytes.reported(),
-            drops: self.drops.reported(),
+            packets: self.packets.told(),
+            bytes: self.bytes.told(),
+            drops: self.drops.told(),
             last_used_ns: self.last_used_ns.load(Relaxed),
         }
     }

@@ -340,7 +340,9 @@ fn count(
     let firmware = context.device.firmware.get(guard).ok_or(ENOENT)?;
     let delta: StatsDelta = match firmware.stats(context.dev, flow, action, guard)? {
         None => return Ok(()),
-        Some(StatsReport::Totals(totals)) => counters.advance(firmware.generation, totals),
+        Some(StatsReport::Totals { totals, map }) => {
+            counters.advance(firmware.generation, map, totals)
+        }
         Some(StatsReport::Deltas(delta)) => counters.add(delta),
     };
     request.update_stats(delta, hw_stats);

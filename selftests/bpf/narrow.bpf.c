@@ -57,9 +57,7 @@ EKHO_OP(stats, struct ekho_stats_ctx *ctx)
 	counters = bpf_map_lookup_elem(&flow_stats, &cookie);
 	if (!counters)
 		return -ENOENT;
-	return bpf_flow_offload_set_stats(ctx, counters->packets,
-					  counters->bytes, counters->drops,
-					  counters->last_used_ns);
+	return ekho_map_stats(ctx, counters, &flow_stats);
 }
 
 EKHO_FIRMWARE(narrow, .replace = (void *)replace, .destroy = (void *)destroy,
