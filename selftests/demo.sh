@@ -92,8 +92,7 @@ step 'Stock kernel'
 run uname -sr
 step 'Module loaded'
 if [[ ! -d /sys/module/ekho ]]; then
-	# An emulated machine stops for longer than the default budget of firmware.
-	run insmod "$module" budget_us=1000000
+	run insmod "$module"
 fi
 run cat "$debugfs/version"
 

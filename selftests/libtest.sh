@@ -296,9 +296,8 @@ fw() {
 	"$EKHO_FW" --pin-root "$pins" "$@"
 }
 
-# load_module: an emulated machine stands still for longer than firmware may take.
 load_module() {
-	insmod "$EKHO_MODULE" budget_us=1000000
+	insmod "$EKHO_MODULE"
 }
 
 # borrow_module: nobody else uses the module, so the case may remove it, and it is there

@@ -273,6 +273,81 @@ test_long_work_within_the_budget_is_fine() {
 	expect 'exits' '' "$(exits)"
 }
 
+# One that is late for once may have been robbed of its CPU.
+test_firmware_that_is_slow_is_stopped_when_it_was_often_enough() {
+	local i
+	port ek0
+	load sluggish ek0
+	for i in {1..15}; do
+		tc filter add dev ek0 ingress protocol ip prio 106 handle "$i" flower skip_sw dst_ip "10.0.1.$i" action drop
+	done
+	expect 'exits' '' "$(exits)"
+	refused 2 tc filter add dev ek0 ingress protocol ip prio 106 handle 16 flower skip_sw dst_ip 10.0.1.16 action drop
+	[[ $said =~ "ek0: firmware 'rogue' was stopped: ops took "([0-9]+)'/10000 us; load another' ]] ||
+		fail 'budget' 'expected: ops took ...' "seen:     $said"
+	((BASH_REMATCH[1] > 20000))
+	expect_exits "ek0 rogue 1 op=replace code=budget value=${BASH_REMATCH[1]} *"
+}
+
+test_slow_ops_among_many_others_stop_nothing() {
+	local i n
+	port ek0
+	load sluggish ek0
+	for i in {1..20}; do
+		tc filter add dev ek0 ingress protocol ip prio 106 handle "$i" flower skip_sw dst_ip "10.0.1.$i" action drop
+		for n in 1 2; do
+			drop ek0 10 skip_sw
+			undrop ek0 10
+		done
+	done
+	expect 'exits' '' "$(exits)"
+	expect_figures ek0 flows=20 violations=0
+}
+
+# stall OP US: the CPU stands still during the next call of the op.
+stall() {
+	echo "dev=ek0 op=$1 nth=1 stall_us=$2" >"$debugfs/faults"
+}
+
+# The clock goes on, and no interrupt comes: a guest whose vCPU is taken away.
+test_a_cpu_that_stands_still_for_a_while_stops_nothing() {
+	local us
+	port ek0
+	load sluggish ek0
+	stall replace 2000000
+	drop ek0 10 skip_sw
+	us=$(get firmware ek0 longest_us)
+	# A delay loop is only as exact as what it was calibrated with.
+	((us > 500000)) || fail 'longest_us' 'expected: over 500000' "seen:     $us"
+	stall stats 500000
+	expect_in_hw 'dev ek0 ingress' 1
+	expect_filters 'dev ek0 ingress' '10/1 in_hw=1 hw=7/700 *'
+	stall destroy 500000
+	undrop ek0 10
+	stall attach 500000
+	unload ek0
+	load sluggish ek0
+	drop ek0 11 skip_sw
+	expect 'exits' '' "$(exits)"
+	expect_figures ek0 flows=1 violations=0
+}
+
+# Firmware that keeps interrupts off looks just like that; but who does so again
+# and again doesn't get away with it.
+test_work_that_no_interrupt_sees_is_stopped_when_it_was_often_enough() {
+	local i
+	port ek0
+	load sluggish ek0
+	echo 'dev=ek0 op=replace stall_us=20000' >"$debugfs/faults"
+	for i in {1..15}; do
+		tc filter add dev ek0 ingress protocol ip prio 10 handle "$i" flower skip_sw dst_ip "10.0.1.$i" action drop
+	done
+	expect 'exits' '' "$(exits)"
+	refused 2 drop ek0 11 skip_sw
+	says 'was stopped: ops took '
+	expect_exits 'ek0 rogue 1 op=replace code=budget *'
+}
+
 # The kernel has no way to enter an op from within one so far; a knob has.
 test_firmware_that_is_entered_again_is_stopped() {
 	port ek0
@@ -290,6 +365,37 @@ test_firmware_that_is_entered_again_is_stopped() {
 	eventually stopped ek0
 	expect_exits '*' 'ek0 rogue 1 op=stats code=recursion *'
 	expect_in_hw 'dev ek0 ingress' 0
+}
+
+test_an_interrupt_in_the_middle_of_an_op_is_no_recursion() {
+	port ek0
+	load rogue ek0
+	echo 'dev=ek0 op=replace interrupt' >"$debugfs/faults"
+	drop ek0 10 skip_sw
+	echo 'dev=ek0 op=stats interrupt' >"$debugfs/faults"
+	expect_filters 'dev ek0 ingress' '10/1 in_hw=1 hw=7/700 *'
+	expect 'exits' '' "$(exits)"
+	# It is entered all the same: one that enters twice is found.
+	echo 'dev=ek0 op=replace interrupt recurse' >"$debugfs/faults"
+	refused 2 drop ek0 11 skip_sw
+	says 'was stopped: replace was entered again; load another'
+}
+
+# There is room for any number of them, and they may be preempted in the middle.
+test_many_slow_tasks_in_parallel_are_no_recursion() {
+	local i jobs=() status=0
+	port ek0
+	load rogue ek0
+	for i in {1..48}; do
+		tc filter add dev ek0 ingress protocol ip prio 106 handle "$i" flower skip_sw dst_ip "10.0.1.$i" action drop &
+		jobs+=($!)
+	done
+	for i in "${jobs[@]}"; do
+		wait "$i" || status=$?
+	done
+	expect 'status of tc' 0 "$status"
+	expect 'exits' '' "$(exits)"
+	expect_figures ek0 flows=48 replace=48 violations=0
 }
 
 test_tasks_in_parallel_are_no_recursion() {

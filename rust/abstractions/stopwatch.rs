@@ -7,7 +7,7 @@
 use crate::bindings;
 use core::mem::MaybeUninit;
 
-/// A time of the scheduler's clock, and the run time of the task at that time.
+/// The time of a task by several clocks; see `ekho_helper_task_time()` in `c/helpers.c`.
 pub(crate) struct Stopwatch(bindings::ekho_task_time);
 
 /// What a [`Stopwatch`] measured, in nanoseconds.
@@ -15,8 +15,11 @@ pub(crate) struct Stopwatch(bindings::ekho_task_time);
 pub(crate) struct Elapsed {
     /// The time that has passed.
     pub(crate) wall: u64,
-    /// The run time of the task: less than `wall` if it was preempted.
+    /// The run time of the task: less than `wall` if it was preempted, or if a hypervisor says that
+    /// other guests had the CPU.
     pub(crate) ran: u64,
+    /// The same by timer interrupts: the length of a tick for each that found the task at work.
+    pub(crate) ticked: u64,
 }
 
 impl Stopwatch {
@@ -37,12 +40,17 @@ impl Stopwatch {
         now.wrapping_sub(self.elapsed().wall)
     }
 
-    /// The time since the start. To be called by the same task.
+    /// The time since the start. To be called by the same task, on the same CPU.
     pub(crate) fn elapsed(&self) -> Elapsed {
         let Self(now) = Self::start();
         // The clocks of CPUs differ a little, if the task has moved.
         let wall = now.now_ns.saturating_sub(self.0.now_ns);
+        let steal = now.steal_ns.saturating_sub(self.0.steal_ns);
         let ran = now.runtime_ns.wrapping_sub(self.0.runtime_ns).min(wall);
-        Elapsed { wall, ran }
+        Elapsed {
+            wall,
+            ran: ran.saturating_sub(steal),
+            ticked: now.ticks_ns.saturating_sub(self.0.ticks_ns),
+        }
     }
 }

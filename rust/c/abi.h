@@ -433,15 +433,17 @@ struct ekho_qdisc_ctx {
  *	most: see bpf_flow_offload_flow_data()
  * @budget_us: microseconds that an op may take, without the time for which
  *	other tasks ran; 0 for the module's parameter budget_us, which is 10000
- *	unless set
+ *	unless set. One op that takes ten times as long, and 100 ms at least, is
+ *	too much, and so are many that take longer: 16 in a row, or more than
+ *	one in five
  *
  * No op may be sleepable: the kernel asks for statistics in atomic context
  * too.
  *
  * Firmware is stopped and detached if an op returns a positive number, an
  * errno that does not exist, or EAGAIN, which makes tc start over; if it takes
- * longer than its budget; if it is entered again while it runs; or if it
- * chooses a queue that the device hasn't got. The request in question is
+ * longer than its budget; if an op leads to another op of the same device; or
+ * if it chooses a queue that the device hasn't got. The request in question is
  * refused with EINVAL.
  */
 struct bpf_flow_offload_ops {

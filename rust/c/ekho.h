@@ -154,9 +154,21 @@ u64 ekho_helper_ktime_age_ms(u64 ktime_ns);
 struct ekho_task_time {
 	u64 now_ns;
 	u64 runtime_ns;
+	u64 ticks_ns;
+	u64 steal_ns;
 };
 
 void ekho_helper_task_time(struct ekho_task_time *time);
+void *ekho_helper_alloc_percpu(size_t size, size_t align);
+void ekho_helper_free_percpu(void *ptr);
+void *ekho_helper_get_cpu_ptr(void *ptr);
+void ekho_helper_put_cpu_ptr(void);
+void ekho_helper_migrate_disable(void);
+void ekho_helper_migrate_enable(void);
+unsigned long ekho_helper_path_of_execution(void);
+unsigned long ekho_helper_local_irq_save(void);
+void ekho_helper_local_irq_restore(unsigned long flags);
+void ekho_helper_call_in_interrupt(void (*function)(void *data), void *data);
 int ekho_helper_dev_uevent(struct net_device *dev, char **variables);
 
 struct net *ekho_helper_genl_info_net(const struct genl_info *info);

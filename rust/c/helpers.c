@@ -8,17 +8,23 @@
 #include <linux/capability.h>
 #include <linux/etherdevice.h>
 #include <linux/hash.h>
+#include <linux/irq_work.h>
+#include <linux/irqflags.h>
 #include <linux/jiffies.h>
+#include <linux/kernel_stat.h>
 #include <linux/kobject.h>
 #include <linux/ktime.h>
 #include <linux/module.h>
 #include <linux/timekeeping.h>
 #include <linux/netdevice.h>
 #include <linux/nsproxy.h>
+#include <linux/percpu.h>
+#include <linux/preempt.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/sched/clock.h>
 #include <linux/slab.h>
+#include <linux/vtime.h>
 #include <net/act_api.h>
 #include <net/gen_stats.h>
 #include <net/genetlink.h>
@@ -405,10 +411,17 @@ u64 ekho_helper_ktime_age_ms(u64 ktime_ns)
 }
 
 /*
- * The scheduler's clock, and the current task's, which stands still while
- * others run. The scheduler brings a task's sum up to date when it switches and
- * with each tick; exec_start says when it did. Interrupts count as the task's
- * time.
+ * Four clocks of the current task, for differences between two readings of the
+ * same task on the same CPU.
+ *
+ * now_ns: the scheduler's clock.
+ * runtime_ns: the same, but standing still while other tasks run. The scheduler
+ * brings a task's sum up to date when it switches and with each tick; exec_start
+ * says when it did. Interrupts count as the task's time.
+ * ticks_ns: the length of a tick for each timer interrupt that found the task at
+ * work, or an interrupt on top of it; less what it knows to be stolen. Where
+ * time isn't accounted by ticks (nohz_full), the scheduler's clock.
+ * steal_ns: what other guests had of this CPU, as far as a hypervisor says so.
  */
 void ekho_helper_task_time(struct ekho_task_time *time)
 {
@@ -421,6 +434,98 @@ void ekho_helper_task_time(struct ekho_task_time *time)
 		time->runtime_ns = READ_ONCE(se->sum_exec_runtime) +
 				   time->now_ns - start;
 	} while (start != READ_ONCE(se->exec_start));
+	time->ticks_ns = vtime_accounting_enabled_cpu(raw_smp_processor_id()) ?
+				 time->now_ns :
+				 READ_ONCE(current->stime);
+	time->steal_ns = this_cpu_read(kernel_cpustat.cpustat[CPUTIME_STEAL]);
+}
+
+void *ekho_helper_alloc_percpu(size_t size, size_t align)
+{
+	return (void *)(__force unsigned long)__alloc_percpu(size, align);
+}
+
+void ekho_helper_free_percpu(void *ptr)
+{
+	free_percpu((void __percpu *)(__force unsigned long)ptr);
+}
+
+void *ekho_helper_get_cpu_ptr(void *ptr)
+{
+	return get_cpu_ptr((void __percpu *)(__force unsigned long)ptr);
+}
+
+void ekho_helper_put_cpu_ptr(void)
+{
+	preempt_enable();
+}
+
+void ekho_helper_migrate_disable(void)
+{
+	migrate_disable();
+}
+
+void ekho_helper_migrate_enable(void)
+{
+	migrate_enable();
+}
+
+unsigned long ekho_helper_local_irq_save(void)
+{
+	unsigned long flags;
+
+	local_irq_save(flags);
+	return flags;
+}
+
+void ekho_helper_local_irq_restore(unsigned long flags)
+{
+	local_irq_restore(flags);
+}
+
+struct ekho_interrupt {
+	struct irq_work work;
+	void (*function)(void *data);
+	void *data;
+};
+
+static void ekho_interrupt_run(struct irq_work *work)
+{
+	struct ekho_interrupt *interrupt =
+		container_of(work, struct ekho_interrupt, work);
+
+	interrupt->function(interrupt->data);
+}
+
+/* Calls the function in a hardirq of this CPU, unless interrupts are off. */
+void ekho_helper_call_in_interrupt(void (*function)(void *data), void *data)
+{
+	struct ekho_interrupt interrupt = {
+		.work = IRQ_WORK_INIT_HARD(ekho_interrupt_run),
+		.function = function,
+		.data = data,
+	};
+
+	if (irqs_disabled())
+		return;
+	irq_work_queue(&interrupt.work);
+	while (irq_work_is_busy(&interrupt.work))
+		cpu_relax();
+}
+
+/*
+ * The current task, and in the low bits, which its address hasn't got, whether
+ * it was interrupted: by 1 a softirq, 2 a hardirq, 3 an NMI.
+ */
+unsigned long ekho_helper_path_of_execution(void)
+{
+	unsigned long level = in_nmi()		    ? 3 :
+			      in_hardirq()	    ? 2 :
+			      in_serving_softirq() ? 1 :
+						     0;
+
+	BUILD_BUG_ON(__alignof__(struct task_struct) <= 3);
+	return (unsigned long)current | level;
 }
 
 /* Tells the device's namespace of a change; the variables end in NULL. */

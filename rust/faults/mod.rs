@@ -14,7 +14,9 @@
 pub(crate) mod parse;
 
 use crate::abstractions::{
+    interrupt::without_interrupts,
     net::net_device::Rtnl,
+    stopwatch::Stopwatch,
     sync::rcu::RcuSlot, //
 };
 use core::fmt;
@@ -78,17 +80,37 @@ impl Faults {
         if knob.nth != 0 && knob.nth != call {
             return Fault::default();
         }
-        // Busy-waits, as statistics are requested in atomic context; `udelay` takes short times
-        // only.
-        let mut left = i64::from(knob.delay_us);
-        while left > 0 {
-            udelay(Delta::from_micros(left.min(1000)));
-            left -= 1000;
-        }
+        busy_wait(knob.delay_us);
         Fault {
             error: (knob.errno != 0).then(|| Error::from_errno(-knob.errno)),
             recurse: knob.recurse,
+            interrupt: knob.interrupt,
+            stall_us: knob.stall_us,
         }
+    }
+}
+
+/// See [`Fault::stall`].
+#[cold]
+fn stall(us: u32) {
+    let watch = Stopwatch::start();
+    without_interrupts(|| busy_wait(us));
+    // The timer interrupt that was missed is pending, and brings the clock of the CPU up to date.
+    for _ in 0..1000 {
+        if watch.elapsed().ticked != 0 {
+            break;
+        }
+        busy_wait(100);
+    }
+}
+
+/// Doesn't sleep, as statistics are requested in atomic context.
+fn busy_wait(us: u32) {
+    // `udelay` takes short times only.
+    let mut left = i64::from(us);
+    while left > 0 {
+        udelay(Delta::from_micros(left.min(1000)));
+        left -= 1000;
     }
 }
 
@@ -124,6 +146,20 @@ pub(crate) struct Fault {
     pub(crate) error: Option<Error>,
     /// The op is treated as entered again while it runs.
     pub(crate) recurse: bool,
+    /// An interrupt enters the op while it runs.
+    pub(crate) interrupt: bool,
+    stall_us: u32,
+}
+
+impl Fault {
+    /// To be called while the op runs: stops the CPU as a hypervisor does that takes it away, with
+    /// the clock going on and no interrupts. Any context.
+    #[inline]
+    pub(crate) fn stall(&self) {
+        if self.stall_us != 0 {
+            stall(self.stall_us);
+        }
+    }
 }
 
 /// The knobs of a device, if any are set.
@@ -248,7 +284,11 @@ impl FaultSlot {
             if knob.delay_us != 0 {
                 write!(f, " delay_us={}", knob.delay_us)?;
             }
-            f.write_str(if knob.recurse { " recurse\n" } else { "\n" })?;
+            if knob.stall_us != 0 {
+                write!(f, " stall_us={}", knob.stall_us)?;
+            }
+            f.write_str(if knob.recurse { " recurse" } else { "" })?;
+            f.write_str(if knob.interrupt { " interrupt\n" } else { "\n" })?;
         }
         if let Some(n) = faults.nospc_after {
             writeln!(f, "{who} nospc_after={n}")?;

@@ -3,7 +3,7 @@
 //! The language of the file `faults`, one knob a line:
 //!
 //! ```text
-//! DEVICE op=OP [nth=N] [errno=E] [delay_us=N] [recurse]
+//! DEVICE op=OP [nth=N] [errno=E] [delay_us=N] [stall_us=N] [recurse] [interrupt]
 //! DEVICE nospc_after=N
 //! DEVICE stats=drop|freeze
 //! DEVICE clear
@@ -86,6 +86,9 @@ impl Point {
 /// The longest delay in microseconds, for which the CPU busy-waits.
 pub(crate) const DELAY_MAX_US: u32 = 100_000;
 
+/// The longest stall in microseconds, for which interrupts are off.
+const STALL_MAX_US: u32 = 2_000_000;
+
 /// Errors that can be injected. Not EAGAIN: tc would repeat the request forever.
 const ERRNOS: [(&str, i32); 26] = [
     ("EPERM", 1),
@@ -148,6 +151,11 @@ pub(crate) struct Knob {
     pub(crate) delay_us: u32,
     /// Treat the op as entered again while it runs.
     pub(crate) recurse: bool,
+    /// How long the CPU stops while the op runs, in microseconds; 0 for not at all. Set in the file
+    /// only.
+    pub(crate) stall_us: u32,
+    /// Let an interrupt enter the op while it runs. Set in the file only.
+    pub(crate) interrupt: bool,
 }
 
 /// What happens to statistics.
@@ -311,6 +319,8 @@ pub(crate) fn knob(
         errno: errno.unwrap_or(0),
         delay_us: delay_us.unwrap_or(0),
         recurse,
+        stall_us: 0,
+        interrupt: false,
     })
 }
 
@@ -331,16 +341,25 @@ fn op<'a>(
         .find(|point| point.name() == name)
         .ok_or(ParseError(word, "no such op"))?;
     let (mut nth, mut errno, mut delay_us, mut recurse) = (None, None, None, None);
+    let (mut stall_us, mut interrupt) = (0, None);
     for word in words {
         match word.split_once('=') {
             Some(("nth", value)) => nth = Some((word, number(word, value)?)),
             Some(("errno", value)) => errno = Some((word, errno_number(value))),
             Some(("delay_us", value)) => delay_us = Some((word, number(word, value)?)),
+            Some(("stall_us", value)) => {
+                stall_us = number(word, value)?;
+                if stall_us == 0 || stall_us > STALL_MAX_US {
+                    return Err(ParseError(word, "1 to 2000000"));
+                }
+                interrupt = interrupt.or(Some((word, false)));
+            }
             None if word == "recurse" => recurse = Some(word),
+            None if word == "interrupt" => interrupt = Some((word, true)),
             _ => {
                 return Err(ParseError(
                     word,
-                    "no such fault: nth=, errno=, delay_us= or recurse",
+                    "no such fault: nth=, errno=, delay_us=, stall_us=, recurse or interrupt",
                 ))
             }
         }
@@ -350,19 +369,28 @@ fn op<'a>(
         nth.map(|(_, nth)| nth),
         errno.map(|(_, errno)| errno),
         delay_us.map(|(_, delay_us)| delay_us),
-        recurse.is_some(),
+        // What else happens while an op runs is for ops only, too, and is a fault.
+        recurse.is_some() || interrupt.is_some(),
     );
-    knob.map(|knob| Change::Point(point, knob))
-        .map_err(|(part, why)| {
-            let wrong = match part {
-                Part::Point => None,
-                Part::Nth => nth.map(|(word, _)| word),
-                Part::Errno => errno.map(|(word, _)| word),
-                Part::Delay => delay_us.map(|(word, _)| word),
-                Part::Recurse => recurse,
-            };
-            ParseError(wrong.unwrap_or(word), why)
-        })
+    let recurses = recurse.is_some();
+    let recurse = recurse.or(interrupt.map(|(word, _)| word));
+    knob.map(|knob| Knob {
+        recurse: recurses,
+        stall_us,
+        interrupt: interrupt.is_some_and(|(_, interrupt)| interrupt),
+        ..knob
+    })
+    .map(|knob| Change::Point(point, knob))
+    .map_err(|(part, why)| {
+        let wrong = match part {
+            Part::Point => None,
+            Part::Nth => nth.map(|(word, _)| word),
+            Part::Errno => errno.map(|(word, _)| word),
+            Part::Delay => delay_us.map(|(word, _)| word),
+            Part::Recurse => recurse,
+        };
+        ParseError(wrong.unwrap_or(word), why)
+    })
 }
 
 #[cfg(any(test, CONFIG_KUNIT = "y"))]
@@ -378,6 +406,8 @@ mod tests {
             errno,
             delay_us,
             recurse,
+            stall_us: 0,
+            interrupt: false,
         }
     }
 
@@ -403,6 +433,17 @@ mod tests {
             (
                 "dev=ek0 op=detach recurse",
                 Change::Point(Point::Op(Op::Detach), knob(0, 0, 0, true)),
+            ),
+            (
+                "dev=ek0 op=stats interrupt stall_us=2000000",
+                Change::Point(
+                    Point::Op(Op::Stats),
+                    Knob {
+                        stall_us: 2_000_000,
+                        interrupt: true,
+                        ..knob(0, 0, 0, false)
+                    },
+                ),
             ),
         ] {
             assert_eq!((text, line(text)), (text, Ok((EK0, change))));
@@ -475,6 +516,10 @@ mod tests {
             ("dev=ek0 op=replace errno=11", "errno=11"),
             ("dev=ek0 op=detach errno=EIO", "errno=EIO"),
             ("dev=ek0 op=bind recurse", "recurse"),
+            ("dev=ek0 op=bind interrupt", "interrupt"),
+            ("dev=ek0 op=withdraw stall_us=1", "stall_us=1"),
+            ("dev=ek0 op=stats stall_us=0", "stall_us=0"),
+            ("dev=ek0 op=stats stall_us=2000001", "stall_us=2000001"),
             ("dev=ek0 op=stats delay_us=100001", "delay_us=100001"),
             ("dev=ek0 op=stats delay_us=0", "delay_us=0"),
             ("dev=ek0 op=stats delay=1", "delay=1"),

@@ -24,9 +24,9 @@ use kernel::prelude::*;
 pub(crate) enum Code {
     /// It returned neither 0 nor an errno that tc can use; the value is what it returned.
     Return,
-    /// It exceeded its budget; the value is the time in microseconds.
+    /// It exceeded its budget by too much or too often; the value is the time in microseconds.
     Budget,
-    /// It was entered again by the same task while it ran; no value.
+    /// An op led to another one of the same device; no value.
     Recursion,
     /// It gave an answer that isn't possible on the device; the value is the answer.
     Contract,

@@ -3,7 +3,7 @@
 //! Firmware: what implements `bpf_flow_offload_ops` for a device.
 //!
 //! [`Firmware`] is one attached table. All calls of its ops go through [`Firmware::run`], which
-//! injects faults ([`crate::faults`]), detects recursion ([`recursion`]) and overruns ([`budget`]),
+//! injects faults ([`crate::faults`]), detects recursion ([`Recursion`]) and overruns ([`watchdog`]),
 //! counts ([`figures`], [`refusals`]), fires the tracepoint, and stops firmware that violates the
 //! contract ([`exit`]).
 
@@ -12,14 +12,19 @@
 pub(crate) mod budget;
 pub(crate) mod exit;
 pub(crate) mod figures;
-mod recursion;
 pub(crate) mod refusals;
+mod watchdog;
 
 use crate::{
     abstractions::{
         error::eopnotsupp,
+        interrupt::in_interrupt,
         net::net_device::NetDevice,
-        stopwatch::Stopwatch,
+        stopwatch::{
+            Elapsed,
+            Stopwatch, //
+        },
+        sync::recursion::Recursion,
         tc::flow_offload::{
             qdisc::QdiscRequest,
             HnodeRequest, //
@@ -57,6 +62,10 @@ use figures::Figures;
 use kernel::{
     prelude::*,
     sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
         new_spinlock,
         rcu::{
             self,
@@ -67,11 +76,14 @@ use kernel::{
         SpinLock, //
     },
 };
-use recursion::Recursion;
 use refusals::{
     Refusal,
     RefusalCount,
     Refusals, //
+};
+use watchdog::{
+    Spent,
+    Verdict, //
 };
 
 /// A firmware on a device.
@@ -87,17 +99,22 @@ pub(crate) struct Firmware {
     exit: SetOnce<Exit>,
     /// Called when it is stopped. Any context.
     stopped: fn(),
-    recursion: Recursion,
+    /// The ops of the device that are running, of this firmware or another.
+    recursion: Arc<Recursion>,
+    /// Points for ops that took too long: see [`watchdog`].
+    overruns: Atomic<u32>,
     faults: Arc<FaultSlot>,
     #[pin]
     refusals: SpinLock<Refusals>,
 }
 
 impl Firmware {
-    /// A firmware for a device that has `faults`; `stopped` is called if it is stopped.
+    /// A firmware for a device that has `recursion` and `faults`; `stopped` is called if it is
+    /// stopped.
     pub(crate) fn new(
         ops: Ops,
         generation: u32,
+        recursion: Arc<Recursion>,
         faults: Arc<FaultSlot>,
         stopped: fn(),
     ) -> Result<Arc<Self>> {
@@ -111,7 +128,8 @@ impl Firmware {
             figures,
             exit: SetOnce::new(),
             stopped,
-            recursion: Recursion::new(),
+            recursion,
+            overruns: Atomic::new(0),
             faults,
             refusals <- new_spinlock!(Refusals::new(), "ekho::Firmware::refusals"),
         });
@@ -203,16 +221,35 @@ impl Firmware {
         self.stop(dev, op, code, value, watch.started_ns(), reason);
     }
 
-    /// An op exceeded its budget.
+    /// Stops the firmware if an op took too much time.
+    #[inline]
+    fn check_time(&self, dev: &NetDevice, op: Op, elapsed: &Elapsed, watch: &Stopwatch) {
+        let spent = Spent {
+            ran: elapsed.ran,
+            ticked: elapsed.ticked,
+        };
+        let budget_ns = u64::from(self.capabilities.budget_us) * 1000;
+        let points = self.overruns.load(Relaxed);
+        match watchdog::judge(points, spent, budget_ns) {
+            // Firmware that is never late writes nothing. Of ops in parallel one's points may be
+            // lost; the next op has them again.
+            Verdict::Fine(now) if now == points => {}
+            Verdict::Fine(now) => self.overruns.store(now, Relaxed),
+            Verdict::TooLong => self.overran(dev, op, op.name(), elapsed, watch),
+            Verdict::TooOften => self.overran(dev, op, "ops", elapsed, watch),
+        }
+    }
+
+    /// An op exceeded its budget by too much, or was one too many that did: `what` took too long.
     #[cold]
-    fn overran(&self, dev: &NetDevice, op: Op, took_us: u64, watch: &Stopwatch) {
-        let budget_us = self.capabilities.budget_us;
-        let reason = Reason::of(fmt!("{} took {}/{} us", op, took_us, budget_us));
+    fn overran(&self, dev: &NetDevice, op: Op, what: &str, elapsed: &Elapsed, watch: &Stopwatch) {
+        let (took_us, budget_us) = (elapsed.ran / 1000, self.capabilities.budget_us);
+        let reason = Reason::of(fmt!("{} took {}/{} us", what, took_us, budget_us));
         let value = took_us as i64;
         self.stop(dev, op, Code::Budget, value, watch.started_ns(), reason);
     }
 
-    /// An op was entered by a task that is inside of one.
+    /// An op was entered from within another one.
     #[cold]
     fn entered_again(&self, dev: &NetDevice, op: Op) {
         let reason = Reason::of(fmt!("{} was entered again", op));
@@ -238,23 +275,26 @@ impl Firmware {
             let reason = Reason::of(fmt!("injected fault"));
             return Err(Refusal { error, reason });
         }
-        let entered = self.recursion.enter();
-        let again = fault.recurse.then(|| self.recursion.enter());
-        if entered.is_none() || again.is_some_and(|again| again.is_none()) {
+        let entered = self.recursion.enter(|| {
+            if fault.interrupt && in_interrupt(|| self.recursion.enter(|| ())) == Some(None) {
+                return None;
+            }
+            if fault.recurse {
+                self.recursion.enter(|| ())?;
+            }
+            let watch = Stopwatch::start();
+            fault.stall();
+            let result = call();
+            Some((result, watch.elapsed(), watch))
+        });
+        let Some((result, elapsed, watch)) = entered.flatten() else {
             self.entered_again(dev, op);
             return Err(self.no_answer(EINVAL));
-        }
-        let watch = Stopwatch::start();
-        let result = call();
-        let elapsed = watch.elapsed();
-        let took_us = elapsed.ran / 1000;
-        self.figures.took(took_us);
+        };
+        self.figures.took(elapsed.ran / 1000);
         match result {
             Err(violation) => self.violates(dev, op, violation, &watch),
-            Ok(_) if took_us > u64::from(self.capabilities.budget_us) => {
-                self.overran(dev, op, took_us, &watch);
-            }
-            Ok(_) => {}
+            Ok(_) => self.check_time(dev, op, &elapsed, &watch),
         }
         let result = match result {
             // If the firmware was stopped during the op, its yes doesn't count; its statistics do.

@@ -121,7 +121,13 @@ impl StructOps for FlowOffloadOps {
             detach::evict(stopped, &rtnl);
         }
         let device = devices::get_or_create(&dev, own)?;
-        let firmware = Firmware::new(ops, 1, device.faults.clone(), detach::stopped)?;
+        let firmware = Firmware::new(
+            ops,
+            1,
+            device.recursion.clone(),
+            device.faults.clone(),
+            detach::stopped,
+        )?;
         if device.has_firmware() {
             return Err(EBUSY);
         }
@@ -187,7 +193,13 @@ impl StructOps for FlowOffloadOps {
             .firmware
             .get(&rcu::read_lock())
             .map_or(1, |firmware| firmware.generation.wrapping_add(1).max(1));
-        let firmware = Firmware::new(ops, generation, device.faults.clone(), detach::stopped)?;
+        let firmware = Firmware::new(
+            ops,
+            generation,
+            device.recursion.clone(),
+            device.faults.clone(),
+            detach::stopped,
+        )?;
         firmware.attach(&dev).inspect_err(|_| {
             if let Some(exit) = firmware.exit() {
                 exits::exited(exit, 0, &device, &dev, &rtnl);

@@ -10,7 +10,10 @@ use crate::{
             NetDevice,
             Rtnl, //
         },
-        sync::rcu::RcuSlot, //
+        sync::{
+            rcu::RcuSlot,
+            recursion::Recursion, //
+        }, //
     },
     faults::{
         self,
@@ -51,6 +54,8 @@ pub(crate) struct Device {
     #[pin]
     pub(crate) flows: Flows,
     pub(crate) firmware: RcuSlot<Firmware>,
+    /// Its ops that are running.
+    pub(crate) recursion: Arc<Recursion>,
     /// Faults that are injected.
     pub(crate) faults: Arc<FaultSlot>,
     /// How many [`super::devices::Claim`]s there are; changed under the lock of the set of devices.
@@ -82,6 +87,7 @@ impl Device {
                 own,
                 flows <- Flows::new(),
                 firmware: RcuSlot::new(),
+                recursion: Arc::new(Recursion::new()?, GFP_KERNEL)?,
                 faults: Arc::new(FaultSlot::new(), GFP_KERNEL)?,
                 claims: Atomic::new(0),
                 exit <- new_mutex!(None, "ekho::Device::exit"),

@@ -583,5 +583,4 @@ RECORD(NAME, .replace = (void *)replace, .destroy = (void *)destroy,
        .stats = (void *)stats, .template_create = (void *)template_create,
        .template_destroy = (void *)template_destroy, .hnode = (void *)hnode,
        .hw_stats = EKHO_HW_STATS_IMMEDIATE | EKHO_HW_STATS_DELAYED |
-		   EKHO_HW_STATS_DISABLED,
-       .budget_us = 1000000);
+		   EKHO_HW_STATS_DISABLED);

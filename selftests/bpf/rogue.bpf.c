@@ -20,30 +20,42 @@
  *	1	returns 1
  *	2	returns -4000, which is no errno
  *	3	returns -EAGAIN
- *	4	works for as long as the verifier allows, and longer than it may
+ *	4	works for 200 ms of its CPU's time: twenty times as long as
+ *		SLUGGISH may
  *	5	chooses a queue that isn't there, in qdisc
+ *	6	works for 30 ms: three times as long
  *
  * All else is accepted, and each flow has counted 7 packets, 700 bytes. The
- * Makefile makes two of it: one that may take ten seconds for an op, which
- * is never too long, and one with SLUGGISH, that may take 10 ms.
+ * Makefile makes two of it: one that may take ten seconds for an op, and one
+ * with SLUGGISH, that says nothing and may take 10 ms.
  */
 #include "ekho.bpf.h"
 
 #define EAGAIN 11
 
-/* As many turns as one loop has at most, twice. */
+#define MS 1000000ULL
+
+/* More turns than there is time for. */
 #define TURNS (1 << 23)
 
-static int turn(u64 n, u64 *sum)
+static int turn(u64 n, u64 *end)
 {
-	*sum += n;
-	return 0;
+	return bpf_get_current_task_btf()->stime >= *end;
+}
+
+/* However little of a CPU the machine gets. */
+static __always_inline void work(u64 time_ns)
+{
+	u64 end = bpf_get_current_task_btf()->stime + time_ns;
+
+	bpf_loop(TURNS, turn, &end, 0);
+	bpf_loop(TURNS, turn, &end, 0);
+	bpf_loop(TURNS, turn, &end, 0);
+	bpf_loop(TURNS, turn, &end, 0);
 }
 
 static __always_inline int misbehave(u32 what)
 {
-	u64 sum = 0;
-
 	switch (what) {
 	case 1:
 		return 1;
@@ -52,10 +64,11 @@ static __always_inline int misbehave(u32 what)
 	case 3:
 		return -EAGAIN;
 	case 4:
-		bpf_loop(TURNS, turn, &sum, 0);
-		bpf_loop(TURNS, turn, &sum, 0);
-		/* It was work for nothing, but not to the compiler. */
-		return sum == 1 ? -EINVAL : 0;
+		work(200 * MS);
+		return 0;
+	case 6:
+		work(30 * MS);
+		return 0;
 	}
 	return 0;
 }
@@ -139,9 +152,7 @@ EKHO_FIRMWARE(rogue, .attach = (void *)attach, .detach = (void *)detach,
 	      .template_create = (void *)template_create,
 	      .template_destroy = (void *)template_destroy,
 	      .hnode = (void *)hnode, .qdisc = (void *)qdisc,
-#ifdef SLUGGISH
-	      .budget_us = 10000
-#else
+#ifndef SLUGGISH
 	      .budget_us = 10000000
 #endif
 );

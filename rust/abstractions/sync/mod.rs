@@ -4,5 +4,7 @@
 
 pub(crate) mod cache;
 pub(crate) mod cookie_table;
+pub(crate) mod percpu;
 pub(crate) mod rcu;
+pub(crate) mod recursion;
 pub(crate) mod workqueue;

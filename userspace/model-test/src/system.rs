@@ -745,7 +745,7 @@ impl System {
     // ------------------------------------------------------- the module
 
     fn insmod(&mut self) -> Result<()> {
-        lab::insmod(&self.paths.module, lab::PARAMETERS)
+        lab::insmod(&self.paths.module, c"")
     }
 
     fn rmmod(&mut self, expected: Outcome) -> Result<Outcome> {

@@ -49,7 +49,7 @@ impl Kernel {
         ekho::kernel::libbpf_log::silence();
         unshare(CloneFlags::CLONE_NEWNET).context("can't make a network namespace: run as root")?;
         if !lab::is_loaded() {
-            lab::insmod(module, lab::PARAMETERS)?;
+            lab::insmod(module, c"")?;
         }
         if !records("devices")?.is_empty() {
             bail!("there are devices with EKHO: unload firmware and delete them first");

@@ -18,10 +18,6 @@ use nix::sched::{unshare, CloneFlags};
 
 const DEBUGFS: &str = "/sys/kernel/debug/ekho";
 
-/// Parameters with which tests load the module: an emulated machine stands still for longer than
-/// firmware may take.
-pub const PARAMETERS: &CStr = c"budget_us=1000000";
-
 /// Whether the module is loaded.
 pub fn is_loaded() -> bool {
     fs::exists("/sys/module/ekho").unwrap_or(false)

@@ -51,6 +51,8 @@ pub struct Paths {
 
 const FIRMWARE: [&str; 2] = ["noop.bpf.o", "stats.bpf.o"];
 const MEMORY: &str = "/dev/shm";
+/// Debug kernels are slow: firmware gets a second.
+const PARAMETERS: &CStr = c"budget_us=1000000";
 /// How long the kernel may take for what it does later.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Which of its tests KUnit runs with each insmod, if the kernel has it.
@@ -369,7 +371,7 @@ impl Lab {
     }
 
     pub fn insmod(&mut self) -> Result<()> {
-        self.insmod_with(lab::PARAMETERS)
+        self.insmod_with(PARAMETERS)
     }
 
     /// insmod with other parameters.
