@@ -7,8 +7,16 @@
 # shellcheck source=selftests/libtest.sh disable=SC2119
 . "${BASH_SOURCE[0]%/*}/libtest.sh"
 
+# programs: the ids of struct_ops programs, sorted for comm.
+programs() {
+	bpftool -j prog list | jq -r '.[] | select(.type == "struct_ops").id' | sort
+}
+
+# Those of others, which were there before the case.
+others=$(programs)
+
 no_programs() {
-	! bpftool prog list | grep struct_ops
+	[[ -z $(comm -13 - <(programs) <<<"$others") ]]
 }
 
 # nothing_left: no pin, no firmware.
@@ -167,6 +175,17 @@ test_firmware_whose_attach_returns_nonsense() {
 		refused 6 load faulty "$name"
 		says "$name" 'EINVAL' 'hint: '
 	done
+	nothing_left
+}
+
+test_programs_of_others_are_not_taken_for_what_is_left() {
+	local out=$EKHO_TMP/raw.$$
+	sleep 60 | unshare --net "$here/bpf/build/raw" "$(object broken-none)" 1 >"$out" &
+	eventually grep -qx 'load 0' "$out"
+	eventually grep -q '^attach' "$out"
+	others=$(programs)
+	[[ -n $others ]] || fail 'no programs of others' "$(<"$out")"
+	refused 5 load broken-null lo
 	nothing_left
 }
 
