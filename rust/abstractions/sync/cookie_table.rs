@@ -264,10 +264,8 @@ impl<T: Send + Sync + 'static> CookieTable<T> {
             }
             let node: *const bindings::ekho_cookie_node = node.cast();
             // SAFETY: `node` is in this table or was under RCU, and its cookie never changes.
-            if cookies
-                .push_within_capacity(unsafe { (*node).cookie })
-                .is_err()
-            {
+            let cookie = unsafe { (*node).cookie };
+            if cookies.push_within_capacity(cookie).is_err() {
                 result = None;
                 break;
             }

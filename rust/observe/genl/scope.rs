@@ -258,7 +258,7 @@ impl<T: Described> Listed for T {
 
     type Cursor = ();
 
-    fn next(device: &Device, ident: &Ident, _: &mut (), batch: &mut Batch<'_>) -> Result {
+    fn next(device: &Device, ident: &Ident, (): &mut (), batch: &mut Batch<'_>) -> Result {
         match batch.message(|message| T::fill(message, device, ident)) {
             Err(error) if error == ENOENT => Ok(()),
             result => result,

@@ -618,10 +618,10 @@ impl<'a> FlowRule<'a> {
 
     /// Those of its actions that send packets to conntrack, and bring a flowtable.
     pub(crate) fn ct_actions(&self) -> impl Iterator<Item = CtAction<'a>> + 'a {
-        // SAFETY: The entries come from the kernel, with the request that keeps their actions.
-        self.actions()
-            .iter()
-            .filter_map(|entry| unsafe { CtAction::of(entry) })
+        self.actions().iter().filter_map(|entry| {
+            // SAFETY: The entries come from the kernel, with the request that keeps their actions.
+            unsafe { CtAction::of(entry) }
+        })
     }
 
     /// What conntrack will say of the packets of a connection, if the rule is that of one in a table
