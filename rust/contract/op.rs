@@ -6,10 +6,10 @@
 //! injection, tracepoints and figures are generated from it. `c/ops.h` is the same list for C; the
 //! build fails if the two differ.
 //!
-//! Depends on `core` only, so that tests on the host can use it.
+//! Depends on `core` only, outside of the module, so that programs on the host can use it.
 
 use core::ffi::CStr;
-#[cfg(not(test))]
+#[cfg(MODULE)]
 use core::fmt;
 
 /// Calls the macro `$then` with the ops, each with
@@ -86,14 +86,14 @@ macro_rules! define_op {
 }
 for_each_op!(define_op);
 
-#[cfg(not(test))]
+#[cfg(MODULE)]
 impl fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
     }
 }
 
-#[cfg(not(test))]
+#[cfg(MODULE)]
 impl kernel::fmt::Display for Op {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())

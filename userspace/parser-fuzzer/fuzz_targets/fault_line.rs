@@ -7,17 +7,25 @@
 use libfuzzer_sys::fuzz_target;
 
 #[expect(dead_code, reason = "the module uses the rest of it")]
+#[path = "../../../rust/contract/op.rs"]
+mod op;
+#[expect(dead_code, reason = "the module uses the rest of it")]
 #[path = "../../../rust/faults/parse.rs"]
 mod parse;
 
+/// Where the parser finds the list of ops, as in the module.
+mod contract {
+    pub(crate) use super::op;
+}
+
 fuzz_target!(|text: &str| {
     match parse::line(text) {
-        Ok((_, parse::Change::Site(site, knob))) => {
-            assert!(site < parse::SITES.len());
+        Ok((_, parse::Change::Point(point, knob))) => {
+            assert!(point.index() < parse::Point::COUNT);
             assert!(knob.errno == 0 || parse::errno_name(knob.errno) != "?");
         }
         Ok(_) => {}
-        Err(parse::Mistake(word, why)) => {
+        Err(parse::ParseError(word, why)) => {
             assert!(text.contains(word), "{word} isn't in {text}");
             assert!(!why.is_empty());
         }

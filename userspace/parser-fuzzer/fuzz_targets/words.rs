@@ -5,7 +5,7 @@
 #![no_main]
 
 use ekho::flows::stats::{protocol, protocol_name, LastUsed};
-use ekho::kernel::netlink;
+use ekho::kernel::netlink::device;
 use ekho::number::parse_number;
 use ekho::object::struct_ops;
 use libfuzzer_sys::fuzz_target;
@@ -20,7 +20,7 @@ fuzz_target!(|text: &str| {
     if struct_ops::name_is_valid(text) {
         assert!(text.len() < struct_ops::NAME_MAX && !text.contains(char::is_control));
     }
-    if netlink::name_is_valid(text) {
+    if device::name_is_valid(text) {
         assert!(text.len() < 16);
     }
 });
