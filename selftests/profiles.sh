@@ -220,7 +220,7 @@ test_connectx_refuses_the_rest() {
 		protocol=mpls_uc leaves "the device can't match mpls" flower mpls_label 5 $out
 		leaves 'ports are of TCP and UDP only' flower ip_proto sctp dst_port 80 action drop
 		leaves 'a device is matched at its own filters only' flower indev ek1 action drop
-		leaves "l2_miss can't be matched" flower l2_miss true action drop
+		leaves "l2_miss can't be matched" flower l2_miss 1 action drop
 		chain=2 leaves 'goto chain 1: from 2 only on to higher ones' flower dst_ip 192.0.2.1 action goto chain 1
 		leaves 'no goto behind a decapsulation' flower enc_key_id 5 action tunnel_key unset action goto chain 1
 		leaves '2 VLAN tags at most' flower dst_ip 192.0.2.1 action vlan push id 5 action vlan push id 6 \
