@@ -28,7 +28,6 @@
  *	vlan push			a third one
  *	vlan modify			without a tag in the match; of the priority
  *	mpls push			other than mpls_uc
- *	pedit				without the name of a header
  *	csum				without pedit; other than IPv4, TCP, UDP
  *	mark				of more than 16 bits
  *	ptype				other than host
@@ -253,10 +252,6 @@ static __always_inline int action(struct ekho_replace_ctx *ctx,
 		break;
 	case EKHO_ACT_MANGLE:
 	case EKHO_ACT_ADD:
-		if (BPF_CORE_READ(entry, mangle.htype) ==
-		    FLOW_ACT_MANGLE_UNSPEC)
-			return ekho_refuse(ctx, EOPNOTSUPP,
-					   "pedit needs the name of a header");
 		seen->rewrite = true;
 		break;
 	case EKHO_ACT_CSUM:

@@ -238,7 +238,6 @@ test_connectx_refuses_the_rest() {
 		leaves 'csum comes behind pedit only' flower ip_proto tcp action csum ip $out
 		leaves 'csum of IPv4, TCP and UDP only' flower ip_proto icmp \
 			action pedit ex munge ip ttl set 5 pipe action csum icmp $out
-		leaves 'pedit needs the name of a header' flower ip_proto tcp action pedit munge ip ttl set 5 pipe $out
 		protocol=802.1q leaves 'vlan modify leaves the priority alone' flower vlan_id 5 \
 			action vlan modify id 7 priority 3 $out
 		leaves 'mpls push of mpls_uc only' flower dst_ip 192.0.2.1 \
