@@ -173,6 +173,48 @@ test_a_connection_is_offered_where_a_filter_tracks_its_zone() {
 	cleared
 }
 
+# The kernel offloads UDP before there is an answer, in one direction, and asks again once there
+# is one: the same flow, which is now of an established connection.
+test_udp_is_offloaded_one_way_until_it_is_answered() {
+	local ready=$EKHO_TMP/server.$$ answer=$EKHO_TMP/answer.$$
+	hosts
+	load tracker ek0
+	track 'dev ek0 ingress' vs
+	track 'dev ek1 ingress' vc
+	ip netns exec ekho-selftest-s python3 -c "
+import os, socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(('', 80))
+open('$ready', 'w').close()
+while True:
+    data, peer = s.recvfrom(4096)
+    if os.path.exists('$answer'):
+        s.sendto(data, peer)
+" &
+	patience=30 eventually test -e "$ready"
+	ip netns exec ekho-selftest-c python3 -c "
+import socket, time
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.connect(('192.0.2.2', 80))
+while True:
+    s.send(b'x' * 100)
+    time.sleep(0.1)
+" &
+	patience=30 eventually has ek0 1
+	# IP_CT_NEW
+	expect 'what the firmware was told' 'zone=5 info=2 orig=1' "$(lines ek0 | sort -u)"
+	touch "$answer"
+	patience=30 eventually has ek0 2
+	told() {
+		[[ $(lines ek0 | sort -u) == $'zone=5 info=0 orig=1\nzone=5 info=2 orig=1\nzone=5 info=3 orig=0' ]]
+	}
+	patience=30 eventually told
+	expect 'connections' 2 "$(n_flows dev=ek0 source=ct)"
+	expect_figures ek0 violations=0
+	unload ek0
+	cleared
+}
+
 test_the_last_filter_of_a_zone_takes_its_connections_along() {
 	hosts
 	load stats ek0
