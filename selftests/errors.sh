@@ -134,7 +134,7 @@ test_unknown_cookies_and_filters() {
 	port ek0
 	load stats ek0
 	refused 7 fw stats set --cookie 0x1234 --packets 1
-	says 'no firmware knows a flow with cookie 0x1234' 'hint: see the flows'
+	says 'no attached firmware has a flow with cookie 0x1234' 'hint: see the flows'
 	refused 7 feed ek0 10 1 1
 	says 'there is no filter' 'hint: '
 	drop ek0 10 skip_hw
@@ -154,7 +154,7 @@ test_malformed_lines_of_a_feed_are_counted_and_passed_over() {
 		{"dev":"ek0","prio":10,"handle":1,"packts":9}
 		{"dev":"ek0","prio":11,"handle":1,"packets":6,"bytes":600}
 	END
-	says 'standard input, line 2: malformed' 'line 3: no firmware knows' 'line 4: malformed' '`packts`' \
+	says 'standard input, line 2: malformed' 'line 3: no attached firmware has' 'line 4: malformed' '`packts`' \
 		'5 lines: 2 applied, 2 malformed, 1 about unknown flows, 0 failed'
 	expect_filters 'dev ek0 ingress' '10/1 in_hw=1 hw=5/500 *' '11/1 in_hw=1 hw=6/600 *'
 }

@@ -44,7 +44,7 @@ pub struct FirmwareArgs {
     #[arg(long, value_name = "DEV")]
     pub dev: String,
 
-    /// Call the firmware so, instead of what the object says
+    /// Name of the firmware, instead of the one in the object
     #[arg(long, value_name = "NAME")]
     pub name: Option<String>,
 

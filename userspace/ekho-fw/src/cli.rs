@@ -41,19 +41,19 @@ Examples:
   ekho-fw replace new.bpf.o --dev ek0          flows and counters stay
   ekho-fw show --dev ek0                       what it can do, what it refused and why
   ekho-fw events --dev ek0                     each request, with events.bpf.o
-  ekho-fw monitor                              what becomes of firmware
+  ekho-fw monitor                              follow attach, replace, detach, exit
   ekho-fw unload --dev ek0";
 
 pub const EXIT_STATUS: &str = "\
 Exit status:
   0  success
-  1  a failure that has no number of its own
-  2  the command line can't be understood
+  1  any other failure
+  2  usage error
   3  a privilege is missing
   4  the system isn't ready: module, BTF, JIT, bpffs, debugfs (see doctor)
   5  the firmware object can't be used, or inspect found a problem in it
-  6  the device, or what is attached to it, stands in the way
-  7  statistics have nowhere to go, or lines of a feed failed
+  6  no such device, or its firmware or a pin conflicts
+  7  statistics can't be written, or lines of a feed failed
 
 Files:
   /sys/fs/bpf/ekho/DEV/link      pin of the link: keeps the firmware attached
@@ -104,9 +104,9 @@ pub enum Command {
     Device(device::Args),
     /// List offloaded flows with match, actions and counters
     Flows(flows::Args),
-    /// Print what the kernel asks of a device, as its firmware tells it
+    /// Print the kernel's offload requests to a device, as its firmware reports them
     Events(events::Args),
-    /// Tell what becomes of firmware: attached, replaced, detached, stopped by the module
+    /// Follow firmware: attached, replaced, detached, stopped by the module
     Monitor(monitor::Args),
     /// Write the counters that firmware reports for its flows
     Stats(stats::Args),

@@ -36,9 +36,9 @@ pub enum Class {
     System,
     /// The firmware object can't be used.
     Firmware,
-    /// The device, or what is attached to it, stands in the way.
+    /// No such device, or its firmware or a pin conflicts.
     Device,
-    /// Statistics have nowhere to go.
+    /// Statistics can't be written.
     Statistics,
 }
 
@@ -80,7 +80,7 @@ pub enum Error {
         /// of its own.
         exec_netns: Option<String>,
     },
-    #[error("the bpffs at {} is of this process' mount namespace only: firmware that is pinned there is detached when the last process in it ends", .path.display())]
+    #[error("the bpffs at {} exists in this mount namespace only: firmware pinned there is detached when the last process of the namespace ends", .path.display())]
     #[strum(props(class = "system"))]
     PrivateBpffs {
         path: PathBuf,
@@ -284,7 +284,7 @@ pub enum Error {
         found: String,
         wanted: String,
     },
-    #[error("no firmware knows a flow with cookie {cookie:#x}{}", on_text(.dev))]
+    #[error("no attached firmware has a flow with cookie {cookie:#x}{}", on_text(.dev))]
     #[strum(props(class = "statistics"))]
     UnknownCookie { cookie: u64, dev: Option<String> },
     #[error("cookie {cookie:#x} is known on several devices: {}", list(.devices))]
@@ -303,7 +303,7 @@ pub enum Error {
     #[error("filter {filter} is a u32 filter, and no hardware counts for these: the kernel never asks a driver for their counters")]
     #[strum(props(class = "statistics"))]
     NoCounters { filter: String },
-    #[error("filter {filter} can't be told from others: {count} flows were read at the same time")]
+    #[error("the flow of filter {filter} is ambiguous: {count} flows were read at the same time")]
     #[strum(props(class = "statistics"))]
     AmbiguousFilter { filter: String, count: usize },
 
@@ -485,7 +485,7 @@ impl Error {
                     .into()
             }
             Self::DeviceExists { .. } => "choose another name".into(),
-            Self::NotEkhoDevice { dev, .. } => format!("use ip link del {dev} if you mean it"),
+            Self::NotEkhoDevice { dev, .. } => format!("to delete it anyway: ip link del {dev}"),
             Self::BadDeviceName { .. } => "use 1 to 15 characters without blanks and slashes".into(),
             Self::OwnOffload { .. } => {
                 "use a device of kind ekho, or one without hardware offload (veth, bridge, …)".into()
@@ -494,7 +494,7 @@ impl Error {
                 "replace it: ekho-fw replace FILE --dev {dev}; or remove it: ekho-fw unload --dev {dev}"
             ),
             Self::Stopped { dev, .. } => {
-                format!("mend the firmware, then: ekho-fw load FILE --dev {dev}")
+                format!("fix the firmware, then: ekho-fw load FILE --dev {dev}")
             }
             Self::NotAttached { dev } => {
                 format!("see what is: ekho-fw list; attach some: ekho-fw load FILE --dev {dev}")

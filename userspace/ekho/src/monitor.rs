@@ -31,7 +31,7 @@ pub enum Kind {
     Exit,
     /// A device that was told of is gone.
     Gone,
-    /// Messages of the kernel were lost: something is missing here.
+    /// Messages of the kernel were lost: this output is incomplete.
     Lost,
     /// Something that a newer module tells.
     Unknown,

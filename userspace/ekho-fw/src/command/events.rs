@@ -23,7 +23,7 @@ Examples:
   ekho-fw -j events --dev ek0 | agent
 
 What firmware sends by EKHO_EVENTS() of ekho.bpf.h waits in a ring buffer until it is
-read; what finds no room is lost, and said to be. The command ends when the firmware
+read; events that find it full are counted as lost. The command ends when the firmware
 is detached or its device goes; it stays when the firmware is replaced. Two readers of
 one firmware share the events: each gets a part of them.";
 

@@ -18,7 +18,7 @@ Examples:
   ekho-fw -j inspect stats.bpf.o | jq -r .sha256
 
 Problems that would keep the firmware from being loaded are listed, and exit status 5
-tells of them; what only the kernel can find out isn't among them.";
+reports them. Problems that only the kernel can find aren't among them.";
 
 /// Arguments of `inspect`.
 #[derive(Debug, clap::Args)]

@@ -16,8 +16,8 @@ use crate::watch::{Limits, Watch};
 const EXAMPLES: &str = "\
 Examples:
   ekho-fw monitor
-  ekho-fw monitor --dev ek0 --count 1       wait for the next that happens to it
-  ekho-fw monitor --timeout 0               what has been, and is
+  ekho-fw monitor --dev ek0 --count 1       print one notification and exit
+  ekho-fw monitor --timeout 0               past exits and attached firmware only
   ekho-fw -j monitor | jq -r 'select(.event == \"exit\") | [.dev, .firmware, .reason] | @tsv'
 
 It begins with what the module remembers: firmware that it stopped for breaking the

@@ -19,7 +19,7 @@ Examples:
 
 What the device can do is what its firmware declares; the module refuses the rest, and
 counts refusals by reason, those of the firmware too. Firmware that broke the contract
-before is told of as well: see also ekho-fw monitor.";
+before is listed as well; see also ekho-fw monitor.";
 
 /// Arguments of `show`.
 #[derive(Debug, clap::Args)]

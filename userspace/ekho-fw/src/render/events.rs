@@ -125,7 +125,7 @@ impl Text for Line {
             Self::Event(event) => event_text(event, style),
             Self::Lost(Lost { count, .. }) => {
                 let text = format!(
-                    "{} lost here: nobody read them in time",
+                    "{} lost here: the ring buffer was full",
                     plural(*count, "event")
                 );
                 format!("{}\n", style.warn(&text))
@@ -271,7 +271,7 @@ mod tests {
         });
         assert_eq!(
             lost.text(PLAIN),
-            "2 events lost here: nobody read them in time\n"
+            "2 events lost here: the ring buffer was full\n"
         );
         let end = |reason, malformed| {
             Line::End(End {

@@ -39,8 +39,7 @@ impl Text for Notification {
                 None => "the device is gone".into(),
             },
             Kind::Lost => {
-                let text =
-                    style.warn("messages of the kernel were lost: something is missing here");
+                let text = style.warn("kernel messages were lost: this output is incomplete");
                 return format!("{} {text}\n", stamp(self.time_ns));
             }
             Kind::Unknown => format!("something happened to firmware {firmware}"),
@@ -98,6 +97,6 @@ mod tests {
         );
         assert!(told(Kind::Attach, None).ends_with("ek0: firmware bad was attached\n"));
         assert!(told(Kind::Gone, None).ends_with("the device is gone, and firmware bad with it\n"));
-        assert!(told(Kind::Lost, None).ends_with("something is missing here\n"));
+        assert!(told(Kind::Lost, None).ends_with("this output is incomplete\n"));
     }
 }

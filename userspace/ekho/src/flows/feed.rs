@@ -361,7 +361,7 @@ mod tests {
             reports,
             [
                 "2: malformed: expected ident at column 2",
-                "4: no firmware knows a flow with cookie 0x9",
+                "4: no attached firmware has a flow with cookie 0x9",
                 "5: malformed: it isn't UTF-8"
             ]
         );
