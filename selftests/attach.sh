@@ -219,9 +219,9 @@ test_firmware_that_refuses_the_device_is_not_attached() {
 	load stats refused0
 }
 
-test_attach_and_detach_are_told_of_the_device() {
+test_attach_and_detach_get_the_device() {
 	port ek0
-	load next ek0
+	load stats_v2 ek0
 	local index
 	index=$(get devices ek0 ifindex)
 	seen() {
@@ -232,7 +232,7 @@ test_attach_and_detach_are_told_of_the_device() {
 	expect 'what the firmware has seen' "1 0 0 0 $index 1 0" "$(seen)"
 	drop ek0 10 skip_sw
 	undrop ek0 10
-	replace next ek0
+	replace stats_v2 ek0
 	expect 'what the firmware has seen' "2 1 1 1 $index 2 1" "$(seen)"
 	expect_figures ek0 ops=attach,detach,replace,destroy,stats generation=2
 }
@@ -241,7 +241,7 @@ test_devices_have_firmware_of_their_own() {
 	port ek0 ek1 ek2
 	load stats ek0
 	load narrow ek1
-	load meter ek2
+	load prio_counters ek2
 	drop ek0 10 skip_sw
 	drop ek1 10 skip_sw
 	drop ek2 10 skip_sw
@@ -253,7 +253,7 @@ test_devices_have_firmware_of_their_own() {
 	unload ek1
 	expect_in_hw 'dev ek1 ingress' 0
 	expect_in_hw 'dev ek0 ingress' 1
-	expect 'firmware' 'meter stats' "$(records firmware | sed 's/.* firmware=\([^ ]*\) .*/\1/' | sort | xargs)"
+	expect 'firmware' 'prio_counters stats' "$(records firmware | sed 's/.* firmware=\([^ ]*\) .*/\1/' | sort | xargs)"
 }
 
 test_a_device_that_is_down_keeps_its_offload() {
@@ -269,14 +269,14 @@ test_a_device_that_is_down_keeps_its_offload() {
 
 test_an_object_built_for_another_layout_runs() {
 	port ek0
-	load core ek0
+	load other_layout ek0
 	refused 2 drop ek0 41 skip_sw
 	says '(errno 33)'
 	drop ek0 42 skip_sw
 	feed ek0 42 6 600
 	expect_filters 'dev ek0 ingress' '42/1 in_hw=1 hw=6/600 all=6/600 *'
 	undrop ek0 42
-	expect_figures ek0 firmware=core abi=1 destroy=1 violations=0 flows=0
+	expect_figures ek0 firmware=other_layout abi=1 destroy=1 violations=0 flows=0
 }
 
 main "$@"

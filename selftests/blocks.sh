@@ -68,7 +68,7 @@ test_devices_of_a_block_count_a_filter_each_in_its_own_way() {
 		ip link add "$second" up type ekho
 		tc qdisc add dev "$first" ingress_block 22 clsact
 		tc qdisc add dev "$second" ingress_block 22 clsact
-		load parts ek0
+		load action_counters ek0
 		load stats ek1
 		tc filter add block 22 protocol ip prio 10 handle 1 flower skip_sw dst_ip 10.0.0.10 \
 			action mirred egress mirror dev ek9 action drop

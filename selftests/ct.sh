@@ -215,7 +215,7 @@ while True:
 	cleared
 }
 
-test_the_last_filter_of_a_zone_takes_its_connections_along() {
+test_connections_of_a_zone_end_with_its_last_filter() {
 	hosts
 	load stats ek0
 	track 'dev ek0 ingress' vs
@@ -337,7 +337,7 @@ test_a_shared_block_has_each_of_its_devices_asked() {
 	cleared
 }
 
-test_firmware_that_comes_late_is_offered_what_is_there_and_a_swap_keeps_it() {
+test_existing_connections_are_offered_to_new_firmware_and_kept_by_a_replacement() {
 	hosts
 	track 'dev ek0 ingress' vs
 	track 'dev ek1 ingress' vc
@@ -408,7 +408,7 @@ test_counters_reach_conntrack_and_keep_a_connection() {
 	cleared
 }
 
-test_a_device_that_goes_takes_its_zones_along() {
+test_zones_end_with_their_device() {
 	hosts
 	load stats ek0
 	load stats ek1

@@ -58,7 +58,7 @@ check_rules() {
 	expect 'rules' "$(printf '%s\n' "${want[@]}")" "$(events ek0 --only replace | jq -r "select(.prio) | $rule_jq")"
 }
 
-test_what_is_matched_is_what_tc_was_given() {
+test_events_carry_the_match_given_to_tc() {
 	local ip='protocol ip flower skip_sw' end='action drop'
 	check_rules \
 		"$ip dst_ip 192.0.2.1 src_ip 10.1.0.0/16 $end" \
@@ -143,7 +143,7 @@ destroy 10 $cookie" "$(events ek0 | jq -r 'select(.ifindex) | .what + if .cookie
 
 test_refusals_and_counters_are_told() {
 	port ek0
-	load herald ek0
+	load small_ring ek0
 	refused 2 drop ek0 99 skip_sw
 	says '99 is one too many'
 	drop ek0 10 skip_sw
@@ -159,7 +159,7 @@ destroy null 0 null 7/700' "$(events ek0 | jq -r 'select(.cookie) | "\(.what) \(
 	[[ $said != *$'\e'* ]] || fail 'colours, and no terminal' "$said"
 }
 
-test_an_access_list_tells_who_came_was_refused_and_went() {
+test_acl_sends_events_of_added_refused_and_deleted_flows() {
 	port ek0
 	load acl ek0
 	tc filter add dev ek0 ingress protocol ip pref 1 flower skip_sw ip_proto tcp dst_ip 192.0.2.1 dst_port 80 action drop
@@ -192,10 +192,10 @@ test_every_line_is_json_and_times_grow() {
 	expect 'the second' '22 count' "$(fw -j events --dev ek0 --count 1 | jq -rs '"\(.[0].prio) \(.[1].reason)"')"
 }
 
-test_what_finds_no_room_is_lost_and_said_to_be() {
+test_events_that_find_the_ring_full_are_counted_as_lost() {
 	local i batch='' n lost
 	port ek0
-	load herald ek0
+	load small_ring ek0
 	for i in {1..60}; do
 		batch+="filter add dev ek0 ingress protocol ip prio $i handle 1 flower skip_sw dst_ip 10.0.0.$i action pass"$'\n'
 	done
@@ -216,7 +216,7 @@ test_what_finds_no_room_is_lost_and_said_to_be() {
 test_a_record_holds_nothing_of_those_before_it() {
 	local i ones='255.255.255.255'
 	port ek0
-	load herald ek0
+	load small_ring ek0
 	# The ring is one page: its end is overwritten from the beginning, several times.
 	for i in {1..24}; do
 		tc filter add dev ek0 ingress pref 10 protocol ip flower skip_sw dst_ip "$ones" src_ip "$ones" \
@@ -232,7 +232,7 @@ test_a_record_holds_nothing_of_those_before_it() {
 
 test_any_program_with_libbpf_reads_the_records() {
 	port ek0
-	load herald ek0
+	load small_ring ek0
 	drop ek0 10 skip_sw
 	refused 2 drop ek0 99 skip_sw
 	undrop ek0 10
@@ -301,7 +301,7 @@ test_signals_end_the_reader_cleanly() {
 	done
 }
 
-test_a_reader_of_the_reader_may_leave() {
+test_events_ends_when_its_output_is_closed() {
 	port ek0
 	load events ek0
 	drop ek0 10 skip_sw
@@ -328,7 +328,7 @@ test_firmware_declares_what_show_and_inspect_print() {
 	expect 'refusals' "95 2 IP protocol 17 isn't TCP" "$(jq -r '.[0].refusals[] | "\(.errno) \(.count) \(.reason)"' <<<"$said")"
 }
 
-test_flows_say_who_wanted_them() {
+test_flows_name_their_classifier() {
 	port ek0
 	load noop ek0
 	drop ek0 10 skip_sw
@@ -354,12 +354,12 @@ notifications() {
 		sed -n '/^attached lo/,$p'
 }
 
-test_monitor_tells_what_becomes_of_firmware() {
+test_monitor_reports_attach_replace_and_detach() {
 	local file=$EKHO_TMP/monitor
 	begin_monitor "$file"
 	ip link add ek0 up type ekho
 	load stats ek0
-	replace next ek0
+	replace stats_v2 ek0
 	unload ek0
 	load noop ek0
 	ip link del ek0
@@ -368,8 +368,8 @@ test_monitor_tells_what_becomes_of_firmware() {
 	ends 'the monitor'
 	expect 'the notifications' 'attached lo noop
 attach ek0 stats
-replace ek0 next for stats
-detach ek0 next
+replace ek0 stats_v2 for stats
+detach ek0 stats_v2
 attach ek0 noop
 detach ek0 noop
 gone ek0 null' "$(notifications "$file")"
@@ -389,7 +389,7 @@ test_monitor_and_show_tell_why_firmware_was_stopped() {
 	said=$(jq -r '"\(.event) \(.dev) \(.firmware) \(.op) \(.code) \(.flows)"' "$file" | tail -n 1)
 	[[ $said == 'exit ek0 faulty replace return '[12] ]] || fail 'the exit' "$said"
 	refused 6 fw show ek0
-	says 'the module stopped `faulty`' 'replace returned 1' 'hint: mend the firmware'
+	says 'the module stopped `faulty`' 'replace returned 1' 'hint: fix the firmware'
 	accepted fw -n /proc/self/ns/net show
 	says 'ek0: no firmware' 'firmware faulty was stopped: replace returned 1; ' ' went back to software'
 	# A monitor that comes later knows of it too.

@@ -51,10 +51,10 @@ test_every_call_fails_until_the_knob_is_cleared() {
 	expect_in_hw 'dev ek0 ingress' 0 1
 }
 
-test_an_op_is_delayed_and_the_firmware_not_blamed() {
+test_an_injected_delay_does_not_use_the_budget() {
 	local from to
 	port ek0
-	load sluggish ek0
+	load default_budget ek0
 	fault 'dev=ek0 op=replace delay_us=100000'
 	trace_on
 	from=$(date +%s%N)
@@ -124,7 +124,7 @@ test_statistics_are_lost() {
 
 test_statistics_fail() {
 	port ek0
-	load rogue ek0
+	load violation ek0
 	fault 'dev=ek0 op=stats nth=1 errno=EIO'
 	drop ek0 1 skip_sw
 	expect_filters 'dev ek0 ingress' '1/1 in_hw=1 hw=0/0 *'
@@ -262,7 +262,7 @@ test_a_destroy_that_is_lost_leaves_firmware_with_what_it_had() {
 
 test_templates_hash_tables_and_qdiscs_fail() {
 	port ek0
-	load rogue ek0
+	load violation ek0
 	trace_on
 	printf '%s\n' 'dev=ek0 op=template_create errno=EIO' 'dev=ek0 op=hnode errno=EIO' \
 		'dev=ek0 op=qdisc errno=EIO' >"$debugfs/faults"
@@ -305,7 +305,7 @@ test_devices_are_those_of_who_writes_or_named_by_index_and_namespace() {
 	netns=$there expect_faults 'op=replace calls=0 errno=EIO'
 }
 
-test_what_cannot_be_understood_is_refused_by_name_of_the_word() {
+test_a_parse_error_names_the_wrong_word() {
 	local line word
 	port ek0
 	ip link add ns0 type dummy

@@ -1,9 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 #
-# A little of what `selftests/lab/fuzz` does at length: requests and firmware that are
-# almost right, from seeds that don't change. See `ekho-module-fuzzer --help` for how to do
-# what fails again.
+# A short run of `selftests/lab/fuzz`: mutated requests and firmware, from fixed seeds.
+# `ekho-module-fuzzer --help` says how to repeat a failure.
 
 # shellcheck source=selftests/libtest.sh disable=SC2119
 . "${BASH_SOURCE[0]%/*}/libtest.sh"
@@ -20,14 +19,14 @@ fuzz() {
 	says 'bugs=0'
 }
 
-test_requests_that_are_almost_right_leave_nothing() {
+test_mutated_requests_leave_no_state() {
 	fuzz netlink --seed 1 --steps 1500
 	# Not all for one and the same reason.
 	[[ $said =~ accepted=([0-9]+) && ${BASH_REMATCH[1]} -gt 100 ]] ||
 		fail 'the kernel took hardly any' "$said"
 }
 
-test_firmware_that_is_almost_right_is_refused_or_works() {
+test_mutated_firmware_is_refused_or_works() {
 	EKHO_FW=$EKHO_FW fuzz firmware --seed 1 --cases 12
 	says 'cases=12'
 }

@@ -177,7 +177,7 @@ test_what_becomes_of_devices_is_notified() {
 	expect_say 'quiet 1' . '[]'
 }
 
-test_who_has_no_privilege_sees_devices_and_changes_nothing() {
+test_without_privileges_devices_and_firmware_are_read_only() {
 	port ek0
 	load stats ek0
 	local index

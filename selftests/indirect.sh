@@ -144,8 +144,8 @@ test_firmware_is_replaced_with_flows_and_counters_kept() {
 	drop v0 10
 	feed v0 10 10 1000
 	expect_filters 'dev v0 ingress' '10/1 in_hw=1 hw=10/1000 *'
-	replace next v0
-	expect_figures v0 firmware=next generation=2 flows=1 replace=0 destroy=0
+	replace stats_v2 v0
+	expect_figures v0 firmware=stats_v2 generation=2 flows=1 replace=0 destroy=0
 	feed v0 10 12 1200
 	expect_filters 'dev v0 ingress' '10/1 in_hw=1 hw=12/1200 all=12/1200 *'
 }
@@ -154,7 +154,7 @@ test_both_ends_have_firmware_of_their_own() {
 	wire v0 v1
 	tc qdisc add dev v1 clsact
 	load stats v0
-	load meter v1
+	load prio_counters v1
 	drop v0 10
 	drop v1 10
 	feed v0 10 1 100
@@ -176,7 +176,7 @@ test_a_qdisc_that_comes_later_is_served() {
 	expect_in_hw 'dev v0 ingress' 1
 }
 
-test_a_device_without_qdisc_and_firmware_is_off_the_records() {
+test_a_device_without_qdisc_and_firmware_is_not_listed() {
 	ip link add v0 up type veth peer name v1
 	expect 'records' '' "$(records devices)"
 	load stats v0

@@ -259,7 +259,7 @@ allocated_from() {
 
 # What the module allocated is known by its addresses, which are bare once it has
 # gone; so are those of others that had gone before, and left their place to it.
-test_the_module_takes_its_memory_along() {
+test_rmmod_frees_all_memory() {
 	local traces from to
 	traces=(/sys/kernel/debug/slab/*/alloc_traces)
 	[[ -r ${traces[0]} ]] || skip 'needs a kernel with slub_debug=U'
@@ -273,7 +273,7 @@ test_the_module_takes_its_memory_along() {
 	drop ek0 10
 	unload ek0
 	# One that is stopped leaves a record.
-	load rogue ek0
+	load violation ek0
 	refused 2 drop ek0 101 skip_sw
 	eventually eval '[[ -n $(records exits) && -z $(records firmware) ]]'
 	tc qdisc add dev ek0 handle 1: root prio
@@ -287,7 +287,7 @@ test_the_module_takes_its_memory_along() {
 			<(allocated_from "$from" "$to" "${traces[@]}"))"
 }
 
-test_an_insmod_that_fails_leaves_the_next_one_its_place() {
+test_insmod_works_after_a_failed_insmod() {
 	type -P objcopy >/dev/null || skip 'needs objcopy'
 	local broken
 	broken=$(mktemp)

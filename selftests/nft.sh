@@ -768,7 +768,7 @@ test_counters_reach_conntrack_and_keep_a_connection() {
 	unload vs
 }
 
-test_packets_in_software_ask_again_but_once_is_enough() {
+test_a_refreshed_connection_is_not_offloaded_again() {
 	local i
 	router
 	load flowtable vc

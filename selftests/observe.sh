@@ -13,7 +13,7 @@ test_the_version_is_on_record() {
 
 test_a_flow_is_on_record_with_match_actions_and_counters() {
 	port ek0
-	load meter ek0
+	load prio_counters ek0
 	tc filter add dev ek0 ingress protocol ip prio 10 flower skip_sw src_ip 10.1.0.0/16 ip_proto tcp dst_port 80 \
 		action drop
 	tc -s filter show dev ek0 ingress >/dev/null
@@ -27,14 +27,14 @@ test_each_op_is_traced_with_device_cookie_result_and_duration() {
 	local cookie
 	port ek0
 	trace_on
-	load next ek0
+	load stats_v2 ek0
 	drop ek0 10 skip_sw
 	cookie=$(cookie ek0 10)
 	tc -s filter show dev ek0 ingress >/dev/null
 	undrop ek0 10
 	unload ek0
 	local end
-	end="ifindex=$(get devices ek0 ifindex) firmware=next"
+	end="ifindex=$(get devices ek0 ifindex) firmware=stats_v2"
 	expect_trace "attach dev=ek0 $end cookie=0x0 result=0 duration_ns=[0-9]*" \
 		"replace dev=ek0 $end cookie=$cookie result=0 duration_ns=[1-9]*" \
 		"stats dev=ek0 $end cookie=$cookie result=0 duration_ns=[1-9]*" \
@@ -57,7 +57,7 @@ test_results_of_refusals_and_violations_are_traced() {
 
 test_statistics_are_counted_by_how_often_they_were_asked_for() {
 	port ek0
-	load meter ek0
+	load prio_counters ek0
 	drop ek0 10 skip_sw
 	drop ek0 11 skip_sw
 	tc -s filter show dev ek0 ingress >/dev/null

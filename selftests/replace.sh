@@ -4,7 +4,7 @@
 # Firmware that replaces other firmware.
 #
 #	 +----------+
-#	 | ek0      |	stats --> next, meter, ...
+#	 | ek0      |	stats --> stats_v2, prio_counters, ...
 #	 | firmware |
 #	 +----------+
 
@@ -19,11 +19,11 @@ test_flows_and_counters_outlive_a_replacement() {
 	feed ek0 10 10 1000
 	expect_filters 'dev ek0 ingress' '10/1 in_hw=1 hw=10/1000 *' '11/1 in_hw=1 hw=0/0 *'
 	trace_on
-	replace next ek0
+	replace stats_v2 ek0
 	# No flow was touched: the firmware's own figures start anew.
-	expect_trace 'attach dev=ek0 * firmware=next cookie=0x0 result=0 *' \
+	expect_trace 'attach dev=ek0 * firmware=stats_v2 cookie=0x0 result=0 *' \
 		'detach dev=ek0 * firmware=stats cookie=0x0 result=0 *'
-	expect_figures ek0 firmware=next generation=2 flows=2 replace=0 destroy=0
+	expect_figures ek0 firmware=stats_v2 generation=2 flows=2 replace=0 destroy=0
 	expect_filters 'dev ek0 ingress' '10/1 in_hw=1 hw=10/1000 *' '11/1 in_hw=1 hw=0/0 *'
 	feed ek0 10 25 2500
 	feed ek0 11 1 100
@@ -34,11 +34,11 @@ test_the_new_firmware_takes_requests_for_old_flows() {
 	port ek0
 	load stats ek0
 	drop ek0 10 skip_sw
-	replace next ek0
+	replace stats_v2 ek0
 	trace_on
 	undrop ek0 10
 	drop ek0 11 skip_sw
-	expect_trace 'destroy * firmware=next * result=0 *' 'replace * firmware=next * result=0 *'
+	expect_trace 'destroy * firmware=stats_v2 * result=0 *' 'replace * firmware=stats_v2 * result=0 *'
 	expect_figures ek0 flows=1 replace=1 destroy=1
 }
 
@@ -47,7 +47,7 @@ test_the_link_and_its_pin_stay() {
 	load stats ek0
 	local link
 	link=$(get firmware ek0 link)
-	replace next ek0
+	replace stats_v2 ek0
 	expect 'link' "$link" "$(get firmware ek0 link)"
 	expect 'pins' "link maps maps/flow_stats maps/seen" "$(cd "$pins/ek0" && find . -mindepth 1 -printf '%P\n' | sort | xargs)"
 	# A map that the new firmware has no use for isn't pinned any more.
@@ -58,75 +58,75 @@ test_the_link_and_its_pin_stay() {
 	[[ ! -e $pins/ek0 ]] || fail "$pins/ek0 is still there"
 }
 
-# tallied PRIO PACKETS: so many packets the filter has counted so far.
-tallied() {
+# expect_packets PRIO PACKETS: the filter has counted so many packets so far.
+expect_packets() {
 	expect_filters 'dev ek0 ingress' "$1/1 in_hw=1 hw=$2/$((100 * $2)) all=$2/$((100 * $2)) *"
 }
 
-# See bpf/tally.bpf.c: each dump is a report of as many packets more as the
+# See bpf/totals.bpf.c: each dump is a report of as many packets more as the
 # preference says.
 test_totals_of_a_map_that_is_kept_go_on() {
 	port ek0
-	load tally-map ek0
+	load totals-map ek0
 	drop ek0 10 skip_sw
-	tallied 10 10
-	tallied 10 20
-	replace tally-map ek0
-	tallied 10 30
-	tallied 10 40
+	expect_packets 10 10
+	expect_packets 10 20
+	replace totals-map ek0
+	expect_packets 10 30
+	expect_packets 10 40
 }
 
 test_totals_of_another_map_are_added_whether_they_are_less_or_more_than_the_old_ones() {
 	port ek0
-	load tally-map ek0
+	load totals-map ek0
 	drop ek0 10 skip_sw
-	tallied 10 10
-	tallied 10 20
+	expect_packets 10 10
+	expect_packets 10 20
 	# In the new map there are 10, then 20, then 30.
-	replace tally-other ek0
-	tallied 10 30
-	tallied 10 40
-	tallied 10 50
+	replace totals-other ek0
+	expect_packets 10 30
+	expect_packets 10 40
+	expect_packets 10 50
 	unload ek0
 	undrop ek0 10
 	load stats ek0
 	drop ek0 30 skip_sw
 	feed ek0 30 10 1000
-	tallied 30 10
+	expect_packets 30 10
 	# In the new map there are 30, more than in the old one.
-	replace tally-other ek0
-	tallied 30 40
-	tallied 30 70
+	replace totals-other ek0
+	expect_packets 30 40
+	expect_packets 30 70
 }
 
 test_deltas_and_totals_of_maps_follow_each_other() {
 	port ek0
-	load tally-delta ek0
+	load totals-delta ek0
 	drop ek0 10 skip_sw
-	tallied 10 10
-	tallied 10 20
-	replace tally-map ek0
-	tallied 10 30
-	tallied 10 40
-	replace tally-delta ek0
-	tallied 10 50
-	replace tally-other ek0
-	tallied 10 60
+	expect_packets 10 10
+	expect_packets 10 20
+	replace totals-map ek0
+	expect_packets 10 30
+	expect_packets 10 40
+	replace totals-delta ek0
+	expect_packets 10 50
+	replace totals-other ek0
+	expect_packets 10 60
 }
 
 test_totals_since_the_flow_was_accepted_go_on_whoever_has_counted_before() {
 	port ek0
-	load tally-accepted ek0
+	load totals-accepted ek0
 	drop ek0 10 skip_sw
-	tallied 10 10
-	replace tally-delta ek0
-	tallied 10 20
+	expect_packets 10 10
+	replace totals-delta ek0
+	expect_packets 10 20
 	# Its total is in the memory of the flow: 30 now, of which 20 are known.
-	replace tally-accepted ek0
-	tallied 10 30
-	tallied 10 40
-	replace tally-map ek0
-	tallied 10 50
+	replace totals-accepted ek0
+	expect_packets 10 30
+	expect_packets 10 40
+	replace totals-map ek0
+	expect_packets 10 50
 }
 
 test_totals_without_a_map_are_not_added_again() {
@@ -136,7 +136,7 @@ test_totals_without_a_map_are_not_added_again() {
 	feed ek0 30 10 1000
 	expect_filters 'dev ek0 ingress' '30/1 in_hw=1 hw=10/1000 *'
 	# Its total is 30, of which 10 are known.
-	replace meter ek0
+	replace prio_counters ek0
 	expect_filters 'dev ek0 ingress' '30/1 in_hw=1 hw=30/3000 all=30/3000 *'
 }
 
@@ -174,8 +174,8 @@ test_replace_needs_firmware_and_load_replace_does_not() {
 	says 'device `ek0` has no firmware attached' 'ekho-fw load'
 	fw load "$(object stats)" --dev ek0 --replace >/dev/null
 	expect_figures ek0 firmware=stats generation=1
-	fw load "$(object next)" --dev ek0 --replace >/dev/null
-	expect_figures ek0 firmware=next generation=2
+	fw load "$(object stats_v2)" --dev ek0 --replace >/dev/null
+	expect_figures ek0 firmware=stats_v2 generation=2
 }
 
 test_an_update_for_another_device_is_refused() {
@@ -184,14 +184,14 @@ test_an_update_for_another_device_is_refused() {
 	ek0=$(get devices ek0 ifindex)
 	ek1=$(get devices ek1 ifindex)
 	expect 'update to ek1' 'load 0 attach 0 load 0 update EINVAL ' "$(raw stats "$ek0" stats "$ek1")"
-	expect 'update to ek0' 'load 0 attach 0 load 0 update 0 ' "$(raw stats "$ek0" next "$ek0")"
-	expect 'update to any' 'load 0 attach 0 load 0 update 0 ' "$(raw stats "$ek0" next 0)"
+	expect 'update to ek0' 'load 0 attach 0 load 0 update 0 ' "$(raw stats "$ek0" stats_v2 "$ek0")"
+	expect 'update to any' 'load 0 attach 0 load 0 update 0 ' "$(raw stats "$ek0" stats_v2 0)"
 	expect 'attach to any' 'load 0 attach ENODEV ' "$(raw stats 0)"
 }
 
 # The kernel's own view of "atomic": while tc adds and deletes skip_sw filters as
 # fast as it can, each must find firmware that takes it.
-test_no_filter_fails_while_firmware_is_swapped() {
+test_no_filter_fails_while_firmware_is_replaced() {
 	local i batch=''
 	port ek0
 	load stats ek0
@@ -205,7 +205,7 @@ test_no_filter_fails_while_firmware_is_swapped() {
 	tc -b - <<<"$batch" 2>"$EKHO_TMP/tc" &
 	local tc=$! swaps=0 status=0
 	while [[ -d /proc/$tc ]]; do
-		replace next ek0
+		replace stats_v2 ek0
 		replace stats ek0
 		((swaps += 2))
 	done

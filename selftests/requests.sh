@@ -509,11 +509,11 @@ errno=95 count=1 reason=ports can't be masked" "$(records refusals | sed 's/.*\(
 
 test_a_flows_memory_is_zero_at_first_and_goes_with_the_flow() {
 	port ek0
-	load keeper ek0
+	load private_memory ek0
 	flower ek0 1 dst_ip 10.0.0.1 action drop
 	flower ek0 2 dst_ip 10.0.0.2 action drop
 	tc -s filter show dev ek0 ingress prio 1 >/dev/null
-	replace keeper ek0
+	replace private_memory ek0
 	tc -s filter show dev ek0 ingress prio 1 >/dev/null
 	# The kernel asks once more when a filter goes.
 	undrop ek0 1
@@ -528,7 +528,7 @@ test_a_flows_memory_is_zero_at_first_and_goes_with_the_flow() {
 test_totals_and_deltas_add_up_to_the_same_for_tc() {
 	local i
 	port ek0
-	load keeper ek0
+	load private_memory ek0
 	pass ek0 1 skip_sw
 	pass ek0 100 skip_sw
 	for i in 1 2 3; do
@@ -550,7 +550,7 @@ used_hw_stats() {
 test_the_way_of_counting_that_firmware_chose_is_shown() {
 	local prio
 	port ek0
-	load keeper ek0
+	load private_memory ek0
 	for prio in 1 201 202; do
 		flower ek0 "$prio" dst_ip 10.0.0.1 action drop
 	done

@@ -123,7 +123,7 @@ test_the_time_of_the_last_use_reaches_tc() {
 
 test_hw_stats_disabled_asks_for_none() {
 	port ek0
-	load meter ek0
+	load prio_counters ek0
 	tc filter add dev ek0 ingress protocol ip prio 10 flower skip_sw dst_ip 10.0.0.1 action drop hw_stats disabled
 	expect_filters 'dev ek0 ingress' '10/1 in_hw=1 hw=0/0 all=0/0 drops=0'
 	expect_figures ek0 flows=1 stats=0
@@ -131,14 +131,14 @@ test_hw_stats_disabled_asks_for_none() {
 
 test_hw_stats_delayed_is_served() {
 	port ek0
-	load meter ek0
+	load prio_counters ek0
 	tc filter add dev ek0 ingress protocol ip prio 10 flower skip_sw dst_ip 10.0.0.1 action drop hw_stats delayed
 	expect_filters 'dev ek0 ingress' '10/1 in_hw=1 hw=10/1000 all=10/1000 *'
 }
 
 test_hw_stats_immediate_is_refused_with_the_alternatives() {
 	port ek0
-	load meter ek0
+	load prio_counters ek0
 	refused 2 tc filter add dev ek0 ingress protocol ip prio 10 flower skip_sw dst_ip 10.0.0.1 \
 		action drop hw_stats immediate
 	says "hw_stats immediate can't be had; use delayed, disabled or any"
@@ -158,7 +158,7 @@ test_firmware_without_numbers_counts_nothing() {
 
 test_a_filter_with_two_actions_counts_in_both() {
 	port ek0
-	load meter ek0
+	load prio_counters ek0
 	tc filter add dev ek0 ingress protocol ip prio 10 flower skip_sw dst_ip 10.0.0.1 \
 		action skbedit mark 1 continue action drop
 	expect 'hardware counters' '10/1000 10/1000' "$(tc -s -j filter show dev ek0 ingress |
@@ -193,7 +193,7 @@ mirror() {
 }
 
 # count DEV PRIO N PACKETS: so many packets of 100 bytes have met the Nth action of a
-# filter. See bpf/parts.bpf.c.
+# filter. See bpf/action_counters.bpf.c.
 count() {
 	local place=$((100 * $2 + $3)) cookie
 	cookie=$(bpftool map lookup pinned "$pins/$1/maps/places" key $((place & 255)) $((place >> 8)) 0 0 |
@@ -213,7 +213,7 @@ expect_counts() {
 test_actions_of_a_filter_count_one_by_one() {
 	local i
 	port ek0 ek9
-	load parts ek0
+	load action_counters ek0
 	mirror ek0 10 flower dst_ip 10.0.0.1
 	mirror ek0 20 matchall
 	expect_counts 'dev ek0 ingress' '10 0/0 0/0' '20 0/0 0/0'
@@ -240,7 +240,7 @@ test_actions_of_a_filter_count_one_by_one() {
 
 test_actions_count_by_what_is_new() {
 	port ek0 ek9
-	load parts ek0
+	load action_counters ek0
 	mirror ek0 100 flower dst_ip 10.0.0.1
 	expect_counts 'dev ek0 ingress' '100 1/100 2/200'
 	expect_counts 'dev ek0 ingress' '100 2/200 4/400'
@@ -252,8 +252,8 @@ test_actions_of_a_shared_block_add_up() {
 	ip link add ek1 up type ekho
 	tc qdisc add dev ek0 ingress_block 22 clsact
 	tc qdisc add dev ek1 ingress_block 22 clsact
-	load parts ek0
-	load parts ek1
+	load action_counters ek0
+	load action_counters ek1
 	tc filter add block 22 protocol ip prio 10 flower skip_sw dst_ip 10.0.0.1 \
 		action mirred egress mirror dev ek9 action drop
 	count ek0 10 1 7
@@ -268,7 +268,7 @@ test_actions_of_a_shared_block_add_up() {
 test_what_actions_have_counted_goes_with_the_filter() {
 	local i
 	port ek0 ek9
-	load parts ek0
+	load action_counters ek0
 	for i in 1 2 3; do
 		mirror ek0 10 flower dst_ip 10.0.0.1
 		expect_counts 'dev ek0 ingress' '10 0/0 0/0'
@@ -295,13 +295,13 @@ test_what_actions_have_counted_goes_with_the_filter() {
 
 test_actions_are_counted_on_by_the_next_firmware() {
 	port ek0 ek9
-	load parts ek0
+	load action_counters ek0
 	mirror ek0 10 flower dst_ip 10.0.0.1
 	tc filter add dev ek0 ingress protocol ip prio 20 flower dst_ip 10.0.0.2 \
 		action mirred egress mirror dev ek9 action drop
 	count ek0 10 1 7
 	expect_counts 'dev ek0 ingress' '10 7/700 0/0' '20 0/0 0/0'
-	replace parts ek0
+	replace action_counters ek0
 	expect_counts 'dev ek0 ingress' '10 7/700 0/0' '20 0/0 0/0'
 	count ek0 10 1 8
 	count ek0 10 2 2
@@ -309,7 +309,7 @@ test_actions_are_counted_on_by_the_next_firmware() {
 	expect_counts 'dev ek0 ingress' '10 8/800 2/200' '20 0/0 3/300'
 	# What goes back to software and returns starts at zero, for tc on top of what was.
 	unload ek0
-	load parts ek0
+	load action_counters ek0
 	count ek0 20 2 4
 	expect_counts 'dev ek0 ingress' '10 8/800 2/200' '20 0/0 7/700'
 }
@@ -323,7 +323,7 @@ counted() {
 test_a_shared_action_counts_with_its_last_filter_or_by_itself() {
 	local i before
 	port ek0
-	load parts ek0
+	load action_counters ek0
 	tc actions add action pass index 1999
 	tc actions add action pass index 2000
 	for i in 1 2; do
@@ -351,7 +351,7 @@ test_a_shared_action_counts_with_its_last_filter_or_by_itself() {
 
 test_an_action_of_several_edits_counts_as_one() {
 	port ek0 ek9
-	load parts ek0
+	load action_counters ek0
 	tc filter add dev ek0 ingress protocol ip prio 10 flower skip_sw ip_proto tcp dst_ip 10.0.0.1 \
 		action pedit ex munge ip ttl set 3 munge ip tos set 4 munge ip src set 10.0.0.9 pipe \
 		action mirred egress redirect dev ek9
@@ -362,7 +362,7 @@ test_an_action_of_several_edits_counts_as_one() {
 
 test_a_filter_that_firmware_counts_as_a_whole_is_as_ever() {
 	port ek0 ek9
-	load parts ek0
+	load action_counters ek0
 	mirror ek0 200 flower dst_ip 10.0.0.1
 	feed ek0 200 6 600
 	expect_counts 'dev ek0 ingress' '200 6/600 6/600'
@@ -374,7 +374,7 @@ test_a_filter_that_firmware_counts_as_a_whole_is_as_ever() {
 
 test_actions_that_need_no_counters_are_not_asked_for() {
 	port ek0
-	load parts ek0
+	load action_counters ek0
 	tc filter add dev ek0 ingress protocol ip prio 10 flower skip_sw dst_ip 10.0.0.1 \
 		action skbedit mark 1 hw_stats disabled action drop hw_stats disabled
 	expect 'used_hw_stats' 'disabled disabled' "$(tc -s -j filter show dev ek0 ingress |

@@ -38,7 +38,7 @@ test_listings_are_json_with_the_documented_keys() {
 	fw -j monitor --dev ek0 --timeout 0 | keys event time_ns dev firmware replaced op code reason flows
 	fw -j stats set --dev ek0 --prio 10 --handle 1 --packets 1 | keys dev cookie packets bytes drops last_used_ns
 	fw -j stats feed - </dev/null | keys lines applied malformed unknown failed
-	fw -j replace "$(object next)" --dev ek0 | keys dev firmware replaced carried_maps new_maps
+	fw -j replace "$(object stats_v2)" --dev ek0 | keys dev firmware replaced carried_maps new_maps
 	fw -j unload --dev ek0 | keys dev firmware link unpinned
 	fw -j inspect "$(object stats)" | keys file size sha256 license firmware programs kfuncs maps problems
 	{ fw -j doctor || :; } | keys ok checks
@@ -59,7 +59,7 @@ test_devices_are_added_listed_and_deleted() {
 
 test_flows_are_listed_with_match_actions_and_counters() {
 	port ek0
-	load meter ek0
+	load prio_counters ek0
 	drop ek0 10 skip_sw
 	tc -s filter show dev ek0 ingress >/dev/null
 	accepted fw flows --dev ek0

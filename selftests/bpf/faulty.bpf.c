@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Device: one whose firmware fails, or says what it must not say; for that see
- * rogue.bpf.c, too. What it does is chosen by the filter's preference:
+ * violation.bpf.c, too. What it does is chosen by the filter's preference:
  *
  *	preference	replace		destroy		stats
  *	101 to 199	-(p - 100)	0		0

@@ -3,7 +3,7 @@
  * Firmware that gives the module's functions what they must not trust: memory
  * of its own in place of a context, or what another op was given. The Makefile
  * compiles this file once for each attempt. The verifier refuses all of them,
- * but for the last three, which test.sh files run.
+ * but for the last three, which tests run.
  *
  *	FORGE_		what it tries
  *	stats		statistics for a context on its stack

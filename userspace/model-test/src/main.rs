@@ -142,20 +142,20 @@ fn run(arguments: &Arguments) -> Result<bool> {
         run::write(file, &head, &run.history)?;
     }
     if arguments.verbose {
-        for ((op, outcome), (n, time)) in &run.tally {
+        for ((op, outcome), (n, time)) in &run.counts {
             eprintln!("{n:6} {:6} ms {op} {outcome}", time.as_millis());
         }
     }
     let Err(mismatch) = result else {
         if arguments.json {
-            let tally: Vec<_> = run
-                .tally
+            let counts: Vec<_> = run
+                .counts
                 .iter()
                 .map(|((op, outcome), (n, _))| json!({"op": op, "outcome": outcome, "count": n}))
                 .collect();
             println!(
                 "{}",
-                json!({"seed": head.seed, "steps": run.history.len(), "seconds": seconds, "mismatch": null, "tally": tally})
+                json!({"seed": head.seed, "steps": run.history.len(), "seconds": seconds, "mismatch": null, "counts": counts})
             );
         } else {
             println!(

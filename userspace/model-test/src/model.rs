@@ -24,7 +24,7 @@ use crate::op::{
 
 type Tried = Result<(), Errno>;
 
-/// Something wrong with the model, for tests that it is found out.
+/// A deliberate error of the model, for tests that a run detects it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mistake {
     /// Refused filters that are `skip_sw` stay.
@@ -247,7 +247,7 @@ pub struct Model {
 }
 
 /// What the module is asked for.
-struct Wanted<'a> {
+struct OffloadRequest<'a> {
     filter: &'a Filter,
     /// What the request says, which isn't always what the user said.
     skip_sw: bool,
@@ -309,8 +309,8 @@ pub fn effective(protocol: Protocol, keys: &Keys) -> Keys {
 }
 
 /// What a device's firmware says to a filter, apart from its limit of flows.
-fn judge(fw: Fw, wanted: &Wanted<'_>, slot: u8) -> Tried {
-    let spec = &wanted.filter.spec;
+fn judge(fw: Fw, request: &OffloadRequest<'_>, slot: u8) -> Tried {
+    let spec = &request.filter.spec;
     let no = Err(Errno::EOPNOTSUPP);
     match fw {
         Fw::Noop | Fw::Stats | Fw::Wide => Ok(()),
@@ -339,7 +339,7 @@ fn judge(fw: Fw, wanted: &Wanted<'_>, slot: u8) -> Tried {
             if !fits {
                 return no;
             }
-            if action == Action::Redirect(slot) && wanted.filter.targets_alive {
+            if action == Action::Redirect(slot) && request.filter.targets_alive {
                 return Err(Errno::EINVAL);
             }
             Ok(())
@@ -451,12 +451,12 @@ impl Model {
     // ------------------------------------------------------- the module
 
     /// FLOW_CLS_REPLACE and its likes.
-    fn port_replace(&mut self, slot: u8, wanted: &Wanted<'_>) -> Tried {
+    fn port_replace(&mut self, slot: u8, request: &OffloadRequest<'_>) -> Tried {
         let no = Err(Errno::EOPNOTSUPP);
         let Some(dev) = self.device_mut(slot) else {
             return no;
         };
-        let filter = wanted.filter;
+        let filter = request.filter;
         // A node of u32 keeps its name.
         if filter.spec.kind == Kind::U32 {
             dev.flows.remove(&filter.uid);
@@ -467,7 +467,7 @@ impl Model {
         let Some(firmware) = dev.firmware else {
             return no;
         };
-        let declared = judge(firmware.fw, wanted, slot);
+        let declared = judge(firmware.fw, request, slot);
         if declared == Err(Errno::EOPNOTSUPP) {
             return declared;
         }
@@ -481,7 +481,7 @@ impl Model {
             filter.spec.chain,
             filter.spec.prio,
             filter.spec.protocol.number(),
-            u8::from(wanted.skip_sw),
+            u8::from(request.skip_sw),
         );
         dev.flows.insert(filter.uid, Flow::new(line, firmware));
         Ok(())
@@ -535,7 +535,7 @@ impl Model {
         }
         let mut accepted = 0;
         for slot in self.blocks[&id].callbacks.clone() {
-            match self.port_replace(slot, &Wanted { filter, skip_sw }) {
+            match self.port_replace(slot, &OffloadRequest { filter, skip_sw }) {
                 Ok(()) => accepted += 1,
                 Err(errno) if skip_sw => return Err(errno),
                 Err(_) => {}
@@ -611,11 +611,11 @@ impl Model {
             let mut filter = self.filter(id, c, p, f).clone();
             let skip_sw = filter.skips(Place::SkipSw);
             if add {
-                let wanted = Wanted {
+                let request = OffloadRequest {
                     filter: &filter,
                     skip_sw,
                 };
-                match self.port_replace(slot, &wanted) {
+                match self.port_replace(slot, &request) {
                     Ok(()) => self.block(id).add_count(&mut filter, 1),
                     Err(errno) if skip_sw => return Err(errno),
                     Err(_) => {}

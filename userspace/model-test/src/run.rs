@@ -51,7 +51,7 @@ pub struct Run<'a> {
     check_every: usize,
     pub history: Vec<Op>,
     /// How often operations ended how, and how long that took.
-    pub tally: BTreeMap<(String, String), (usize, Duration)>,
+    pub counts: BTreeMap<(String, String), (usize, Duration)>,
 }
 
 /// Two sorted lists, as a difference; empty if there is none.
@@ -78,7 +78,7 @@ impl<'a> Run<'a> {
             target,
             check_every,
             history: Vec::new(),
-            tally: BTreeMap::new(),
+            counts: BTreeMap::new(),
         }
     }
 
@@ -97,13 +97,13 @@ impl<'a> Run<'a> {
 
     fn step_in_earnest(&mut self, op: &Op) -> Result<Vec<String>> {
         let expected = self.model.apply(op);
-        let tally = self.tally.entry((kind(op), expected.to_string()));
-        let tally = tally.or_default();
-        tally.0 += 1;
+        let counts = self.counts.entry((kind(op), expected.to_string()));
+        let counts = counts.or_default();
+        counts.0 += 1;
         if expected != Outcome::Skipped {
             let start = Instant::now();
             let seen = self.target.apply(op, expected)?;
-            tally.1 += start.elapsed();
+            counts.1 += start.elapsed();
             if seen != expected {
                 return Ok(vec![
                     format!("- {op:?}: {expected}"),
@@ -317,19 +317,19 @@ mod tests {
 
     #[test]
     fn random_operations_reach_both_success_and_failure() {
-        let mut tally = BTreeMap::new();
+        let mut counts = BTreeMap::new();
         for seed in 0..10 {
             let mut double = Double(Model::new(None));
             let mut run = Run::new(Model::new(None), &mut double, 50);
             run.random(Generator::new(seed, true), 2000, |_, _| ())
                 .unwrap();
-            for (key, (n, _)) in run.tally {
-                *tally.entry(key).or_default() += n;
+            for (key, (n, _)) in run.counts {
+                *counts.entry(key).or_default() += n;
             }
         }
         let n = |op: &str, outcome: &str| {
             let key = (op.to_owned(), outcome.to_owned());
-            tally.get(&key).copied().unwrap_or(0)
+            counts.get(&key).copied().unwrap_or(0)
         };
         for (op, outcome, least) in [
             ("AddDevice", "success", 50),
@@ -354,7 +354,7 @@ mod tests {
             ("Rmmod", "success", 5),
             ("Rmmod", "EAGAIN", 2),
         ] {
-            assert!(n(op, outcome) >= least, "{op} {outcome}: {tally:#?}");
+            assert!(n(op, outcome) >= least, "{op} {outcome}: {counts:#?}");
         }
     }
 

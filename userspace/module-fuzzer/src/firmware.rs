@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Firmware objects that are almost right, against the loader and the kernel behind it.
+//! Mutated firmware objects, against the loader and the kernel behind it.
 //!
 //! Each is opened, loaded, attached and asked about a filter as far as it comes, in a process of
 //! its own (for some at a time), since libbpf and libelf are C: a signal is a bug. What is refused
@@ -55,7 +55,7 @@ pub struct Plan {
 
 /// What was done.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Tally {
+pub struct Counts {
     pub cases: u64,
     /// Refused without the kernel.
     pub malformed: u64,
@@ -102,7 +102,7 @@ pub fn mutant(seeds: &[Seed], seed: u64, case: u64) -> Vec<u8> {
 }
 
 /// Does it.
-pub fn run(plan: &Plan, paths: &Paths, tally: &mut Tally) -> Result<()> {
+pub fn run(plan: &Plan, paths: &Paths, counts: &mut Counts) -> Result<()> {
     let start = Instant::now();
     let seeds = seeds(paths)?;
     let mut kernel = Kernel::enter(&paths.module)?;
@@ -115,16 +115,16 @@ pub fn run(plan: &Plan, paths: &Paths, tally: &mut Tally) -> Result<()> {
         let seed = plan.seed;
         kernel.note(&format!("firmware seed={seed} case={next}"));
         let until = end.min(next + BATCH);
-        let done = batch(plan, paths, &seeds, next..until, start, tally)?;
+        let done = batch(plan, paths, &seeds, next..until, start, counts)?;
         let what = || format!("seed {seed} cases {next} to {done}");
         kernel.none_left("firmware").with_context(what)?;
         kernel.none_left("flows").with_context(what)?;
         if (next / BATCH) % TOOL == 0 {
             let data = mutant(&seeds, seed, next);
             if let Err(error) = with_tool(&plan.tool, &data) {
-                report(plan, &data, next, &format!("{error:#}"), tally)?;
+                report(plan, &data, next, &format!("{error:#}"), counts)?;
             }
-            tally.tool += 1;
+            counts.tool += 1;
         }
         next = done;
     }
@@ -134,8 +134,8 @@ pub fn run(plan: &Plan, paths: &Paths, tally: &mut Tally) -> Result<()> {
 }
 
 /// Tells of a bug, and keeps what shows it.
-fn report(plan: &Plan, data: &[u8], case: u64, what: &str, tally: &mut Tally) -> Result<()> {
-    tally.bugs += 1;
+fn report(plan: &Plan, data: &[u8], case: u64, what: &str, counts: &mut Counts) -> Result<()> {
+    counts.bugs += 1;
     let file = plan
         .keep
         .join(format!("ekho-module-fuzzer-{}-{case}.bpf.o", plan.seed));
@@ -155,7 +155,7 @@ fn batch(
     seeds: &[Seed],
     cases: std::ops::Range<u64>,
     start: Instant,
-    tally: &mut Tally,
+    counts: &mut Counts,
 ) -> Result<u64> {
     let mut child = Command::new(std::env::current_exe()?)
         .arg("--module")
@@ -193,13 +193,13 @@ fn batch(
             Ok(line) => {
                 let (what, why) = line.split_once(' ').unwrap_or((&line, ""));
                 match what {
-                    "malformed" => tally.malformed += 1,
-                    "refused" => tally.refused += 1,
-                    "loaded" => tally.loaded += 1,
-                    "attached" => tally.attached += 1,
-                    _ => report(plan, &mutant(seeds, plan.seed, next), next, why, tally)?,
+                    "malformed" => counts.malformed += 1,
+                    "refused" => counts.refused += 1,
+                    "loaded" => counts.loaded += 1,
+                    "attached" => counts.attached += 1,
+                    _ => report(plan, &mutant(seeds, plan.seed, next), next, why, counts)?,
                 }
-                tally.cases += 1;
+                counts.cases += 1;
                 next += 1;
                 // The rest is left, rather than the time be exceeded by much.
                 if next < cases.end && start.elapsed() > plan.time {
@@ -219,8 +219,8 @@ fn batch(
     let errors = errors.join().unwrap_or_default();
     if next < cases.end {
         let what = bug.unwrap_or_else(|| format!("{status} {}", errors.trim()));
-        report(plan, &mutant(seeds, plan.seed, next), next, &what, tally)?;
-        tally.cases += 1;
+        report(plan, &mutant(seeds, plan.seed, next), next, &what, counts)?;
+        counts.cases += 1;
         next += 1;
     }
     Ok(next)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! `ekho-module-fuzzer`: what is almost right, against the kernel.
+//! `ekho-module-fuzzer`: mutated requests and firmware, against the kernel.
 //!
 //! ```text
 //!   seed ──▶ requests of tc  ──▶ devices with firmware ─┐
@@ -24,7 +24,7 @@ use clap::{Parser, Subcommand};
 
 use kernel::Paths;
 
-/// Requests and firmware that are almost right, against the kernel.
+/// Mutated requests and firmware, against the kernel.
 ///
 /// As root, on a machine to spare: the module is loaded, and removed again. The last line says
 /// what was done. Exit status 0 if all went well, 1 if there is a bug, which is printed with what
@@ -116,10 +116,10 @@ fn main() -> ExitCode {
                 time: Duration::from_secs(seconds),
                 trace,
             };
-            let mut tally = netlink::Tally::default();
-            let result = netlink::run(&plan, &arguments.paths, &mut tally);
+            let mut counts = netlink::Counts::default();
+            let result = netlink::run(&plan, &arguments.paths, &mut counts);
             if answers {
-                let mut answers: Vec<_> = tally.answers.iter().collect();
+                let mut answers: Vec<_> = counts.answers.iter().collect();
                 answers.sort_by_key(|(_, (n, _))| std::cmp::Reverse(*n));
                 for (answer, (n, time)) in answers {
                     println!("{n:7} {:6} ms {answer}", time.as_millis());
@@ -127,7 +127,7 @@ fn main() -> ExitCode {
             }
             let summary = format!(
                 "netlink seed={seed} rounds={} messages={} accepted={} refused={} firmware={} faults={}",
-                tally.rounds, tally.messages, tally.accepted, tally.refused, tally.firmware, tally.faults,
+                counts.rounds, counts.messages, counts.accepted, counts.refused, counts.firmware, counts.faults,
             );
             (summary, 0, result)
         }
@@ -147,13 +147,13 @@ fn main() -> ExitCode {
                 keep,
                 tool,
             };
-            let mut tally = firmware::Tally::default();
-            let result = firmware::run(&plan, &arguments.paths, &mut tally);
+            let mut counts = firmware::Counts::default();
+            let result = firmware::run(&plan, &arguments.paths, &mut counts);
             let summary = format!(
                 "firmware seed={seed} cases={} malformed={} refused={} loaded={} attached={} tool={}",
-                tally.cases, tally.malformed, tally.refused, tally.loaded, tally.attached, tally.tool,
+                counts.cases, counts.malformed, counts.refused, counts.loaded, counts.attached, counts.tool,
             );
-            (summary, tally.bugs, result)
+            (summary, counts.bugs, result)
         }
         What::Cases { seed, first, end } => {
             return match firmware::cases(seed, first..end, &arguments.paths) {

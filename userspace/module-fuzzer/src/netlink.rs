@@ -49,7 +49,7 @@ pub struct Plan {
 
 /// What was done.
 #[derive(Clone, Debug, Default)]
-pub struct Tally {
+pub struct Counts {
     pub rounds: u32,
     pub messages: u64,
     pub accepted: u64,
@@ -70,11 +70,11 @@ struct Session<'a> {
     /// Firmware in the kernel, by device: to load it takes long.
     loaded: HashMap<(Name, usize), Loaded>,
     attached: [Option<(OwnedFd, Name)>; DEVICES.len()],
-    tally: Tally,
+    counts: Counts,
 }
 
-/// Does it. What was done until then is in `tally` if there is a bug.
-pub fn run(plan: &Plan, paths: &Paths, tally: &mut Tally) -> Result<()> {
+/// Does it. What was done until then is in `counts` if there is a bug.
+pub fn run(plan: &Plan, paths: &Paths, counts: &mut Counts) -> Result<()> {
     let start = Instant::now();
     let kernel = Kernel::enter(&paths.module)?;
     let mut session = Session {
@@ -83,7 +83,7 @@ pub fn run(plan: &Plan, paths: &Paths, tally: &mut Tally) -> Result<()> {
         module: Module::open()?,
         loaded: HashMap::new(),
         attached: Default::default(),
-        tally: Tally::default(),
+        counts: Counts::default(),
     };
     let result = (plan.round..)
         .take_while(|round| {
@@ -94,7 +94,7 @@ pub fn run(plan: &Plan, paths: &Paths, tally: &mut Tally) -> Result<()> {
                 .round(plan, round, start)
                 .with_context(|| format!("seed {} round {round}", plan.seed))
         });
-    *tally = std::mem::take(&mut session.tally);
+    *counts = std::mem::take(&mut session.counts);
     result?;
     drop(session);
     remove_module()
@@ -129,38 +129,38 @@ impl Session<'_> {
             }
             self.step(next).with_context(|| format!("step {step}"))?;
         }
-        self.tally.rounds += 1;
+        self.counts.rounds += 1;
         self.tear_down()
     }
 
     fn step(&mut self, step: Step) -> Result<()> {
         match step {
             Step::Send(data) => {
-                self.tally.messages += 1;
+                self.counts.messages += 1;
                 let begin = Instant::now();
                 let answer = self.kernel.connection.exchange(&data, |_, _| ());
                 let kind = u16::from_ne_bytes([data[4], data[5]]);
                 let answer = match answer.context("the kernel doesn't answer")? {
                     Ok(()) => {
-                        self.tally.accepted += 1;
+                        self.counts.accepted += 1;
                         format!("{kind} accepted")
                     }
                     Err(why) => {
-                        self.tally.refused += 1;
+                        self.counts.refused += 1;
                         format!("{kind} {:?} {}", why.errno, why.message)
                     }
                 };
-                let tally = self.tally.answers.entry(answer).or_default();
-                tally.0 += 1;
-                tally.1 += begin.elapsed();
+                let counts = self.counts.answers.entry(answer).or_default();
+                counts.0 += 1;
+                counts.1 += begin.elapsed();
             }
             Step::Load(device, firmware) => {
-                self.tally.firmware += 1;
+                self.counts.firmware += 1;
                 self.load(device, firmware)?;
             }
             Step::Unload(device) => self.unload(device)?,
             Step::Fault(line) => {
-                self.tally.faults += 1;
+                self.counts.faults += 1;
                 set_fault(&line);
             }
         }

@@ -13,7 +13,7 @@ use nix::errno::Errno;
 use crate::fault::Allocations;
 use crate::lab::{self, Filter, Kind, Lab, Paths};
 
-/// Parameters with which there is no insmod.
+/// Module parameters that make insmod fail.
 const REFUSED: &CStr = c"budget_us=none";
 /// Filters that are in software if hardware doesn't take them, for firmware to find.
 const FOUND: [Filter; 3] = [

@@ -52,7 +52,7 @@ enum Command {
         /// For how long
         #[arg(long, default_value_t = 60)]
         seconds: u64,
-        /// Where chance begins
+        /// Seed of the random numbers
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },

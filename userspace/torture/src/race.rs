@@ -27,17 +27,23 @@ const MANY: u32 = 200;
 
 /// How often each thread did its work, and how often it was refused.
 #[derive(Default)]
-struct Tally(Mutex<BTreeMap<&'static str, [u64; 2]>>);
+struct Counts(Mutex<BTreeMap<&'static str, [u64; 2]>>);
 
-impl Tally {
+impl Counts {
     fn count(&self, what: &'static str, refused: bool) {
-        let mut tally = self.0.lock().unwrap_or_else(|poison| poison.into_inner());
-        tally.entry(what).or_default()[usize::from(refused)] += 1;
+        let mut counts = self.0.lock().unwrap_or_else(|poison| poison.into_inner());
+        counts.entry(what).or_default()[usize::from(refused)] += 1;
     }
 }
 
 /// Filters of one thread: `prio` is its own, so that what it adds is there until it deletes it.
-fn filters(stop: &AtomicBool, tally: &Tally, mut rng: Rng, device: usize, prio: u16) -> Result<()> {
+fn filters(
+    stop: &AtomicBool,
+    counts: &Counts,
+    mut rng: Rng,
+    device: usize,
+    prio: u16,
+) -> Result<()> {
     let mut connection = Connection::new()?;
     let mut is_there = vec![false; MANY as usize + 1];
     let filter = |handle: u32, skip_sw: bool| Filter {
@@ -62,7 +68,7 @@ fn filters(stop: &AtomicBool, tally: &Tally, mut rng: Rng, device: usize, prio: 
             (false, _) => ("add", filter(handle, false).add(NEW)),
         };
         let result = ask(&mut connection, &request);
-        tally.count(what, result.is_err());
+        counts.count(what, result.is_err());
         match result {
             Ok(()) => *there = what != "delete",
             Err(error) => ensure!(
@@ -79,57 +85,57 @@ fn filters(stop: &AtomicBool, tally: &Tally, mut rng: Rng, device: usize, prio: 
 }
 
 /// Lists filters with their counters, and reads what the module tells.
-fn readers(stop: &AtomicBool, tally: &Tally, mut rng: Rng) -> Result<()> {
+fn readers(stop: &AtomicBool, counts: &Counts, mut rng: Rng) -> Result<()> {
     let mut connection = Connection::new()?;
     while !stop.load(Ordering::Relaxed) {
         let device = rng.usize(0..2);
         let result = ask(&mut connection, &lab::dump_filters(device));
         // A dump that the table moved under says so.
-        tally.count("dump", result.is_err());
+        counts.count("dump", result.is_err());
         for file in ["devices", "firmware", "flows", "capabilities", "refusals"] {
             records(file)?;
         }
-        tally.count("debugfs", false);
+        counts.count("debugfs", false);
     }
     Ok(())
 }
 
 /// Replaces the firmware of the first device, which always has some.
-fn replacer(stop: &AtomicBool, tally: &Tally, twins: &[Loaded; 2]) -> Result<()> {
+fn replacer(stop: &AtomicBool, counts: &Counts, twins: &[Loaded; 2]) -> Result<()> {
     let link = bpf::link_create(twins[0].ops_map()).context("attach")?;
     let mut now = 0;
     while !stop.load(Ordering::Relaxed) {
         bpf::link_update(link.as_fd(), twins[1 - now].ops_map(), twins[now].ops_map())
             .context("replace firmware")?;
         now = 1 - now;
-        tally.count("replace-firmware", false);
+        counts.count("replace-firmware", false);
         thread::sleep(Duration::from_millis(1));
     }
     Ok(())
 }
 
 /// Attaches and detaches the firmware of the second device.
-fn attacher(stop: &AtomicBool, tally: &Tally, loaded: &Loaded) -> Result<()> {
+fn attacher(stop: &AtomicBool, counts: &Counts, loaded: &Loaded) -> Result<()> {
     while !stop.load(Ordering::Relaxed) {
         // What was detached is on its way out for a while.
         let link = match bpf::link_create(loaded.ops_map()) {
             Err(error) if error.kind() == io::ErrorKind::ResourceBusy => {
-                tally.count("attach", true);
+                counts.count("attach", true);
                 thread::sleep(Duration::from_millis(1));
                 continue;
             }
             result => result.context("attach to the second device")?,
         };
-        tally.count("attach", false);
+        counts.count("attach", false);
         thread::sleep(Duration::from_millis(3));
         bpf::link_detach(link.as_fd()).context("detach")?;
-        tally.count("detach", false);
+        counts.count("detach", false);
     }
     Ok(())
 }
 
 /// A third device comes, with a filter of its own, and goes.
-fn comer(stop: &AtomicBool, tally: &Tally) -> Result<()> {
+fn comer(stop: &AtomicBool, counts: &Counts) -> Result<()> {
     let mut connection = Connection::new()?;
     while !stop.load(Ordering::Relaxed) {
         let filter = Filter {
@@ -145,14 +151,14 @@ fn comer(stop: &AtomicBool, tally: &Tally) -> Result<()> {
             ("link-delete", lab::delete_device(2)),
         ] {
             ask(&mut connection, &request).context(what)?;
-            tally.count(what, false);
+            counts.count(what, false);
         }
     }
     Ok(())
 }
 
 /// Writes the counters of the first device's flows.
-fn feeder(stop: &AtomicBool, tally: &Tally, loaded: &Loaded) -> Result<()> {
+fn feeder(stop: &AtomicBool, counts: &Counts, loaded: &Loaded) -> Result<()> {
     let mut maps = loaded.maps().iter();
     let (_, map) = maps
         .find(|(name, _)| name == "flow_stats")
@@ -177,7 +183,7 @@ fn feeder(stop: &AtomicBool, tally: &Tally, loaded: &Loaded) -> Result<()> {
                 }
                 // The flow may be gone meanwhile.
                 let written = map.update(cookie, &value, bpf::UpdateMode::Existing);
-                tally.count("feed", written.is_err());
+                counts.count("feed", written.is_err());
             }
         }
     }
@@ -199,10 +205,10 @@ pub fn run(paths: &Paths, time: Duration, seed: u64) -> Result<bool> {
     let twins = [first, second];
     let other = lab.load(1, "stats", None)?;
 
-    let (stop, tally) = (AtomicBool::new(false), Tally::default());
+    let (stop, counts) = (AtomicBool::new(false), Counts::default());
     let start = Instant::now();
     let result: Result<()> = thread::scope(|scope| {
-        let (stop, tally, twins, other) = (&stop, &tally, &twins, &other);
+        let (stop, counts, twins, other) = (&stop, &counts, &twins, &other);
         // A thread that fails ends all.
         let watch = |result: Result<()>| {
             if result.is_err() {
@@ -214,14 +220,14 @@ pub fn run(paths: &Paths, time: Duration, seed: u64) -> Result<bool> {
         let mut threads = Vec::new();
         for (device, prio) in [(0, 1), (0, 2), (1, 1), (1, 2)] {
             let rng = rng.fork();
-            threads.push(scope.spawn(move || watch(filters(stop, tally, rng, device, prio))));
+            threads.push(scope.spawn(move || watch(filters(stop, counts, rng, device, prio))));
         }
         let rng = rng.fork();
-        threads.push(scope.spawn(move || watch(readers(stop, tally, rng))));
-        threads.push(scope.spawn(move || watch(replacer(stop, tally, twins))));
-        threads.push(scope.spawn(move || watch(attacher(stop, tally, other))));
-        threads.push(scope.spawn(move || watch(comer(stop, tally))));
-        threads.push(scope.spawn(move || watch(feeder(stop, tally, &twins[0]))));
+        threads.push(scope.spawn(move || watch(readers(stop, counts, rng))));
+        threads.push(scope.spawn(move || watch(replacer(stop, counts, twins))));
+        threads.push(scope.spawn(move || watch(attacher(stop, counts, other))));
+        threads.push(scope.spawn(move || watch(comer(stop, counts))));
+        threads.push(scope.spawn(move || watch(feeder(stop, counts, &twins[0]))));
         while start.elapsed() < time && !stop.load(Ordering::Relaxed) {
             thread::sleep(Duration::from_millis(100));
         }
@@ -231,7 +237,7 @@ pub fn run(paths: &Paths, time: Duration, seed: u64) -> Result<bool> {
             .try_for_each(|thread| thread.join().expect("no thread panics"))
     });
     let (mut done, mut refused) = (0, 0);
-    for (what, [yes, no]) in tally.0.lock().expect("no thread panicked").iter() {
+    for (what, [yes, no]) in counts.0.lock().expect("no thread panicked").iter() {
         println!("{what}: {yes} done, {no} refused");
         (done, refused) = (done + yes, refused + no);
     }

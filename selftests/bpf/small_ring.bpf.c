@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Tells of what it does in a ring buffer that is soon full. Refuses flows of
- * preference 99, and has counted 7 packets of each other.
+ * Device: one with events, whose ring buffer is small. It refuses flows of
+ * preference 99, and has counted 7 packets of each other flow.
  */
 #include "ekho.bpf.h"
 
@@ -31,5 +31,5 @@ EKHO_OP(stats, struct ekho_stats_ctx *ctx)
 	return ekho_emit_stats(ctx, err);
 }
 
-EKHO_FIRMWARE(herald, .replace = (void *)replace, .destroy = (void *)destroy,
-	      .stats = (void *)stats);
+EKHO_FIRMWARE(small_ring, .replace = (void *)replace,
+	      .destroy = (void *)destroy, .stats = (void *)stats);

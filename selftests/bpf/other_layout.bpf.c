@@ -2,8 +2,8 @@
 /*
  * Device: one whose firmware was built for another layout of the contract.
  *
- * It has no vmlinux.h: its own idea of the types has their members in another
- * order, lacks most, and has some that no module has. It runs only if members
+ * It has no vmlinux.h: it declares the types with their members in another
+ * order, without most of them, and with some that no module has. It runs only if members
  * are found by name when it is loaded.
  *
  *	matches		anything, with preference 42; -EDOM otherwise
@@ -115,9 +115,9 @@ int stats(__u64 *args)
 char _license[] SEC("license") = "GPL";
 
 SEC(".struct_ops.link")
-struct bpf_flow_offload_ops core_fw = {
+struct bpf_flow_offload_ops other_layout_fw = {
 	.abi_version = 1,
-	.name = "core",
+	.name = "other_layout",
 	.replace = (void *)replace,
 	.destroy = (void *)destroy,
 	.stats = (void *)stats,

@@ -122,6 +122,6 @@ EKHO_OP(stats, struct ekho_stats_ctx *ctx)
 	return ekho_map_stats(ctx, counters, &flow_stats);
 }
 
-EKHO_FIRMWARE(parts, .replace = (void *)replace, .destroy = (void *)destroy,
-	      .stats = (void *)stats, .flow_size = sizeof(struct memory),
-	      .max_actions = ACTIONS);
+EKHO_FIRMWARE(action_counters, .replace = (void *)replace,
+	      .destroy = (void *)destroy, .stats = (void *)stats,
+	      .flow_size = sizeof(struct memory), .max_actions = ACTIONS);

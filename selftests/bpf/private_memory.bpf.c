@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Device: one that keeps what it knows of a flow with the flow, and counts in
- * every way. Its log has the last words of each flow: see destroy.
+ * Device: one that keeps its state of a flow in the private memory of the flow,
+ * and counts in every way. It logs the totals of each flow in destroy.
  *
  *	preference	counted
  *	1 to 99		totals: 10 packets more each time
- *	100 to 199	deltas, told in two parts: 3 and 4 packets each time
- *	from 200	as above, and in the way of enum ekho_hw_stats that the
- *			preference says: 201, 202, 204
+ *	100 to 199	deltas, in two calls: 3 and 4 packets each time
+ *	from 200	as above; the preference less 200 is the bit of enum
+ *			ekho_hw_stats that is chosen: 201, 202, 204
  *
  * Packets have 100 bytes; one of each report is dropped.
  */
@@ -81,7 +81,8 @@ EKHO_OP(stats, struct ekho_stats_ctx *ctx)
 	return bpf_flow_offload_add_stats(ctx, 4, 400, 1, 0);
 }
 
-EKHO_FIRMWARE(keeper, .replace = (void *)replace, .destroy = (void *)destroy,
-	      .stats = (void *)stats, .flow_size = sizeof(struct memory),
+EKHO_FIRMWARE(private_memory, .replace = (void *)replace,
+	      .destroy = (void *)destroy, .stats = (void *)stats,
+	      .flow_size = sizeof(struct memory),
 	      .hw_stats = EKHO_HW_STATS_IMMEDIATE | EKHO_HW_STATS_DELAYED |
 			  EKHO_HW_STATS_DISABLED);

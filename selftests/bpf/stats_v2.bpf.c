@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Device: the same as bpf/stats.bpf.c, a version later: it also writes down in
- * the map `seen` what it was told of devices.
+ * Device: the same as bpf/stats.bpf.c, a version later: it also records in
+ * the map `seen` the arguments of attach and detach.
  *
  *	key	value
  *	0	calls of attach
@@ -82,6 +82,6 @@ EKHO_OP(stats, struct ekho_stats_ctx *ctx)
 	return ekho_map_stats(ctx, counters, &flow_stats);
 }
 
-EKHO_FIRMWARE(next, .attach = (void *)attach, .detach = (void *)detach,
+EKHO_FIRMWARE(stats_v2, .attach = (void *)attach, .detach = (void *)detach,
 	      .replace = (void *)replace, .destroy = (void *)destroy,
 	      .stats = (void *)stats);

@@ -21,13 +21,13 @@
  *	2	returns -4000, which is no errno
  *	3	returns -EAGAIN
  *	4	works for 200 ms of its CPU's time: twenty times as long as
- *		SLUGGISH may
+ *		the default budget
  *	5	chooses a queue that isn't there, in qdisc
  *	6	works for 30 ms: three times as long
  *
  * All else is accepted, and each flow has counted 7 packets, 700 bytes. The
- * Makefile makes two of it: one that may take ten seconds for an op, and one
- * with SLUGGISH, that says nothing and may take 10 ms.
+ * Makefile makes two of it: one whose budget is ten seconds an op, and one with
+ * DEFAULT_BUDGET, which declares none and so has 10 ms.
  */
 #include "ekho.bpf.h"
 
@@ -35,23 +35,23 @@
 
 #define MS 1000000ULL
 
-/* More turns than there is time for. */
-#define TURNS (1 << 23)
+/* More than there is time for. */
+#define MAX_LOOPS (1 << 23)
 
-static int turn(u64 n, u64 *end)
+static int step(u64 n, u64 *end)
 {
 	return bpf_get_current_task_btf()->stime >= *end;
 }
 
-/* However little of a CPU the machine gets. */
+/* Takes CPU time, not elapsed time: the machine can be busy. */
 static __always_inline void work(u64 time_ns)
 {
 	u64 end = bpf_get_current_task_btf()->stime + time_ns;
 
-	bpf_loop(TURNS, turn, &end, 0);
-	bpf_loop(TURNS, turn, &end, 0);
-	bpf_loop(TURNS, turn, &end, 0);
-	bpf_loop(TURNS, turn, &end, 0);
+	bpf_loop(MAX_LOOPS, step, &end, 0);
+	bpf_loop(MAX_LOOPS, step, &end, 0);
+	bpf_loop(MAX_LOOPS, step, &end, 0);
+	bpf_loop(MAX_LOOPS, step, &end, 0);
 }
 
 static __always_inline int misbehave(u32 what)
@@ -146,13 +146,13 @@ EKHO_OP(qdisc, struct ekho_qdisc_ctx *ctx)
 	return misbehave(what);
 }
 
-EKHO_FIRMWARE(rogue, .attach = (void *)attach, .detach = (void *)detach,
+EKHO_FIRMWARE(violation, .attach = (void *)attach, .detach = (void *)detach,
 	      .replace = (void *)replace, .destroy = (void *)destroy,
 	      .stats = (void *)stats,
 	      .template_create = (void *)template_create,
 	      .template_destroy = (void *)template_destroy,
 	      .hnode = (void *)hnode, .qdisc = (void *)qdisc,
-#ifndef SLUGGISH
+#ifndef DEFAULT_BUDGET
 	      .budget_us = 10000000
 #endif
 );

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Device: one whose counters can be told in advance, and that takes none from
- * user space.
+ * Device: one whose counters follow from the preference. User space can't
+ * write them.
  *
  *	matches		anything
  *	actions		anything
@@ -26,5 +26,5 @@ EKHO_OP(stats, struct ekho_stats_ctx *ctx)
 	return bpf_flow_offload_set_stats(ctx, packets, 100 * packets, 0, 0);
 }
 
-EKHO_FIRMWARE(meter, .replace = (void *)replace, .destroy = (void *)destroy,
-	      .stats = (void *)stats);
+EKHO_FIRMWARE(prio_counters, .replace = (void *)replace,
+	      .destroy = (void *)destroy, .stats = (void *)stats);
