@@ -7,8 +7,9 @@
  * definitions to the Rust side through bindgen.
  *
  * Rules of change: fields are appended, never moved, renamed or reused; an op
- * or field that old firmware doesn't know must mean "as before" when absent;
- * BPF_FLOW_OFFLOAD_ABI grows when firmware can tell the difference.
+ * or field that old firmware doesn't know must mean "as before" when absent.
+ * Firmware finds additions by name (weak kfuncs, CO-RE); BPF_FLOW_OFFLOAD_ABI
+ * grows for a change that it couldn't find in this way.
  */
 #ifndef EKHO_ABI_H
 #define EKHO_ABI_H
@@ -152,11 +153,11 @@ enum ekho_action_id {
 	EKHO_ACT_UNKNOWN = 63,
 };
 
-/* How statistics of a flow come about: bits, as in enum flow_action_hw_stats. */
+/* How a flow is counted: bits, as in enum flow_action_hw_stats. */
 enum ekho_hw_stats {
 	/* Read from the device when asked for. */
 	EKHO_HW_STATS_IMMEDIATE = 1,
-	/* As of when the device, or an agent, last told. */
+	/* As of the last report of the device or of an agent. */
 	EKHO_HW_STATS_DELAYED = 2,
 	/* Not at all. */
 	EKHO_HW_STATS_DISABLED = 4,
@@ -408,7 +409,7 @@ struct ekho_qdisc_ctx {
  * @name: shown to people; letters, digits, '_', '.' and '-'
  * @attach: optional; the firmware takes over the device. An error refuses
  * @detach: optional; the last call
- * @replace: a flow is wanted. 0 accepts it, a negative errno refuses it
+ * @replace: offload a flow. 0 accepts it, a negative errno refuses it
  * @destroy: an accepted flow ends; the result is ignored
  * @stats: fill in what the flow has counted, with bpf_flow_offload_map_stats(),
  *	bpf_flow_offload_set_stats() or bpf_flow_offload_add_stats()
@@ -422,7 +423,7 @@ struct ekho_qdisc_ctx {
  * @keys: what it can match: bits of enum ekho_key; 0 for anything. This and
  *	what follows is checked before replace() is called
  * @actions: what it can do: bits of enum ekho_action_id; 0 for anything
- * @classifiers: for whom: bits of enum ekho_classifier; 0 for anyone
+ * @classifiers: whose flows it takes: bits of enum ekho_classifier; 0 for all
  * @hw_stats: bits of enum ekho_hw_stats; 0 for delayed and disabled
  * @max_flows: how many flows it holds; 0 for any number
  * @max_chains: how many chains, counted from 0; 0 for any number

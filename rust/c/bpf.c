@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The module's face to BPF: what the verifier finds in the module's BTF.
+ * The module's interface to BPF: kfuncs, struct_ops stubs and their BTF.
  *
  * struct_ops stubs are looked up by symbol and then by BTF name, and kfuncs by
  * BTF name, so both have to be C functions. They forward to Rust at once; the

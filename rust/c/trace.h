@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Tracepoints: one per op, after it ran, and one for its firmware's end.
+ * Tracepoints: one per op, after it ran, and one for firmware that is stopped.
  *
  * ekho:ekho_replace, ekho_destroy, ekho_stats, ekho_attach and so on, each with
  * the device, the cookie (0 for ops that aren't about a flow), the result that
