@@ -150,6 +150,7 @@ impl End {
         // Made first: `drop` copes with what isn't initialised yet.
         let end = Self;
         budget::set_default(compat::param(module_parameters::budget_us.value()));
+        flows::init()?;
         devices::init();
         block_bindings::init();
         zones::init();
@@ -165,6 +166,6 @@ impl Drop for End {
         lifecycle::clear();
         devices::clear();
         faults::clear();
-        flows::CALLBACKS.barrier();
+        flows::end();
     }
 }

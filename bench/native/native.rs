@@ -314,7 +314,7 @@ unsafe extern "C" fn create(ctx: *mut ekho_replace_ctx) -> c_int {
             return Err(ENOSPC);
         }
         // Ops run under RCU.
-        counters.insert(Entry::new(cookie, [0; 4], GFP_ATOMIC)?, &rcu::read_lock())?;
+        counters.insert(Entry::alloc(cookie, [0; 4], GFP_ATOMIC)?, &rcu::read_lock())?;
         Ok(0)
     })
 }
@@ -336,7 +336,7 @@ unsafe extern "C" fn report(ctx: *mut ekho_stats_ctx) -> c_int {
     from_result(|| {
         let guard = rcu::read_lock();
         let found = counters()?.get(ctx.flow.cookie as usize, &guard);
-        [ctx.packets, ctx.bytes, ctx.drops, ctx.last_used_ns] = *found.ok_or(ENOENT)?;
+        [ctx.packets, ctx.bytes, ctx.drops, ctx.last_used_ns] = **found.ok_or(ENOENT)?;
         ctx.valid = TOTALS as u8;
         Ok(0)
     })

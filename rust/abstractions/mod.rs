@@ -11,6 +11,7 @@ pub(crate) mod debugfs;
 pub(crate) mod error;
 pub(crate) mod interrupt;
 pub(crate) mod net;
+pub(crate) mod slab;
 pub(crate) mod sort;
 pub(crate) mod stopwatch;
 pub(crate) mod sync;

@@ -13,6 +13,7 @@
 #include <linux/rhashtable.h>
 #include <linux/rtnetlink.h>
 #include <linux/rwsem.h>
+#include <linux/slab.h>
 #include <linux/tc_act/tc_ct.h>
 #include <linux/tc_act/tc_vlan.h>
 #include <linux/workqueue.h>

@@ -13,6 +13,7 @@
 #include <linux/btf.h>
 #include <linux/netdevice.h>
 #include <linux/rhashtable.h>
+#include <linux/slab.h>
 #include <linux/workqueue.h>
 #include <net/flow_offload.h>
 #include <net/genetlink.h>
@@ -77,6 +78,10 @@ int ekho_helper_cookie_table_remove(struct rhashtable *table,
 				    struct ekho_cookie_node *node);
 void ekho_helper_rhashtable_walk_start(struct rhashtable_iter *iter);
 void ekho_helper_rhashtable_walk_pause(struct rhashtable_iter *iter);
+
+struct kmem_cache *ekho_helper_slab_create(const char *name, unsigned int size,
+					   unsigned int align);
+void *ekho_helper_slab_alloc(struct kmem_cache *cache);
 
 u32 ekho_helper_btf_member_offset(const struct btf_type *type,
 				  const struct btf_member *member);

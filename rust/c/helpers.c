@@ -99,6 +99,17 @@ void ekho_helper_rhashtable_walk_pause(struct rhashtable_iter *iter)
 	rhashtable_walk_start(iter);
 }
 
+struct kmem_cache *ekho_helper_slab_create(const char *name, unsigned int size,
+					   unsigned int align)
+{
+	return kmem_cache_create(name, size, align, 0, NULL);
+}
+
+void *ekho_helper_slab_alloc(struct kmem_cache *cache)
+{
+	return kmem_cache_alloc(cache, GFP_KERNEL);
+}
+
 u32 ekho_helper_btf_member_offset(const struct btf_type *type,
 				  const struct btf_member *member)
 {

@@ -346,7 +346,7 @@ impl Firmware {
         guard: &Guard,
     ) -> Result<Counting, Refusal> {
         let mut ctx = ReplaceCtx::new(dev, &flow.arg(), rule, &self.capabilities);
-        match self.run(Op::Replace, dev, flow.cookie, guard, || {
+        match self.run(Op::Replace, dev, flow.cookie() as u64, guard, || {
             self.ops.replace(&mut ctx, guard)
         }) {
             Ok(()) => Ok(ctx.counting()),
@@ -360,7 +360,7 @@ impl Firmware {
     /// An accepted flow is gone.
     pub(crate) fn destroy(&self, dev: &NetDevice, flow: &Flow, guard: &Guard) {
         // The flow is gone whatever the result is.
-        let _ = self.run(Op::Destroy, dev, flow.cookie, guard, || {
+        let _ = self.run(Op::Destroy, dev, flow.cookie() as u64, guard, || {
             self.ops
                 .destroy(dev, &flow.arg(), &flow.counters.reported(), guard)
         });
@@ -379,7 +379,7 @@ impl Firmware {
             return Ok(None);
         }
         let mut counted = None;
-        self.run(Op::Stats, dev, flow.cookie, guard, || {
+        self.run(Op::Stats, dev, flow.cookie() as u64, guard, || {
             let result;
             (result, counted) = self.ops.stats(dev, &flow.arg(), action, guard);
             result

@@ -2,14 +2,18 @@
 
 //! One flow.
 //!
-//! A flow is one allocation of 192 bytes that ends with the encoded rule. A long rule, or private
+//! A flow is one allocation of 176 bytes, in a slab cache, that ends with the encoded rule. A long rule, or private
 //! memory of the firmware, is a second allocation.
 
 #![deny(unsafe_code)]
 
 use crate::{
     abstractions::{
-        sync::cookie_table::Entry,
+        slab::SlabCache,
+        sync::{
+            cookie_table::Entry,
+            once_box::OnceBox, //
+        },
         tc::{
             flow_offload::WholeStats,
             flow_rule::FlowRule, //
@@ -29,16 +33,32 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::{
-        atomic::{
-            Atomic,
-            Relaxed, //
-        },
-        SetOnce, //
+    sync::atomic::{
+        Atomic,
+        Relaxed, //
     },
 };
 
-const _: () = assert!(size_of::<Entry<Flow>>() == 192);
+const _: () = assert!(size_of::<Flow>() == 176);
+
+/// The memory of flows.
+static CACHE: SlabCache<Flow> = SlabCache::new(c"ekho_flow");
+
+/// To be called before all else here, when the module is initialised. Process context.
+pub(super) fn init() -> Result {
+    CACHE.create()
+}
+
+/// To be called last, when the module is removed. Process context.
+///
+/// # Safety
+///
+/// There must be no flows any more, those included that wait for the end of a grace period.
+#[expect(unsafe_code)]
+pub(super) unsafe fn end() {
+    // SAFETY: By the requirements of this function.
+    unsafe { CACHE.destroy() };
+}
 
 /// An action of a flow that is counted separately.
 pub(crate) struct Part {
@@ -104,16 +124,18 @@ impl Rest {
     }
 }
 
-/// One flow.
-pub(crate) struct Flow {
-    pub(crate) cookie: u64,
+/// One flow, by its cookie.
+pub(crate) type Flow = Entry<Record>;
+
+/// What is known of a flow.
+pub(crate) struct Record {
     pub(crate) position: Position,
     /// The binding with which it ends, if the kernel doesn't destroy the flows of an unbound block.
     pub(crate) owner: usize,
     /// How it is counted: one bit of `enum ekho_hw_stats`; 0 until the firmware has accepted it.
     hw_stats: Atomic<u32>,
     /// The cookies of its actions, if they are counted one by one.
-    actions: SetOnce<KBox<KVec<u64>>>,
+    actions: OnceBox<KVec<u64>>,
     /// How often the kernel has asked for statistics.
     polls: Atomic<u64>,
     pub(crate) counters: Counters,
@@ -129,34 +151,35 @@ impl Flow {
         owner: usize,
         rule: &FlowRule<'_>,
         encoded: Encoded,
-    ) -> Result<KBox<Entry<Self>>> {
+    ) -> Result<KBox<Self>> {
         let rest = match encoded.bytes() {
             None => Some(Rest::of(rule)?),
             Some(_) => None,
         };
-        let flow = init!(Self {
-            cookie,
+        let record = init!(Record {
             position,
             owner,
             hw_stats: Atomic::new(0),
-            actions: SetOnce::new(),
+            actions: OnceBox::new(),
             polls: Atomic::new(0),
             counters: Counters::new(),
             rest,
             rule: encoded,
         });
-        Entry::new(cookie as usize, flow, GFP_KERNEL)
+        Self::alloc_in(&CACHE, cookie as usize, record)
     }
 
     /// What an op is told of the flow.
     pub(crate) fn arg(&self) -> FlowArg<'_> {
         FlowArg {
-            cookie: self.cookie,
+            cookie: self.cookie() as u64,
             position: &self.position,
             data: self.data(),
         }
     }
+}
 
+impl Record {
     /// Whether it has `size` bytes of private memory for the firmware.
     pub(crate) fn has_data(&self, size: usize) -> bool {
         self.data().len() == size.div_ceil(size_of::<u64>())
@@ -202,12 +225,12 @@ impl Flow {
 
     /// Whether its actions are counted one by one.
     pub(crate) fn has_parts(&self) -> bool {
-        self.actions.as_ref().is_some()
+        self.actions.get().is_some()
     }
 
     /// The cookies of those actions.
     pub(crate) fn actions(&self) -> &[u64] {
-        self.actions.as_ref().map_or(&[], |actions| actions)
+        self.actions.get().map_or(&[], |actions| actions)
     }
 
     /// Its actions, with these cookies, are counted one by one. To be called once.

@@ -16,9 +16,24 @@ pub(crate) mod flow;
 pub(crate) mod table;
 
 use crate::abstractions::sync::rcu::Callbacks;
+use kernel::prelude::*;
+
+/// To be called before all else here, when the module is initialised. Process context.
+pub(crate) fn init() -> Result {
+    flow::init()
+}
+
+/// Waits until the memory of flows has been freed. To be called last, when the module is removed and
+/// has no device any more. Process context.
+#[expect(unsafe_code)]
+pub(crate) fn end() {
+    CALLBACKS.barrier();
+    // SAFETY: Without a device there are no flows, and those that were removed are freed by now.
+    unsafe { flow::end() };
+}
 
 /// How flows are freed.
 #[expect(unsafe_code)]
-// SAFETY: The module waits for the callbacks last of all when it is removed: see `End` in
-// `ekho_main.rs`.
-pub(crate) const CALLBACKS: Callbacks = unsafe { Callbacks::new() };
+// SAFETY: The module waits for the callbacks last of all when it is removed: see `end`, which `End`
+// in `ekho_main.rs` calls.
+const CALLBACKS: Callbacks = unsafe { Callbacks::new() };

@@ -23,7 +23,8 @@ use crate::{
     flows::{
         flow::{
             Flow,
-            Part, //
+            Part,
+            Record, //
         },
         CALLBACKS, //
     },
@@ -45,7 +46,7 @@ use kernel::{
 #[pin_data]
 pub(crate) struct Flows {
     #[pin]
-    flows: CookieTable<Flow>,
+    flows: CookieTable<Record>,
     #[pin]
     parts: CookieTable<Part>,
     written: CacheAligned<Written>,
@@ -78,7 +79,11 @@ impl Flows {
     }
 
     /// Finds a part by the cookie of its action. Any context.
-    pub(crate) fn get_part<'a>(&'a self, action: usize, guard: &'a rcu::Guard) -> Option<&'a Part> {
+    pub(crate) fn get_part<'a>(
+        &'a self,
+        action: usize,
+        guard: &'a rcu::Guard,
+    ) -> Option<&'a Entry<Part>> {
         self.parts.get(action, guard)
     }
 
@@ -137,7 +142,7 @@ impl Flows {
     /// Doesn't sleep.
     pub(crate) fn insert<'a>(
         &'a self,
-        flow: KBox<Entry<Flow>>,
+        flow: KBox<Flow>,
         max: Option<u32>,
         guard: &'a rcu::Guard,
     ) -> Result<&'a Flow> {
@@ -166,7 +171,7 @@ impl Flows {
                     return Ok(());
                 }
                 cookies.push(action, GFP_KERNEL)?;
-                let entry = Entry::new(action as usize, Part::new(flow), GFP_KERNEL)?;
+                let entry = Entry::alloc(action as usize, Part::new(flow), GFP_KERNEL)?;
                 let guard = rcu::read_lock();
                 self.parts.remove(action as usize, &guard);
                 match self.parts.insert(entry, &guard) {
@@ -224,10 +229,9 @@ impl Flows {
 
     /// Removes what belongs to a flow that was just removed.
     fn removed(&self, flow: &Flow, guard: &rcu::Guard) {
+        // Also orders the removal before what follows: see `add_parts`.
         self.written.changes.fetch_add(1, Full);
-        // See `add_parts`.
-        smp_mb();
-        self.remove_parts(flow.cookie as usize, flow.actions(), guard);
+        self.remove_parts(flow.cookie(), flow.actions(), guard);
         if flow.position.classifier != Classifier::Action {
             self.vacate();
         }
@@ -239,9 +243,13 @@ impl Flows {
     }
 
     fn occupy(&self, max: Option<u32>) -> Result {
+        let Some(max) = max else {
+            self.written.occupied.add(1, Relaxed);
+            return Ok(());
+        };
         let mut n = self.written.occupied.load(Relaxed);
         loop {
-            if max.is_some_and(|max| n >= max) {
+            if n >= max {
                 return Err(ENOSPC);
             }
             match self.written.occupied.cmpxchg(n, n.wrapping_add(1), Relaxed) {

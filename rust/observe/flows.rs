@@ -35,7 +35,7 @@ fn flow_line(f: &mut fmt::Formatter<'_>, ident: &Ident, flow: &Flow) -> fmt::Res
     write!(
         f,
         "{ident} cookie={:#x} source={} chain={} prio={} protocol={:#06x} skip_sw={} packets={} bytes={} drops={} polls={}",
-        flow.cookie,
+        flow.cookie(),
         flow.position.classifier.name(),
         flow.position.chain_index,
         flow.position.prio,

@@ -9,6 +9,7 @@
 
 use crate::{
     abstractions::{
+        slab::SlabCache,
         sort::sort_by_key,
         sync::rcu::Callbacks, //
     },
@@ -42,23 +43,46 @@ pub(crate) struct Entry<T> {
 
 impl<T> Entry<T> {
     /// Makes an object for insertion under `cookie`. May sleep if `flags` do.
-    pub(crate) fn new<E>(cookie: usize, value: impl Init<T, E>, flags: Flags) -> Result<KBox<Self>>
+    pub(crate) fn alloc<E>(
+        cookie: usize,
+        value: impl Init<T, E>,
+        flags: Flags,
+    ) -> Result<KBox<Self>>
     where
         Error: From<E>,
     {
+        KBox::init(Self::init(cookie, value), flags)
+    }
+
+    /// The same, in memory of a cache. May sleep.
+    pub(crate) fn alloc_in<E>(
+        cache: &SlabCache<Self>,
+        cookie: usize,
+        value: impl Init<T, E>,
+    ) -> Result<KBox<Self>>
+    where
+        Error: From<E>,
+    {
+        cache.init(Self::init(cookie, value))
+    }
+
+    fn init<E>(cookie: usize, value: impl Init<T, E>) -> impl Init<Self, E> {
         let node = bindings::ekho_cookie_node {
             cookie,
             ..pin_init::zeroed()
         };
         // Where it stays: objects are larger than what one likes to copy.
-        KBox::init(
-            try_init!(Self {
-                node: Opaque::new(node),
-                rcu: Opaque::uninit(),
-                value <- value,
-            }? E),
-            flags,
-        )
+        try_init!(Self {
+            node: Opaque::new(node),
+            rcu: Opaque::uninit(),
+            value <- value,
+        }? E)
+    }
+
+    /// The cookie under which it is found.
+    pub(crate) fn cookie(&self) -> usize {
+        // SAFETY: Written before the object was made; nobody changes it, the hash table neither.
+        unsafe { (*self.node.get()).cookie }
     }
 }
 
@@ -128,7 +152,11 @@ impl<T: Send + Sync + 'static> CookieTable<T> {
     /// Adds `entry`, and gives its object, which may be taken out again at any time. Doesn't sleep.
     ///
     /// Fails with [`EEXIST`] if its cookie is in use, or with [`ENOMEM`]; the entry is freed then.
-    pub(crate) fn insert<'a>(&'a self, entry: KBox<Entry<T>>, _guard: &'a Guard) -> Result<&'a T> {
+    pub(crate) fn insert<'a>(
+        &'a self,
+        entry: KBox<Entry<T>>,
+        _guard: &'a Guard,
+    ) -> Result<&'a Entry<T>> {
         let entry = KBox::into_raw(entry);
         // SAFETY: The table is initialised, and `entry` is valid and not in any table.
         let ret = unsafe {
@@ -141,7 +169,7 @@ impl<T: Send + Sync + 'static> CookieTable<T> {
         })?;
         // SAFETY: It was put into this table under the guard, and isn't freed before that is
         // dropped.
-        Ok(unsafe { &(*entry).value })
+        Ok(unsafe { &*entry })
     }
 
     fn find(&self, cookie: usize, _guard: &Guard) -> *mut bindings::ekho_cookie_node {
@@ -159,19 +187,19 @@ impl<T: Send + Sync + 'static> CookieTable<T> {
     }
 
     /// Finds the object with `cookie`. Any context.
-    pub(crate) fn get<'a>(&'a self, cookie: usize, guard: &'a Guard) -> Option<&'a T> {
+    pub(crate) fn get<'a>(&'a self, cookie: usize, guard: &'a Guard) -> Option<&'a Entry<T>> {
         let node = self.find(cookie, guard);
         if node.is_null() {
             return None;
         }
         // SAFETY: The node was found in this table, and isn't freed before the guard is dropped.
-        Some(unsafe { &(*Self::entry(node)).value })
+        Some(unsafe { &*Self::entry(node) })
     }
 
     /// Takes the object with `cookie` out of the table.
     ///
     /// Of several that remove the same object in parallel, one gets it.
-    pub(crate) fn remove<'a>(&'a self, cookie: usize, guard: &'a Guard) -> Option<&'a T> {
+    pub(crate) fn remove<'a>(&'a self, cookie: usize, guard: &'a Guard) -> Option<&'a Entry<T>> {
         self.remove_if(cookie, |_| true, guard)
     }
 
@@ -179,15 +207,15 @@ impl<T: Send + Sync + 'static> CookieTable<T> {
     pub(crate) fn remove_if<'a>(
         &'a self,
         cookie: usize,
-        which: impl FnOnce(&T) -> bool,
+        which: impl FnOnce(&Entry<T>) -> bool,
         guard: &'a Guard,
-    ) -> Option<&'a T> {
+    ) -> Option<&'a Entry<T>> {
         let node = self.find(cookie, guard);
         if node.is_null() {
             return None;
         }
         // SAFETY: The node was found in this table, and isn't freed before the guard is dropped.
-        if !which(unsafe { &(*Self::entry(node)).value }) {
+        if !which(unsafe { &*Self::entry(node) }) {
             return None;
         }
         // SAFETY: The node was found in this table under the guard.
@@ -203,7 +231,7 @@ impl<T: Send + Sync + 'static> CookieTable<T> {
         &'a self,
         node: *mut bindings::ekho_cookie_node,
         _guard: &'a Guard,
-    ) -> Option<&'a T> {
+    ) -> Option<&'a Entry<T>> {
         // SAFETY: By the requirements of this function.
         let ret = unsafe { bindings::ekho_helper_cookie_table_remove(self.table.get(), node) };
         if ret != 0 {
@@ -216,7 +244,7 @@ impl<T: Send + Sync + 'static> CookieTable<T> {
         unsafe { self.callbacks.call((*entry).rcu.get(), free_rcu::<T>) };
         // SAFETY: The grace period that the callback waits for can't end before the guard is
         // dropped.
-        Some(unsafe { &(*entry).value })
+        Some(unsafe { &*entry })
     }
 
     /// The cookies of the objects in the table, in no order: of one that is in it throughout the
@@ -282,9 +310,12 @@ impl<T: Send + Sync + 'static> CookieTable<T> {
     ///
     /// Stops early when `f` fails, with its result. `f` runs under RCU and must not sleep; between
     /// some calls of it others get to run.
-    pub(crate) fn for_each<E>(&self, mut f: impl FnMut(&T) -> Result<(), E>) -> Result<(), E> {
+    pub(crate) fn for_each<E>(
+        &self,
+        mut f: impl FnMut(&Entry<T>) -> Result<(), E>,
+    ) -> Result<(), E> {
         // SAFETY: The node is in this table, and RCU is held until after `f`.
-        self.walk(|node| f(unsafe { &(*Self::entry(node)).value }))
+        self.walk(|node| f(unsafe { &*Self::entry(node) }))
     }
 
     /// Removes the objects for which `which` is true, and calls `f` with each, in linear time. Process
@@ -292,7 +323,11 @@ impl<T: Send + Sync + 'static> CookieTable<T> {
     ///
     /// Objects that are inserted meanwhile may be missed. Both functions run under RCU and must not
     /// sleep; between some of the calls the thread may be rescheduled.
-    pub(crate) fn remove_where(&self, which: impl Fn(&T) -> bool, f: impl Fn(&T, &Guard)) {
+    pub(crate) fn remove_where(
+        &self,
+        which: impl Fn(&Entry<T>) -> bool,
+        f: impl Fn(&Entry<T>, &Guard),
+    ) {
         // A walk that is interrupted after a removal may skip objects of the bucket. So it is repeated
         // until it finds none, which is mostly the second time.
         let mut found = true;
@@ -301,7 +336,7 @@ impl<T: Send + Sync + 'static> CookieTable<T> {
             let _: Result<(), ()> = self.walk(|node| {
                 let guard = kernel::sync::rcu::read_lock();
                 // SAFETY: The node is in this table, and RCU is held.
-                if which(unsafe { &(*Self::entry(node)).value }) {
+                if which(unsafe { &*Self::entry(node) }) {
                     found = true;
                     // SAFETY: As above.
                     if let Some(object) = unsafe { self.take(node, &guard) } {

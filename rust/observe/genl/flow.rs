@@ -45,7 +45,7 @@ use kernel::{
 fn put(message: &mut Message<'_>, ident: &Ident, flow: &Flow, with_cookie: bool) -> Result {
     put_ident(message, ident)?;
     if with_cookie {
-        message.u64(uapi::EKHO_A_FLOW_COOKIE, flow.cookie)?;
+        message.u64(uapi::EKHO_A_FLOW_COOKIE, flow.cookie() as u64)?;
     }
     let position = &flow.position;
     message.u32(uapi::EKHO_A_FLOW_SOURCE, position.classifier.number())?;
