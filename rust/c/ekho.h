@@ -156,20 +156,24 @@ u64 ekho_helper_ktime_to_jiffies(u64 ktime_ns);
 u64 ekho_helper_ktime_ns(void);
 u64 ekho_helper_ktime_age_ms(u64 ktime_ns);
 
+u32 ekho_helper_tsc_mult(void);
+u64 ekho_helper_clock(u32 tsc_mult);
+
 struct ekho_task_time {
 	u64 now_ns;
+	u64 exec_start_ns;
 	u64 runtime_ns;
 	u64 ticks_ns;
 	u64 steal_ns;
 };
 
-void ekho_helper_task_time(struct ekho_task_time *time);
+void ekho_helper_task_time(struct ekho_task_time *time, u32 tsc_mult);
 void *ekho_helper_alloc_percpu(size_t size, size_t align);
 void ekho_helper_free_percpu(void *ptr);
-void *ekho_helper_get_cpu_ptr(void *ptr);
-void ekho_helper_put_cpu_ptr(void);
-void ekho_helper_migrate_disable(void);
-void ekho_helper_migrate_enable(void);
+void *ekho_helper_stay_on_cpu(void *ptr);
+void ekho_helper_leave_cpu(void);
+void ekho_helper_preempt_disable(void);
+void ekho_helper_preempt_enable(void);
 unsigned long ekho_helper_path_of_execution(void);
 unsigned long ekho_helper_local_irq_save(void);
 void ekho_helper_local_irq_restore(unsigned long flags);

@@ -14,6 +14,7 @@
 #include <linux/kernel_stat.h>
 #include <linux/kobject.h>
 #include <linux/ktime.h>
+#include <linux/math64.h>
 #include <linux/module.h>
 #include <linux/timekeeping.h>
 #include <linux/netdevice.h>
@@ -421,30 +422,61 @@ u64 ekho_helper_ktime_age_ms(u64 ktime_ns)
 	return ktime_ns >= now ? 0 : div_u64(now - ktime_ns, NSEC_PER_MSEC);
 }
 
+#define EKHO_TSC_SHIFT 22
+
 /*
- * Four clocks of the current task, for differences between two readings of the
- * same task on the same CPU.
+ * By what the time stamp counter is multiplied, and then shifted, for nanoseconds;
+ * 0 if there is none.
+ */
+u32 ekho_helper_tsc_mult(void)
+{
+#ifdef CONFIG_X86_TSC
+	u64 mult = 0;
+
+	if (boot_cpu_has(X86_FEATURE_TSC) && tsc_khz)
+		mult = div_u64((u64)NSEC_PER_MSEC << EKHO_TSC_SHIFT, tsc_khz);
+	return mult <= U32_MAX ? mult : 0;
+#else
+	return 0;
+#endif
+}
+
+/*
+ * Nanoseconds, for differences on one CPU: by the time stamp counter, as long as
+ * the kernel relies on that, or by the scheduler's clock, which takes five times
+ * as many instructions.
+ */
+u64 ekho_helper_clock(u32 tsc_mult)
+{
+#ifdef CONFIG_X86_TSC
+	if (likely(tsc_mult && !check_tsc_unstable()))
+		return mul_u64_u32_shr(rdtsc(), tsc_mult, EKHO_TSC_SHIFT);
+#endif
+	return local_clock();
+}
+
+/*
+ * Clocks of the current task, for differences between two readings of the same
+ * task on the same CPU.
  *
- * now_ns: the scheduler's clock.
- * runtime_ns: the same, but standing still while other tasks run. The scheduler
- * brings a task's sum up to date when it switches and with each tick; exec_start
- * says when it did. Interrupts count as the task's time.
+ * now_ns: as above.
+ * runtime_ns, exec_start_ns: what the task has run, as far as the scheduler has
+ * brought that up to date, and when it did: it does so when it switches and with
+ * each tick. Interrupts count as the task's time.
  * ticks_ns: the length of a tick for each timer interrupt that found the task at
  * work, or an interrupt on top of it; less what it knows to be stolen. Where
- * time isn't accounted by ticks (nohz_full), the scheduler's clock.
+ * time isn't accounted by ticks (nohz_full), the same as now_ns.
  * steal_ns: what other guests had of this CPU, as far as a hypervisor says so.
  */
-void ekho_helper_task_time(struct ekho_task_time *time)
+void ekho_helper_task_time(struct ekho_task_time *time, u32 tsc_mult)
 {
 	struct sched_entity *se = &current->se;
-	u64 start;
 
 	do {
-		start = READ_ONCE(se->exec_start);
-		time->now_ns = local_clock();
-		time->runtime_ns = READ_ONCE(se->sum_exec_runtime) +
-				   time->now_ns - start;
-	} while (start != READ_ONCE(se->exec_start));
+		time->exec_start_ns = READ_ONCE(se->exec_start);
+		time->runtime_ns = READ_ONCE(se->sum_exec_runtime);
+		time->now_ns = ekho_helper_clock(tsc_mult);
+	} while (time->exec_start_ns != READ_ONCE(se->exec_start));
 	time->ticks_ns = vtime_accounting_enabled_cpu(raw_smp_processor_id()) ?
 				 time->now_ns :
 				 READ_ONCE(current->stime);
@@ -461,24 +493,31 @@ void ekho_helper_free_percpu(void *ptr)
 	free_percpu((void __percpu *)(__force unsigned long)ptr);
 }
 
-void *ekho_helper_get_cpu_ptr(void *ptr)
+/*
+ * The object of this CPU, on which the task stays until
+ * ekho_helper_leave_cpu(); with preemption off.
+ */
+void *ekho_helper_stay_on_cpu(void *ptr)
 {
+	migrate_disable();
 	return get_cpu_ptr((void __percpu *)(__force unsigned long)ptr);
 }
 
-void ekho_helper_put_cpu_ptr(void)
+/* With preemption on again. */
+void ekho_helper_leave_cpu(void)
 {
 	preempt_enable();
-}
-
-void ekho_helper_migrate_disable(void)
-{
-	migrate_disable();
-}
-
-void ekho_helper_migrate_enable(void)
-{
 	migrate_enable();
+}
+
+void ekho_helper_preempt_disable(void)
+{
+	preempt_disable();
+}
+
+void ekho_helper_preempt_enable(void)
+{
+	preempt_enable();
 }
 
 unsigned long ekho_helper_local_irq_save(void)

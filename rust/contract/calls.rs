@@ -104,6 +104,12 @@ impl Ops {
         Name::of(&self.0)
     }
 
+    /// The same in place, NUL-terminated.
+    #[inline]
+    pub(super) fn name_bytes(&self) -> &[u8] {
+        &self.0.name
+    }
+
     /// Whether the firmware has an op.
     pub(crate) fn has(&self, op: Op) -> bool {
         macro_rules! has {

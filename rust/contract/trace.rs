@@ -9,6 +9,7 @@ use crate::{
     },
     bindings::net_device,
     contract::{
+        calls::Ops,
         name::Name,
         op::{
             for_each_op,
@@ -47,7 +48,7 @@ declare_module_trace! {
 pub(crate) fn op(
     op: Op,
     dev: &NetDevice,
-    firmware: &Name,
+    firmware: &Ops,
     cookie: u64,
     result: c_int,
     duration_ns: u64,
@@ -62,7 +63,7 @@ pub(crate) fn op(
                         Op::$variant => unsafe {
                             [<ekho_ $member>](
                                 dev.as_raw(),
-                                firmware.bytes().as_ptr(),
+                                firmware.name_bytes().as_ptr(),
                                 cookie,
                                 result,
                                 duration_ns,

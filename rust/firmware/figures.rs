@@ -22,7 +22,7 @@ pub(crate) struct Figures {
     calls: SplitCounters<{ Op::COUNT }>,
     refused: Atomic<u64>,
     violations: Atomic<u64>,
-    longest_us: Atomic<u64>,
+    longest_ns: Atomic<u64>,
 }
 
 impl Figures {
@@ -32,7 +32,7 @@ impl Figures {
             calls: SplitCounters::new()?,
             refused: Atomic::new(0),
             violations: Atomic::new(0),
-            longest_us: Atomic::new(0),
+            longest_ns: Atomic::new(0),
         })
     }
 
@@ -66,16 +66,22 @@ impl Figures {
         self.violations.load(Relaxed)
     }
 
-    /// Records that an op took `us` microseconds.
-    pub(super) fn took(&self, us: u64) {
-        if us > self.longest_us.load(Relaxed) {
+    /// Records that an op took so long.
+    pub(super) fn took(&self, ns: u64) {
+        if ns > self.longest_ns() {
             // Not exact when ops run in parallel: the figure is for people.
-            self.longest_us.store(us, Relaxed);
+            self.longest_ns.store(ns, Relaxed);
         }
+    }
+
+    /// The longest that an op took.
+    #[inline]
+    pub(super) fn longest_ns(&self) -> u64 {
+        self.longest_ns.load(Relaxed)
     }
 
     /// The longest that an op took, in microseconds.
     pub(crate) fn longest_us(&self) -> u64 {
-        self.longest_us.load(Relaxed)
+        self.longest_ns() / 1000
     }
 }

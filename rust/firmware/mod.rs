@@ -221,14 +221,28 @@ impl Firmware {
         self.stop(dev, op, code, value, watch.started_ns(), reason);
     }
 
-    /// Stops the firmware if an op took too much time.
+    /// Whether more has to be known of an op than how much time has passed: it hasn't used more than
+    /// that, which mostly says all.
     #[inline]
-    fn check_time(&self, dev: &NetDevice, op: Op, elapsed: &Elapsed, watch: &Stopwatch) {
+    fn is_long(&self, wall: u64) -> bool {
+        wall > self.figures.longest_ns()
+            || wall > self.budget_ns()
+            || self.overruns.load(Relaxed) != 0
+    }
+
+    /// Stops the firmware if an op took too much time, unless it violated the contract besides.
+    #[cold]
+    fn check_time(&self, dev: &NetDevice, op: Op, is_fine: bool, watch: &Stopwatch) {
+        let elapsed = &watch.elapsed();
+        self.figures.took(elapsed.ran);
+        if !is_fine {
+            return;
+        }
         let spent = Spent {
             ran: elapsed.ran,
             ticked: elapsed.ticked,
         };
-        let budget_ns = u64::from(self.capabilities.budget_us) * 1000;
+        let budget_ns = self.budget_ns();
         let points = self.overruns.load(Relaxed);
         match watchdog::judge(points, spent, budget_ns) {
             // Firmware that is never late writes nothing. Of ops in parallel one's points may be
@@ -238,6 +252,10 @@ impl Firmware {
             Verdict::TooLong => self.overran(dev, op, op.name(), elapsed, watch),
             Verdict::TooOften => self.overran(dev, op, "ops", elapsed, watch),
         }
+    }
+
+    fn budget_ns(&self) -> u64 {
+        u64::from(self.capabilities.budget_us) * 1000
     }
 
     /// An op exceeded its budget by too much, or was one too many that did: `what` took too long.
@@ -285,17 +303,19 @@ impl Firmware {
             let watch = Stopwatch::start();
             fault.stall();
             let result = call();
-            Some((result, watch.elapsed(), watch))
+            let wall = watch.wall();
+            if self.is_long(wall) {
+                self.check_time(dev, op, result.is_ok(), &watch);
+            }
+            if let Err(violation) = result {
+                self.violates(dev, op, violation, &watch);
+            }
+            Some((result, wall))
         });
-        let Some((result, elapsed, watch)) = entered.flatten() else {
+        let Some((result, wall)) = entered.flatten() else {
             self.entered_again(dev, op);
             return Err(self.no_answer(EINVAL));
         };
-        self.figures.took(elapsed.ran / 1000);
-        match result {
-            Err(violation) => self.violates(dev, op, violation, &watch),
-            Ok(_) => self.check_time(dev, op, &elapsed, &watch),
-        }
         let result = match result {
             // If the firmware was stopped during the op, its yes doesn't count; its statistics do.
             Ok(_) if op != Op::Stats && self.exit().is_some() => Err(self.no_answer(EINVAL)),
@@ -308,7 +328,7 @@ impl Firmware {
         let errno = result
             .as_ref()
             .map_or_else(|refusal| refusal.error.to_errno(), |()| 0);
-        trace::op(op, dev, &self.ops.name(), cookie, errno, elapsed.wall);
+        trace::op(op, dev, &self.ops, cookie, errno, wall);
         result
     }
 

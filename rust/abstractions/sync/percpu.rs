@@ -43,17 +43,46 @@ impl<T: pin_init::Zeroable + Send + Sync> PerCpu<T> {
         })
     }
 
-    /// Calls `f` with the object of the CPU that this runs on, and with preemption off: `f` must
-    /// not sleep. Any context; interrupts of this CPU may get here while `f` runs.
+    /// Keeps the current task on its CPU while `f` runs; others may run there in between. `f` gets
+    /// the object of that CPU. `before` and `after` are called with the object before and after it,
+    /// with preemption off: they must not sleep. Without a result of `before`, `f` and `after` aren't
+    /// called.
+    ///
+    /// Any context; interrupts of this CPU may get here while any of them runs.
     #[inline]
-    pub(crate) fn with<R>(&self, f: impl FnOnce(&T) -> R) -> R {
-        // SAFETY: By the type invariants; paired below.
-        let this = unsafe { bindings::ekho_helper_get_cpu_ptr(self.ptr.as_ptr().cast()) };
+    pub(crate) fn stay<B, R>(
+        &self,
+        before: impl FnOnce(&T) -> Option<B>,
+        f: impl FnOnce() -> R,
+        after: impl FnOnce(&T, B),
+    ) -> Option<R> {
+        // SAFETY: By the type invariants; paired by the drop of `stay`, on each path.
+        let this = unsafe { bindings::ekho_helper_stay_on_cpu(self.ptr.as_ptr().cast()) };
+        let _stay = Stay(NotThreadSafe);
         // SAFETY: By the type invariants, a `T` that is valid for as long as `self`.
-        let result = f(unsafe { &*this.cast_const().cast::<T>() });
+        let this = unsafe { &*this.cast_const().cast::<T>() };
+        let state = before(this)?;
+        // SAFETY: Preemption is off; it is turned off again below.
+        unsafe { bindings::ekho_helper_preempt_enable() };
+        let result = f();
         // SAFETY: Pairs with the call above.
-        unsafe { bindings::ekho_helper_put_cpu_ptr() };
-        result
+        unsafe { bindings::ekho_helper_preempt_disable() };
+        after(this, state);
+        Some(result)
+    }
+}
+
+/// # Invariants
+///
+/// Owns one call of `ekho_helper_stay_on_cpu()` by this task, and preemption is off when it is
+/// dropped.
+struct Stay(NotThreadSafe);
+
+impl Drop for Stay {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants.
+        unsafe { bindings::ekho_helper_leave_cpu() };
     }
 }
 
@@ -61,30 +90,5 @@ impl<T: pin_init::Zeroable + Send + Sync> Drop for PerCpu<T> {
     fn drop(&mut self) {
         // SAFETY: By the type invariants; there is nothing to drop in a `T`.
         unsafe { bindings::ekho_helper_free_percpu(self.ptr.as_ptr().cast()) };
-    }
-}
-
-/// Keeps the current task on its CPU until dropped; others may run there in between.
-///
-/// # Invariants
-///
-/// Owns one call of `migrate_disable()` by this task.
-pub(crate) struct StayOnCpu(NotThreadSafe);
-
-impl StayOnCpu {
-    /// Any context.
-    #[inline]
-    pub(crate) fn new() -> Self {
-        // SAFETY: No requirement; paired by `drop`.
-        unsafe { bindings::ekho_helper_migrate_disable() };
-        // INVARIANT: Just called.
-        Self(NotThreadSafe)
-    }
-}
-
-impl Drop for StayOnCpu {
-    fn drop(&mut self) {
-        // SAFETY: By the type invariants.
-        unsafe { bindings::ekho_helper_migrate_enable() };
     }
 }

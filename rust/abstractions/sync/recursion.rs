@@ -14,7 +14,7 @@
 //!
 //! Each CPU has a list of the calls that have begun there and not ended. An entry is on the stack
 //! of whoever makes the call, so there is room for any number of tasks. A task stays on its CPU
-//! from the start of a call to its end ([`StayOnCpu`]), so the list of a CPU is changed by that CPU
+//! from the start of a call to its end ([`PerCpu::stay`]), so the list of a CPU is changed by that CPU
 //! alone: no atomic instruction and no memory that CPUs share. The lists are short: more than one
 //! entry takes a preemption or an interrupt in the middle of a call.
 //!
@@ -33,42 +33,25 @@
 /// Where an entry is, or null.
 type Place = *mut Entry;
 
-/// A place that changes. Relaxed atomics, as interrupts get to see it.
-#[cfg(not(test))]
-struct Link(kernel::sync::atomic::Atomic<Place>);
+/// A place that changes. Each access is one load or store, as for `READ_ONCE()` and `WRITE_ONCE()`:
+/// interrupts of this CPU get to see it. No other CPU does.
+struct Link(core::cell::UnsafeCell<Place>);
 
-#[cfg(not(test))]
 impl Link {
     const fn new() -> Self {
-        Self(kernel::sync::atomic::Atomic::new(core::ptr::null_mut()))
+        Self(core::cell::UnsafeCell::new(core::ptr::null_mut()))
     }
 
     #[inline]
     fn get(&self) -> Place {
-        self.0.load(kernel::sync::atomic::Relaxed)
+        // SAFETY: Valid, and nobody writes to it meanwhile but interrupts, between instructions.
+        unsafe { self.0.get().read_volatile() }
     }
 
     #[inline]
     fn set(&self, place: Place) {
-        self.0.store(place, kernel::sync::atomic::Relaxed);
-    }
-}
-
-#[cfg(test)]
-struct Link(core::cell::Cell<Place>);
-
-#[cfg(test)]
-impl Link {
-    const fn new() -> Self {
-        Self(core::cell::Cell::new(core::ptr::null_mut()))
-    }
-
-    fn get(&self) -> Place {
-        self.0.get()
-    }
-
-    fn set(&self, place: Place) {
-        self.0.set(place);
+        // SAFETY: As above.
+        unsafe { self.0.get().write_volatile(place) };
     }
 }
 
@@ -146,16 +129,19 @@ mod kernel_side {
         Running, //
     };
     use crate::{
-        abstractions::sync::percpu::{
-            PerCpu,
-            StayOnCpu, //
-        },
+        abstractions::sync::percpu::PerCpu,
         bindings, //
     };
     use kernel::prelude::*;
 
     // SAFETY: Null is an empty list.
     unsafe impl pin_init::Zeroable for Running {}
+
+    // SAFETY: A list without entries may be sent; no other is.
+    unsafe impl Send for Running {}
+
+    // SAFETY: Nobody uses a list but the CPU that it belongs to, as `PerCpu` gives out no other.
+    unsafe impl Sync for Running {}
 
     /// Calls among which none may lead to another.
     pub(crate) struct Recursion(PerCpu<Running>);
@@ -175,21 +161,18 @@ mod kernel_side {
                 path: unsafe { bindings::ekho_helper_path_of_execution() },
                 next: Link::new(),
             };
-            let _stay = StayOnCpu::new();
-            let entered = self.0.with(|running| {
-                let entered = !running.has(entry.path);
-                if entered {
-                    // SAFETY: It is removed before this function returns, on the same CPU.
-                    unsafe { running.add(&entry) };
-                }
-                entered
-            });
-            if !entered {
-                return None;
-            }
-            let result = f();
-            self.0.with(|running| running.remove(&entry));
-            Some(result)
+            self.0.stay(
+                |running| {
+                    let entered = !running.has(entry.path);
+                    if entered {
+                        // SAFETY: It is removed before this function returns, on the same CPU.
+                        unsafe { running.add(&entry) };
+                    }
+                    entered.then_some(())
+                },
+                f,
+                |running, ()| running.remove(&entry),
+            )
         }
     }
 }

@@ -60,8 +60,8 @@ pub(crate) struct Binding {
     /// What nftables has to be asked, if the block is a chain.
     pub(super) chain: Option<nft::Chain>,
     pub(crate) indirect: bool,
-    /// How often it is bound at each hook: by bits of `enum ekho_hook`.
-    hooks: [Atomic<u32>; 2],
+    /// How often it is bound at each hook: 16 bits for each bit of `enum ekho_hook`.
+    hooks: Atomic<u32>,
     pub(super) gate: GateState,
     /// The callback in the kernel's list.
     bound: SetOnce<BoundCallback>,
@@ -95,7 +95,7 @@ impl Binding {
             block,
             chain,
             indirect,
-            hooks: [const { Atomic::new(0) }; 2],
+            hooks: Atomic::new(0),
             gate: GateState::new(),
             bound: SetOnce::new(),
             unbound: Atomic::new(false),
@@ -123,27 +123,24 @@ impl Binding {
 
     /// Where packets are matched.
     pub(crate) fn hooks(&self) -> u8 {
-        let bit = |n: usize| u8::from(self.hooks[n].load(Relaxed) != 0) << n;
-        bit(0) | bit(1)
+        let hooks = self.hooks.load(Relaxed);
+        u8::from(hooks & 0xffff != 0) | (u8::from(hooks >> 16 != 0) << 1)
     }
 
     /// Adds a hook.
     pub(crate) fn add_hook(&self, hook: u8) {
-        self.count_hook(hook, 1);
+        self.hooks.add(Self::once(hook), Relaxed);
     }
 
     /// Removes a hook, unless it was added more than once: when a device gets a name that its
     /// flowtable has as well, the kernel binds the second before it unbinds the first.
     pub(crate) fn remove_hook(&self, hook: u8) {
-        self.count_hook(hook, u32::MAX);
+        self.hooks.add(Self::once(hook).wrapping_neg(), Relaxed);
     }
 
-    fn count_hook(&self, hook: u8, n: u32) {
-        for (bit, count) in self.hooks.iter().enumerate() {
-            if hook & 1 << bit != 0 {
-                count.add(n, Relaxed);
-            }
-        }
+    /// What hooks that are bound once add to [`Self::hooks`].
+    const fn once(hook: u8) -> u32 {
+        (hook & 1) as u32 | (((hook & 2) as u32) << 15)
     }
 
     /// Identifies the binding as long as it exists.

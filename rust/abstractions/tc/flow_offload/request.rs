@@ -21,8 +21,7 @@ use crate::{
 };
 use core::{
     ffi::c_void,
-    mem,
-    ptr, //
+    mem, //
 };
 use kernel::prelude::*;
 
@@ -106,7 +105,15 @@ enum Raw<'a> {
 }
 
 /// A request for a flow.
-pub(crate) struct FlowRequest<'a>(Raw<'a>);
+pub(crate) struct FlowRequest<'a> {
+    raw: Raw<'a>,
+    // What is asked for often, in one form:
+    origin: Origin,
+    command: Command,
+    cookie: usize,
+    /// The position of the filter; zeros for actions, which have none. With the extack of either.
+    common: bindings::flow_cls_common_offload,
+}
 
 /// A request about a hash table of u32 filters: `struct tc_cls_u32_hnode`.
 pub(crate) struct HnodeRequest<'a>(&'a bindings::tc_cls_u32_offload, bool);
@@ -131,16 +138,18 @@ impl Request<'_> {
     ) -> Option<Self> {
         // SAFETY: The kind says which type the data is of; they are the callee's for the length of
         // the call.
-        Some(Self::Flow(FlowRequest(unsafe {
+        Some(unsafe {
             match kind {
-                bindings::tc_setup_type_TC_SETUP_CLSFLOWER => Raw::Flower(&mut *data.cast()),
-                bindings::tc_setup_type_TC_SETUP_CLSMATCHALL => Raw::Matchall(&mut *data.cast()),
-                bindings::tc_setup_type_TC_SETUP_CLSU32 => {
-                    return Some(Self::u32(&mut *data.cast()))
+                bindings::tc_setup_type_TC_SETUP_CLSFLOWER => {
+                    Self::Flow(FlowRequest::flower(&mut *data.cast()))
                 }
+                bindings::tc_setup_type_TC_SETUP_CLSMATCHALL => {
+                    Self::Flow(FlowRequest::matchall(&mut *data.cast()))
+                }
+                bindings::tc_setup_type_TC_SETUP_CLSU32 => Self::u32(&mut *data.cast()),
                 _ => return None,
             }
-        })))
+        })
     }
 
     fn u32(request: &mut bindings::tc_cls_u32_offload) -> Request<'_> {
@@ -162,101 +171,117 @@ impl Request<'_> {
             }
             _ => Err(ENOENT),
         };
-        Request::Flow(FlowRequest(Raw::U32(request, rule)))
+        let command = match request.command {
+            bindings::tc_clsu32_command_TC_CLSU32_DELETE_KNODE => Command::Destroy,
+            _ => Command::Replace,
+        };
+        Request::Flow(FlowRequest {
+            origin: Origin::U32,
+            command,
+            // SAFETY: Requests for nodes, of which this is one, have this member.
+            cookie: unsafe { request.__bindgen_anon_1.knode.handle as usize },
+            common: request.common,
+            raw: Raw::U32(request, rule),
+        })
     }
 }
 
 impl<'a> FlowRequest<'a> {
+    #[inline]
+    fn flower(request: &'a mut bindings::flow_cls_offload) -> Self {
+        let command = match request.command {
+            bindings::flow_cls_command_FLOW_CLS_REPLACE => Command::Replace,
+            bindings::flow_cls_command_FLOW_CLS_DESTROY => Command::Destroy,
+            bindings::flow_cls_command_FLOW_CLS_STATS => Command::Stats,
+            bindings::flow_cls_command_FLOW_CLS_TMPLT_CREATE => Command::TemplateCreate,
+            _ => Command::TemplateDestroy,
+        };
+        Self {
+            origin: Origin::Flower,
+            command,
+            cookie: request.cookie,
+            common: request.common,
+            raw: Raw::Flower(request),
+        }
+    }
+
+    fn matchall(request: &'a mut bindings::tc_cls_matchall_offload) -> Self {
+        let command = match request.command {
+            bindings::tc_matchall_command_TC_CLSMATCHALL_REPLACE => Command::Replace,
+            bindings::tc_matchall_command_TC_CLSMATCHALL_DESTROY => Command::Destroy,
+            _ => Command::Stats,
+        };
+        Self {
+            origin: Origin::Matchall,
+            command,
+            cookie: request.cookie,
+            common: request.common,
+            raw: Raw::Matchall(request),
+        }
+    }
+
     /// # Safety
     ///
     /// `data` must be what came with `TC_SETUP_ACT`, for the length of that call.
     pub(super) unsafe fn action(data: *mut bindings::flow_offload_action) -> Self {
         // SAFETY: By the requirements of this function.
-        Self(Raw::Action(unsafe { &mut *data }))
+        let request = unsafe { &mut *data };
+        let command = match request.command {
+            bindings::offload_act_command_FLOW_ACT_REPLACE => Command::Replace,
+            bindings::offload_act_command_FLOW_ACT_DESTROY => Command::Destroy,
+            _ => Command::Stats,
+        };
+        Self {
+            origin: Origin::Action,
+            command,
+            cookie: request.cookie,
+            common: bindings::flow_cls_common_offload {
+                extack: request.extack,
+                ..pin_init::zeroed()
+            },
+            raw: Raw::Action(request),
+        }
     }
 
     /// The interface that it comes from.
     pub(crate) fn origin(&self) -> Origin {
-        match self.0 {
-            Raw::Flower(_) => Origin::Flower,
-            Raw::Matchall(_) => Origin::Matchall,
-            Raw::U32(..) => Origin::U32,
-            Raw::Action(_) => Origin::Action,
-        }
+        self.origin
     }
 
     /// What it asks for.
     pub(crate) fn command(&self) -> Command {
-        match &self.0 {
-            Raw::Flower(request) => match request.command {
-                bindings::flow_cls_command_FLOW_CLS_REPLACE => Command::Replace,
-                bindings::flow_cls_command_FLOW_CLS_DESTROY => Command::Destroy,
-                bindings::flow_cls_command_FLOW_CLS_STATS => Command::Stats,
-                bindings::flow_cls_command_FLOW_CLS_TMPLT_CREATE => Command::TemplateCreate,
-                _ => Command::TemplateDestroy,
-            },
-            Raw::Matchall(request) => match request.command {
-                bindings::tc_matchall_command_TC_CLSMATCHALL_REPLACE => Command::Replace,
-                bindings::tc_matchall_command_TC_CLSMATCHALL_DESTROY => Command::Destroy,
-                _ => Command::Stats,
-            },
-            Raw::U32(request, _) => match request.command {
-                bindings::tc_clsu32_command_TC_CLSU32_DELETE_KNODE => Command::Destroy,
-                _ => Command::Replace,
-            },
-            Raw::Action(request) => match request.command {
-                bindings::offload_act_command_FLOW_ACT_REPLACE => Command::Replace,
-                bindings::offload_act_command_FLOW_ACT_DESTROY => Command::Destroy,
-                _ => Command::Stats,
-            },
-        }
-    }
-
-    /// The position of the filter; none for actions, which have none.
-    fn common(&self) -> Option<&bindings::flow_cls_common_offload> {
-        match &self.0 {
-            Raw::Flower(request) => Some(&request.common),
-            Raw::Matchall(request) => Some(&request.common),
-            Raw::U32(request, _) => Some(&request.common),
-            Raw::Action(_) => None,
-        }
+        self.command
     }
 
     /// The flow's key among those of its origin, for as long as it exists.
     pub(crate) fn cookie(&self) -> usize {
-        match &self.0 {
-            Raw::Flower(request) => request.cookie,
-            Raw::Matchall(request) => request.cookie,
-            // SAFETY: Requests for nodes, of which this is one, have this member.
-            Raw::U32(request, _) => unsafe { request.__bindgen_anon_1.knode.handle as usize },
-            Raw::Action(request) => request.cookie,
-        }
+        self.cookie
     }
 
     /// The chain that the filter is in.
     pub(crate) fn chain_index(&self) -> u32 {
-        self.common().map_or(0, |common| common.chain_index)
+        self.common.chain_index
     }
 
     /// Its preference; lower goes first.
     pub(crate) fn prio(&self) -> u32 {
-        self.common().map_or(0, |common| common.prio)
+        self.common.prio
     }
 
     /// The EtherType it is bound to, in the byte order in which the request brings it: that of the
     /// network, but for flowtables.
     pub(crate) fn protocol_raw(&self) -> u16 {
-        self.common().map_or(0, |common| common.protocol)
+        self.common.protocol
     }
 
     /// Whether it must be in hardware.
     pub(crate) fn skip_sw(&self) -> bool {
-        self.common().is_some_and(|common| common.skip_sw)
+        self.common.skip_sw
     }
 
     /// The class that it maps to, or 0.
     pub(crate) fn classid(&self) -> u32 {
-        match &self.0 {
+        match &self.raw {
             Raw::Flower(request) => request.classid,
             // SAFETY: Requests for nodes have this member; the result is valid as long as they.
             Raw::U32(request, Ok(_)) => unsafe {
@@ -269,7 +294,7 @@ impl<'a> FlowRequest<'a> {
 
     /// The node of a u32 filter that is to be offloaded, for firmware to read; none for others.
     pub(crate) fn knode(&self) -> Option<&bindings::tc_cls_u32_knode> {
-        match &self.0 {
+        match &self.raw {
             // SAFETY: Requests for nodes have this member.
             Raw::U32(request, Ok(_)) => Some(unsafe { &request.__bindgen_anon_1.knode }),
             _ => None,
@@ -278,7 +303,7 @@ impl<'a> FlowRequest<'a> {
 
     /// What the flow matches and does. Only requests to offload always have it.
     pub(crate) fn rule(&self) -> Result<FlowRule<'_>> {
-        match &self.0 {
+        match &self.raw {
             // SAFETY: Null, or valid for the length of the request.
             Raw::Flower(request) => unsafe { FlowRule::from_raw(request.rule) },
             // SAFETY: As above.
@@ -291,7 +316,7 @@ impl<'a> FlowRequest<'a> {
 
     /// The network namespace of a shared action, by its number; none for other flows.
     pub(crate) fn action_netns(&self) -> Option<u32> {
-        match &self.0 {
+        match &self.raw {
             Raw::Action(request) => {
                 // SAFETY: The cookie is the address of the action, which lives for the length of
                 // the request.
@@ -305,20 +330,14 @@ impl<'a> FlowRequest<'a> {
     ///
     /// The acknowledgement isn't part of the request: the request can still be read meanwhile.
     pub(crate) fn extack(&self) -> ExtAck<'_> {
-        let extack = match &self.0 {
-            Raw::Action(request) => request.extack,
-            _ => self
-                .common()
-                .map_or(ptr::null_mut(), |common| common.extack),
-        };
         // SAFETY: Null, or valid for the length of the request and used by nobody else during it.
         // Statistics come without.
-        unsafe { ExtAck::from_raw(extack) }
+        unsafe { ExtAck::from_raw(self.common.extack) }
     }
 
     /// A request to destroy the flow that this one is for, if it is one of flower or nftables.
     pub(super) fn to_destroy(&self) -> Option<bindings::flow_cls_offload> {
-        let Raw::Flower(request) = &self.0 else {
+        let Raw::Flower(request) = &self.raw else {
             return None;
         };
         Some(bindings::flow_cls_offload {
@@ -332,7 +351,7 @@ impl<'a> FlowRequest<'a> {
     /// Makes the kernel ask for the statistics of each of the flow's actions, in requests of their
     /// own; false if it can't. Requests for statistics only.
     pub(crate) fn ask_for_actions(&mut self) -> bool {
-        match &mut self.0 {
+        match &mut self.raw {
             Raw::Flower(request) => request.use_act_stats = true,
             Raw::Matchall(request) => request.use_act_stats = true,
             Raw::U32(..) | Raw::Action(_) => return false,
@@ -343,7 +362,7 @@ impl<'a> FlowRequest<'a> {
     /// Takes what was reported for the flow as a whole, by any device, if the kernel is going to drop
     /// it, as it asks for each action instead (`tcf_exts_hw_stats_update()`).
     pub(crate) fn take_forgotten(&mut self) -> Option<WholeStats> {
-        let by_action = match &self.0 {
+        let by_action = match &self.raw {
             Raw::Flower(request) => request.use_act_stats,
             Raw::Matchall(request) => request.use_act_stats,
             Raw::U32(..) | Raw::Action(_) => false,
@@ -375,7 +394,7 @@ impl<'a> FlowRequest<'a> {
     }
 
     fn stats(&mut self) -> Option<&mut bindings::flow_stats> {
-        match &mut self.0 {
+        match &mut self.raw {
             Raw::Flower(request) => Some(&mut request.stats),
             Raw::Matchall(request) => Some(&mut request.stats),
             Raw::U32(..) => None,
