@@ -10,6 +10,7 @@
 #   CMD='...'          what `make vm` runs, instead of a shell
 #   LANE='race ...'    what `make torture` does, if not all (selftests/lab/torture)
 #   BASE=FILE          an earlier bench/figures.json that `make bench` compares with
+#   ONLY='PART ...'    what `make bench` measures, if not all: docs/costs.md
 #   EKHO_KERNEL=7.3    kernel series of the lab (default: docs/kernels.md)
 #   V=1                show what the builds print
 #   XDG_CACHE_HOME     where the lab is kept (in ekho/; default ~/.cache)
@@ -60,9 +61,9 @@ record: ## note what green runs ran with, in selftests/lab/tested and docs/kerne
 	@$(lab)/record
 
 .PHONY: bench
-bench: setup module firmware userspace ## measure what EKHO costs, into bench/; BASE=figures.json compares
+bench: setup module firmware userspace ## measure what EKHO costs, into bench/; BASE=figures.json compares, ONLY='add driver' is quicker
 	@$(step) build 'what EKHO is compared with' bench-modules $(in) $(lab)/bench-modules
-	@$(lab)/bench $(BASE)
+	@EKHO_ONLY='$(ONLY)' $(lab)/bench $(BASE)
 
 .PHONY: torture
 torture: setup module firmware userspace test-firmware ## hunt bugs for hours, in a debug kernel; LANE='race fail' does so in part

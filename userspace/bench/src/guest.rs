@@ -10,11 +10,12 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use anyhow::{ensure, Context, Result};
+use clap::ValueEnum as _;
 use nix::sys::mman::{mlockall, MlockAllFlags};
 use nix::time::{clock_gettime, ClockId};
 
 use crate::figures::Figures;
-use crate::kernel::{self, Attached, Cgroup, Insmod, Memory, FLOW_SLAB};
+use crate::kernel::{self, Attached, Cgroup, Insmod, Memory, FLOW_BYTES, FLOW_SLAB};
 use ekho::kernel::netlink::device;
 
 use crate::netlink::{self, Connection, Place};
@@ -46,6 +47,27 @@ const PRIO: u16 = 1;
 
 /// Long enough for grace periods to end, and what waits for them to be freed.
 const SETTLE: Duration = Duration::from_millis(50);
+
+/// A part of what is measured, which can be measured alone.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Part {
+    /// Adds and deletes with `noop`, of the real module and of the native one.
+    Add,
+    /// The ops of `noop`, `stats` and `acl` by themselves, likewise.
+    Ops,
+    /// Adds and deletes of the driver in C that keeps a record of each flow.
+    Driver,
+    /// Those of netdevsim.
+    Netdevsim,
+    /// Adds, deletes and dumps with `stats`, and without a device.
+    Stats,
+    /// The same with `noop` at different numbers of flows, and replacements of firmware.
+    Scale,
+    /// Where the kernel is while it adds.
+    Profile,
+    /// The memory of a flow.
+    Memory,
+}
 
 struct Bench {
     connection: Connection,
@@ -244,7 +266,7 @@ impl Bench {
             }
             let record = after.parts_since(&before, f64::from(N))[FLOW_SLAB];
             ensure!(
-                place != Place::Hardware || record > 0.99 * 192.0,
+                place != Place::Hardware || record > 0.99 * FLOW_BYTES,
                 "only {record} bytes of a flow with {with} are in {FLOW_SLAB}"
             );
         }
@@ -299,21 +321,37 @@ impl Bench {
         Ok(())
     }
 
-    /// The real module or the native one: end to end and op by op.
-    fn compare(&mut self, source: &Path, module: &Path, with: &str) -> Result<()> {
+    /// The real module or the native one: end to end, or op by op.
+    fn compare(&mut self, source: &Path, module: &Path, with: &str, part: Part) -> Result<()> {
         let module = Insmod::new(module, c"")?;
         let port = kernel::add_port(&mut self.connection, "ek0")?;
-        {
+        if part == Part::Add {
             let _noop = Attached::new(source, "noop", port)?;
             self.fill(port, Place::Hardware, 1..=FLOWS)?;
             self.add_and_delete(port, Place::Hardware, &format!("noop-{with}"))?;
             self.empty(port)?;
         }
-        for firmware in ["noop", "stats", "acl"] {
-            self.ops(source, port, firmware, with)?;
+        if part == Part::Ops {
+            for firmware in ["noop", "stats", "acl"] {
+                self.ops(source, port, firmware, with)?;
+            }
         }
         device::delete("ek0")?;
         module.remove()
+    }
+
+    /// Both modules, twice: each comes first once, should the order matter.
+    fn compare_all(&mut self, source: &Path, real: &Path, part: Part) -> Result<()> {
+        let native = source.join("build/bench/native/rust/ekho.ko");
+        for (module, with) in [
+            (real, "ekho"),
+            (&native, "native"),
+            (&native, "native"),
+            (real, "ekho"),
+        ] {
+            self.compare(source, module, with, part)?;
+        }
+        Ok(())
     }
 
     /// The real module against what the kernel does without it.
@@ -336,6 +374,18 @@ impl Bench {
         device::delete("ek1")?;
         device::delete("ek0")?;
         Ok(())
+    }
+
+    /// A driver that keeps a record of each flow.
+    fn against_driver(&mut self, source: &Path) -> Result<()> {
+        let module = Insmod::new(&source.join("build/bench/driver/bench_driver.ko"), c"")?;
+        let port = device::ifindex("bench0")?;
+        kernel::take_filters(&mut self.connection, port)?;
+        self.fill(port, Place::Hardware, 1..=FLOWS)?;
+        self.add_and_delete(port, Place::Hardware, "driver")?;
+        self.dump(port, FLOWS, "driver")?;
+        self.empty(port)?;
+        module.remove()
     }
 
     fn against_netdevsim(&mut self, source: &Path) -> Result<()> {
@@ -365,16 +415,28 @@ impl Bench {
             self.replacement(&mut noop, flows)?;
             there = flows;
         }
-        self.empty(port)?;
-        self.empty(software)?;
         drop(noop);
+        device::delete("ek1")?;
+        device::delete("ek0")?;
+        Ok(())
+    }
+
+    fn profiles(&mut self, source: &Path) -> Result<()> {
+        let port = kernel::add_port(&mut self.connection, "ek0")?;
+        let software = kernel::add_port(&mut self.connection, "ek1")?;
         self.profile(software, Place::Software, "software", None)?;
         for firmware in ["noop", "stats", "acl"] {
             let attached = Attached::new(source, firmware, port)?;
             self.profile(port, Place::Hardware, firmware, Some(&attached))?;
         }
-        // In the end: once there has been a memory cgroup, the kernel looks for one at each
-        // allocation.
+        device::delete("ek1")?;
+        device::delete("ek0")?;
+        Ok(())
+    }
+
+    fn memories(&mut self, source: &Path) -> Result<()> {
+        let port = kernel::add_port(&mut self.connection, "ek0")?;
+        let software = kernel::add_port(&mut self.connection, "ek1")?;
         self.memory(software, Place::Software, "software")?;
         self.memory_of_map(source, port)?;
         for firmware in ["noop", "stats"] {
@@ -387,8 +449,8 @@ impl Bench {
     }
 }
 
-/// Measures everything; `short` leaves out what takes many flows.
-pub fn run(source: &Path, short: bool) -> Result<Figures> {
+/// Measures some parts, or all.
+pub fn run(source: &Path, only: &[Part]) -> Result<Figures> {
     mlockall(MlockAllFlags::MCL_CURRENT | MlockAllFlags::MCL_FUTURE)?;
     ekho::kernel::libbpf_log::silence();
     let mut bench = Bench {
@@ -396,27 +458,29 @@ pub fn run(source: &Path, short: bool) -> Result<Figures> {
         figures: Figures::default(),
     };
     let real = source.join("rust/ekho.ko");
-    let native = source.join("build/bench/native/rust/ekho.ko");
-    // Each comes first once, should the order matter.
-    for (module, with) in [
-        (&real, "ekho"),
-        (&native, "native"),
-        (&native, "native"),
-        (&real, "ekho"),
-    ] {
-        step(&format!("callbacks, {with}"));
-        bench.compare(source, module, with)?;
+    // Memory is the last: once there has been a memory cgroup, the kernel looks for one at each
+    // allocation.
+    for part in Part::value_variants() {
+        if !only.is_empty() && !only.contains(part) {
+            continue;
+        }
+        step(*part);
+        match part {
+            Part::Add | Part::Ops => bench.compare_all(source, &real, *part)?,
+            Part::Driver => bench.against_driver(source)?,
+            Part::Netdevsim => bench.against_netdevsim(source)?,
+            Part::Stats | Part::Scale | Part::Profile | Part::Memory => {
+                let module = Insmod::new(&real, c"")?;
+                match part {
+                    Part::Stats => bench.against_software(source)?,
+                    Part::Scale => bench.scale(source)?,
+                    Part::Profile => bench.profiles(source)?,
+                    _ => bench.memories(source)?,
+                }
+                module.remove()?;
+            }
+        }
     }
-    step("netdevsim");
-    bench.against_netdevsim(source)?;
-    let module = Insmod::new(&real, c"")?;
-    step("software");
-    bench.against_software(source)?;
-    if !short {
-        step("many flows");
-        bench.scale(source)?;
-    }
-    module.remove()?;
     // Others aren't measured in rounds.
     let in_rounds = |name: &str| !name.starts_with(PROFILE) && !name.starts_with(MEMORY_PART);
     for (name, samples) in &bench.figures.0 {
@@ -430,6 +494,10 @@ pub fn run(source: &Path, short: bool) -> Result<Figures> {
 }
 
 /// What is being measured, for who watches.
-fn step(what: &str) {
-    println!("measure: {what}");
+fn step(part: Part) {
+    let name = part.to_possible_value();
+    println!(
+        "measure: {}",
+        name.as_ref().map_or("?", |name| name.get_name())
+    );
 }

@@ -203,6 +203,11 @@ impl Memory {
             pages += n * per_slab * 4096.0;
         }
         ensure!(!slabs.is_empty(), "/proc/slabinfo can't be read");
+        for name in merged_with_flows()? {
+            if let Some(bytes) = slabs.remove(&name) {
+                *slabs.entry(FLOW_CACHE.to_owned()).or_insert(0.0) += bytes;
+            }
+        }
         let meminfo = fs::read_to_string("/proc/meminfo")?;
         let kilobytes = |name: &str| Ok::<f64, anyhow::Error>(value(&meminfo, name)? * 1024.0);
         let path = cgroup.path.join("memory.stat");
@@ -246,8 +251,14 @@ impl Memory {
     }
 }
 
-/// The part in which a flow's record is: see `size_of::<Entry<Flow>>()` in rust/flows/flow.rs.
-pub const FLOW_SLAB: &str = "slab `kmalloc-192`";
+/// The slab cache of flows: see `CACHE` in rust/flows/flow.rs.
+const FLOW_CACHE: &str = "ekho_flow";
+
+/// The part in which a flow's record is.
+pub const FLOW_SLAB: &str = "slab `ekho_flow`";
+
+/// The bytes of a flow's record: see `size_of::<Flow>()` there.
+pub const FLOW_BYTES: f64 = 176.0;
 
 /// The part in which large arrays are.
 pub const LARGER: &str = "pieces too large for a slab";
@@ -255,9 +266,28 @@ pub const LARGER: &str = "pieces too large for a slab";
 /// The name of what isn't a part, but says whose the others are.
 pub const CHARGED: &str = "charged to the memory cgroup, with page tables and per-CPU memory";
 
+/// The slab caches that the kernel has made one with that of flows, as their objects are as large: all
+/// are shown by the name of the first.
+fn merged_with_flows() -> Result<Vec<String>> {
+    let target = |name: &Path| fs::read_link(Path::new(SLABS).join(name)).ok();
+    // A directory if it is by itself.
+    let Some(flows) = target(Path::new(FLOW_CACHE)) else {
+        return Ok(Vec::new());
+    };
+    let mut names = Vec::new();
+    for slab in fs::read_dir(SLABS).context(SLABS)? {
+        let name = slab?.file_name();
+        if target(Path::new(&name)).is_some_and(|other| other == flows) {
+            names.push(name.to_string_lossy().into_owned());
+        }
+    }
+    Ok(names)
+}
+
+const SLABS: &str = "/sys/kernel/slab";
+
 /// Gives back what slabs keep for the next to come, which passes for allocated.
 fn shrink_slabs() -> Result<()> {
-    const SLABS: &str = "/sys/kernel/slab";
     for slab in fs::read_dir(SLABS).context(SLABS)? {
         let slab = slab?;
         // The others are aliases.

@@ -28,9 +28,9 @@ enum Command {
         /// Where the figures go.
         #[arg(long)]
         out: PathBuf,
-        /// Leave out what takes many flows.
-        #[arg(long)]
-        short: bool,
+        /// What is measured; all if nothing is said.
+        #[arg(long, value_delimiter = ',')]
+        only: Vec<guest::Part>,
     },
     /// Measure two threads against one, on two CPUs and in real time.
     Parallel {
@@ -47,7 +47,7 @@ enum Command {
 
 fn main() -> Result<()> {
     match Command::parse() {
-        Command::Measure { source, out, short } => guest::run(&source, short)?.write(&out),
+        Command::Measure { source, out, only } => guest::run(&source, &only)?.write(&out),
         Command::Parallel { source, out } => parallel::run(&source)?.write(&out),
         Command::Report(arguments) => report::run(&arguments),
     }

@@ -22,7 +22,7 @@ use crate::netlink::{self, Connection, Place};
 const BATCH: u32 = 1_000;
 
 /// Adds and deletes by so many threads at once, one preference each: adds a second.
-fn rate(ifindex: u32, threads: u16) -> Result<f64> {
+fn rate(ifindex: u32, threads: u16, place: Place) -> Result<f64> {
     let barrier = Barrier::new(threads.into());
     let run = |n: u16| -> Result<(Instant, Instant)> {
         let mut cpus = CpuSet::new();
@@ -31,7 +31,7 @@ fn rate(ifindex: u32, threads: u16) -> Result<f64> {
         let mut connection = Connection::new()?;
         let prio = n + 1;
         let adds: Vec<_> = (1..=BATCH)
-            .map(|handle| netlink::add_filter(ifindex, prio, handle, Place::Hardware))
+            .map(|handle| netlink::add_filter(ifindex, prio, handle, place))
             .collect();
         barrier.wait();
         let start = Instant::now();
@@ -61,7 +61,8 @@ fn rate(ifindex: u32, threads: u16) -> Result<f64> {
     Ok(f64::from(BATCH) * f64::from(threads) / time)
 }
 
-/// Measures `parallel/1`, `parallel/2` and their ratio, in the order ABBA.
+/// Measures `parallel/1`, `parallel/2` and their ratio, in the order ABBA; and the same of filters that
+/// no device is asked for, as `parallel-software`.
 pub fn run(source: &Path) -> Result<Figures> {
     ekho::kernel::libbpf_log::silence();
     let mut figures = Figures::default();
@@ -71,12 +72,17 @@ pub fn run(source: &Path) -> Result<Figures> {
     let noop = Attached::new(source, "noop", port)?;
     println!("measure: parallel");
     for round in 0..WARM_UP + ROUNDS {
-        let (a, b) = (rate(port, 1)?, rate(port, 2)?);
-        let (c, d) = (rate(port, 2)?, rate(port, 1)?);
-        if round >= WARM_UP {
-            figures.push("parallel/1", (a + d) / 2.0);
-            figures.push("parallel/2", (b + c) / 2.0);
-            figures.push("parallel/ratio", (b + c) / (a + d));
+        for (name, place) in [
+            ("parallel", Place::Hardware),
+            ("parallel-software", Place::Software),
+        ] {
+            let (a, b) = (rate(port, 1, place)?, rate(port, 2, place)?);
+            let (c, d) = (rate(port, 2, place)?, rate(port, 1, place)?);
+            if round >= WARM_UP {
+                figures.push(&format!("{name}/1"), (a + d) / 2.0);
+                figures.push(&format!("{name}/2"), (b + c) / 2.0);
+                figures.push(&format!("{name}/ratio"), (b + c) / (a + d));
+            }
         }
     }
     drop(noop);
