@@ -19,31 +19,55 @@
 EKHO_FLOW_STATS(FLOWS);
 EKHO_EVENTS(1 << 18);
 
+/* A rule of what is declared below, with all masks, has less. */
+#define RULE_SIZE 64
+#define ATTRIBUTES 16
+
 static __always_inline int enter(struct ekho_replace_ctx *ctx)
 {
-	EKHO_MATCH(basic) basic;
-	EKHO_MATCH(ports) ports;
-	struct ekho_action *act;
+	__u32 at = 0, before = EKHO_RULE_END, protocol = 0;
+	const __u8 *rule, *attr;
+	bool is_ip = false;
 
-	if (!ekho_match(ctx, BASIC, &basic) ||
-	    basic.key.n_proto != bpf_htons(ETH_P_IP))
+	/* More than is read of the last attribute. */
+	rule = ekho_encoding(ctx, 2 * RULE_SIZE);
+	if (!rule)
+		return ekho_refuse(ctx, E2BIG, "the rule is too long");
+	for (int i = 0; i < ATTRIBUTES; i++) {
+		attr = rule + at % RULE_SIZE;
+		at += sizeof(struct ekho_rule_attr) + attr[1];
+		switch (attr[0]) {
+		case EKHO_RULE_END:
+			i = ATTRIBUTES;
+			break;
+		case EKHO_RULE_ETH_TYPE:
+			is_ip = attr[2] == ETH_P_IP >> 8 && !attr[3];
+			break;
+		case EKHO_RULE_IP_PROTO:
+			protocol = attr[2];
+			break;
+		case EKHO_RULE_MASK:
+			if (before == EKHO_RULE_PORT_SRC ||
+			    before == EKHO_RULE_PORT_DST)
+				return ekho_refuse(ctx, EOPNOTSUPP,
+						   "ports can't be masked");
+			break;
+		case EKHO_RULE_ACTION + EKHO_ACT_REDIRECT:
+			if (ekho_attr_u32(attr) == ctx->flow.ifindex)
+				return ekho_refuse(
+					ctx, EINVAL,
+					"redirect to ifindex %d is a loop",
+					ctx->flow.ifindex);
+			break;
+		}
+		before = attr[0];
+	}
+	if (!is_ip)
 		return ekho_refuse(ctx, EOPNOTSUPP,
 				   "only IPv4 goes in the list");
-	if (basic.key.ip_proto != IPPROTO_TCP)
+	if (protocol != IPPROTO_TCP)
 		return ekho_refuse(ctx, EOPNOTSUPP, "IP protocol %d isn't TCP",
-				   basic.key.ip_proto);
-	if (ekho_match(ctx, PORTS, &ports) &&
-	    ((ports.mask.src && ports.mask.src != 0xffff) ||
-	     (ports.mask.dst && ports.mask.dst != 0xffff)))
-		return ekho_refuse(ctx, EOPNOTSUPP, "ports can't be masked");
-
-	bpf_for_each(flow_action, act, ctx) {
-		if (act->id == EKHO_ACT_REDIRECT &&
-		    act->arg == ctx->flow.ifindex)
-			return ekho_refuse(ctx, EINVAL,
-					   "redirect to ifindex %d is a loop",
-					   act->arg);
-	}
+				   protocol);
 	return ekho_counters_create(ctx);
 }
 

@@ -99,6 +99,9 @@ extern int bpf_flow_offload_set_reason(struct ekho_replace_ctx *ctx,
 				       u32 reason__sz) __weak __ksym;
 extern int bpf_flow_offload_get_match(struct ekho_replace_ctx *ctx, u32 key_id,
 				      void *match, u32 match__sz) __weak __ksym;
+extern const u8 *
+bpf_flow_offload_encoding(struct ekho_replace_ctx *ctx,
+			  const size_t rdonly_buf_size) __weak __ksym;
 extern int bpf_iter_flow_action_new(struct bpf_iter_flow_action *it,
 				    struct ekho_replace_ctx *ctx) __weak __ksym;
 extern struct ekho_action *
@@ -272,6 +275,27 @@ _Static_assert(sizeof(struct ekho_totals) == sizeof(struct ekho_flow_counters),
 				     sizeof(*(match))))
 
 /*
+ * In replace: the encoded rule (see ekho_rule.h) for reading in place, with so
+ * many bytes, a constant. NULL if it is longer, or of a module of before.
+ */
+#define ekho_encoding(ctx, size)                        \
+	(bpf_ksym_exists(bpf_flow_offload_encoding) ?   \
+		 bpf_flow_offload_encoding(ctx, size) : \
+		 (const __u8 *)NULL)
+
+/* The number in an attribute, of which 6 bytes can be read. */
+static __always_inline __attribute__((unused)) __u32
+ekho_attr_u32(const __u8 *attr)
+{
+	__u32 number = 0;
+
+	for (int i = 0; i < 4; i++)
+		if (i < attr[1])
+			number |= (__u32)attr[2 + i] << 8 * i;
+	return number;
+}
+
+/*
  * Events: what the kernel asked for, for programs in user space to read.
  *
  *	EKHO_EVENTS(1 << 18);
@@ -295,281 +319,6 @@ _Static_assert(sizeof(struct ekho_totals) == sizeof(struct ekho_flow_counters),
  * Requests that the module refuses by what the firmware declares don't reach
  * the firmware, and make no event. See `ekho-fw show` for them.
  */
-
-/* A record in the making. */
-struct ekho_writer {
-	struct bpf_dynptr record;
-	__u64 end;
-};
-
-/*
- * The next bytes of the record, for the caller to fill in; NULL if there is no
- * room, which was counted before. All have an even size, a constant.
- */
-static __always_inline void *ekho_next(struct ekho_writer *w, __u32 size)
-{
-	void *next = bpf_dynptr_data(&w->record, w->end, size);
-
-	if (!next)
-		return NULL;
-	w->end += size;
-	return __builtin_assume_aligned(next, 2);
-}
-
-static __always_inline void ekho_write_part(struct ekho_writer *w, __u16 type,
-					    const void *data, __u16 size)
-{
-	struct ekho_event_part *part = ekho_next(w, sizeof(*part) + size);
-
-	if (part) {
-		part->type = type;
-		part->size = size;
-		__builtin_memcpy(part + 1, data, size);
-	}
-}
-
-static __always_inline void ekho_write_field(struct ekho_writer *w, __u16 type,
-					     const void *key, const void *mask,
-					     __u16 size)
-{
-	struct ekho_event_part *part;
-	const __u8 *bytes = mask;
-	__u8 any = 0;
-
-	for (int i = 0; i < size; i++)
-		any |= bytes[i];
-	if (!any)
-		return;
-	part = ekho_next(w, sizeof(*part) + 2 * size);
-	if (part) {
-		part->type = type;
-		part->size = 2 * size;
-		__builtin_memcpy(part + 1, key, size);
-		__builtin_memcpy((void *)(part + 1) + size, mask, size);
-	}
-}
-
-/* The longest that a key's parts can be: two IPv6 addresses with masks. */
-#define EKHO_EVENT_KEY_MAX (2 * (sizeof(struct ekho_event_part) + 32))
-
-#define EKHO_WRITE(field, m, member)                             \
-	ekho_write_field(w, EKHO_FIELD_##field, &(m).key.member, \
-			 &(m).mask.member, sizeof((m).key.member))
-/* Bits of a number, as a number of their own. */
-#define EKHO_WRITE_BITS(field, m, type, member, shift, bits)                  \
-	({                                                                    \
-		type key = ((m).key.member >> (shift)) & ((1 << (bits)) - 1); \
-		type mask = ((m).mask.member >> (shift)) &                    \
-			    ((1 << (bits)) - 1);                              \
-		ekho_write_field(w, EKHO_FIELD_##field, &key, &mask,          \
-				 sizeof(type));                               \
-	})
-
-/* Without asking for what isn't matched. */
-#define ekho_matched(ctx, k, match) \
-	((ctx)->keys & EKHO_KEYS(k) && ekho_match(ctx, k, match))
-
-/* In parts, as a function of all would need more stack than there is. */
-static __noinline __attribute__((unused)) void
-ekho_write_headers(struct ekho_writer *w, struct ekho_replace_ctx *ctx)
-{
-	union {
-		EKHO_MATCH(control) control;
-		EKHO_MATCH(basic) basic;
-		EKHO_MATCH(ipv4_addrs) ipv4;
-		EKHO_MATCH(ipv6_addrs) ipv6;
-		EKHO_MATCH(ports) ports;
-		EKHO_MATCH(ports_range) range;
-		EKHO_MATCH(icmp) icmp;
-		EKHO_MATCH(eth_addrs) eth;
-		EKHO_MATCH(arp) arp;
-		EKHO_MATCH(tcp) tcp;
-		EKHO_MATCH(ip) ip;
-	} m;
-
-	if (ekho_matched(ctx, CONTROL, &m.control))
-		EKHO_WRITE(IP_FLAGS, m.control, flags);
-	if (ekho_matched(ctx, BASIC, &m.basic)) {
-		EKHO_WRITE(ETH_TYPE, m.basic, n_proto);
-		EKHO_WRITE(IP_PROTO, m.basic, ip_proto);
-	}
-	if (ekho_matched(ctx, IPV4_ADDRS, &m.ipv4)) {
-		EKHO_WRITE(IPV4_SRC, m.ipv4, src);
-		EKHO_WRITE(IPV4_DST, m.ipv4, dst);
-	}
-	if (ekho_matched(ctx, IPV6_ADDRS, &m.ipv6)) {
-		EKHO_WRITE(IPV6_SRC, m.ipv6, src);
-		EKHO_WRITE(IPV6_DST, m.ipv6, dst);
-	}
-	if (ekho_matched(ctx, PORTS, &m.ports)) {
-		EKHO_WRITE(PORT_SRC, m.ports, src);
-		EKHO_WRITE(PORT_DST, m.ports, dst);
-	}
-	if (ekho_matched(ctx, PORTS_RANGE, &m.range)) {
-		EKHO_WRITE(PORT_SRC_MIN, m.range, tp_min.src);
-		EKHO_WRITE(PORT_SRC_MAX, m.range, tp_max.src);
-		EKHO_WRITE(PORT_DST_MIN, m.range, tp_min.dst);
-		EKHO_WRITE(PORT_DST_MAX, m.range, tp_max.dst);
-	}
-	if (ekho_matched(ctx, ICMP, &m.icmp)) {
-		EKHO_WRITE(ICMP_TYPE, m.icmp, type);
-		EKHO_WRITE(ICMP_CODE, m.icmp, code);
-	}
-	if (ekho_matched(ctx, ETH_ADDRS, &m.eth)) {
-		EKHO_WRITE(ETH_DST, m.eth, dst);
-		EKHO_WRITE(ETH_SRC, m.eth, src);
-	}
-	if (ekho_matched(ctx, ARP, &m.arp)) {
-		EKHO_WRITE(ARP_SIP, m.arp, sip);
-		EKHO_WRITE(ARP_TIP, m.arp, tip);
-		EKHO_WRITE(ARP_OP, m.arp, op);
-		EKHO_WRITE(ARP_SHA, m.arp, sha);
-		EKHO_WRITE(ARP_THA, m.arp, tha);
-	}
-	if (ekho_matched(ctx, TCP, &m.tcp))
-		EKHO_WRITE(TCP_FLAGS, m.tcp, flags);
-	if (ekho_matched(ctx, IP, &m.ip)) {
-		EKHO_WRITE(IP_TOS, m.ip, tos);
-		EKHO_WRITE(IP_TTL, m.ip, ttl);
-	}
-}
-
-static __noinline __attribute__((unused)) void
-ekho_write_tags(struct ekho_writer *w, struct ekho_replace_ctx *ctx)
-{
-	union {
-		EKHO_MATCH(vlan) vlan;
-		EKHO_MATCH(mpls) mpls;
-		EKHO_MATCH(num_of_vlans) num_of_vlans;
-		EKHO_MATCH(pppoe) pppoe;
-		EKHO_MATCH(l2tpv3) l2tpv3;
-		EKHO_MATCH(cfm) cfm;
-		EKHO_MATCH(ipsec) ipsec;
-		EKHO_MATCH(meta) meta;
-		EKHO_MATCH(ct) ct;
-		EKHO_MATCH(hash) hash;
-	} m;
-
-	if (ekho_matched(ctx, VLAN, &m.vlan)) {
-		EKHO_WRITE_BITS(VLAN_ID, m.vlan, __u16, vlan_tci, 0, 12);
-		EKHO_WRITE_BITS(VLAN_PRIO, m.vlan, __u8, vlan_tci, 13, 3);
-		EKHO_WRITE(VLAN_ETH_TYPE, m.vlan, vlan_eth_type);
-		EKHO_WRITE(VLAN_TPID, m.vlan, vlan_tpid);
-	}
-	if (ekho_matched(ctx, CVLAN, &m.vlan)) {
-		EKHO_WRITE_BITS(CVLAN_ID, m.vlan, __u16, vlan_tci, 0, 12);
-		EKHO_WRITE_BITS(CVLAN_PRIO, m.vlan, __u8, vlan_tci, 13, 3);
-		EKHO_WRITE(CVLAN_ETH_TYPE, m.vlan, vlan_eth_type);
-		EKHO_WRITE(CVLAN_TPID, m.vlan, vlan_tpid);
-	}
-	if (ekho_matched(ctx, MPLS, &m.mpls))
-		EKHO_WRITE(MPLS, m.mpls, ls);
-	if (ekho_matched(ctx, NUM_OF_VLANS, &m.num_of_vlans))
-		EKHO_WRITE(NUM_OF_VLANS, m.num_of_vlans, num_of_vlans);
-	if (ekho_matched(ctx, PPPOE, &m.pppoe)) {
-		EKHO_WRITE(PPPOE_SID, m.pppoe, session_id);
-		EKHO_WRITE(PPP_PROTO, m.pppoe, ppp_proto);
-	}
-	if (ekho_matched(ctx, L2TPV3, &m.l2tpv3))
-		EKHO_WRITE(L2TPV3_SID, m.l2tpv3, session_id);
-	if (ekho_matched(ctx, CFM, &m.cfm)) {
-		EKHO_WRITE(CFM_MDL_VER, m.cfm, mdl_ver);
-		EKHO_WRITE(CFM_OPCODE, m.cfm, opcode);
-	}
-	if (ekho_matched(ctx, IPSEC, &m.ipsec))
-		EKHO_WRITE(IPSEC_SPI, m.ipsec, spi);
-	if (ekho_matched(ctx, META, &m.meta)) {
-		EKHO_WRITE(INDEV, m.meta, ingress_ifindex);
-		EKHO_WRITE(L2_MISS, m.meta, l2_miss);
-	}
-	if (ekho_matched(ctx, CT, &m.ct)) {
-		EKHO_WRITE(CT_STATE, m.ct, ct_state);
-		EKHO_WRITE(CT_ZONE, m.ct, ct_zone);
-		EKHO_WRITE(CT_MARK, m.ct, ct_mark);
-		EKHO_WRITE(CT_LABELS, m.ct, ct_labels);
-	}
-	if (ekho_matched(ctx, HASH, &m.hash))
-		EKHO_WRITE(HASH, m.hash, hash);
-}
-
-static __noinline __attribute__((unused)) void
-ekho_write_tunnel(struct ekho_writer *w, struct ekho_replace_ctx *ctx)
-{
-	union {
-		EKHO_MATCH(keyid) keyid;
-		EKHO_MATCH(control) control;
-		EKHO_MATCH(ipv4_addrs) ipv4;
-		EKHO_MATCH(ipv6_addrs) ipv6;
-		EKHO_MATCH(ports) ports;
-		EKHO_MATCH(ip) ip;
-	} m;
-
-	if (ekho_matched(ctx, ENC_KEYID, &m.keyid))
-		EKHO_WRITE(ENC_KEY_ID, m.keyid, keyid);
-	if (ekho_matched(ctx, ENC_IPV4_ADDRS, &m.ipv4)) {
-		EKHO_WRITE(ENC_IPV4_SRC, m.ipv4, src);
-		EKHO_WRITE(ENC_IPV4_DST, m.ipv4, dst);
-	}
-	if (ekho_matched(ctx, ENC_IPV6_ADDRS, &m.ipv6)) {
-		EKHO_WRITE(ENC_IPV6_SRC, m.ipv6, src);
-		EKHO_WRITE(ENC_IPV6_DST, m.ipv6, dst);
-	}
-	if (ekho_matched(ctx, ENC_PORTS, &m.ports)) {
-		EKHO_WRITE(ENC_PORT_SRC, m.ports, src);
-		EKHO_WRITE(ENC_PORT_DST, m.ports, dst);
-	}
-	if (ekho_matched(ctx, ENC_IP, &m.ip)) {
-		EKHO_WRITE(ENC_TOS, m.ip, tos);
-		EKHO_WRITE(ENC_TTL, m.ip, ttl);
-	}
-	if (ekho_matched(ctx, ENC_CONTROL, &m.control))
-		EKHO_WRITE(ENC_FLAGS, m.control, flags);
-}
-
-/* The verifier doesn't follow pointers into a union. */
-#define EKHO_PAYLOAD(act, member) BPF_CORE_READ(act, entry, member)
-
-static __noinline __attribute__((unused)) void
-ekho_write_actions(struct ekho_writer *w, struct ekho_replace_ctx *ctx)
-{
-	/* Before them is a reason, if anything, whose size keeps them aligned. */
-	struct {
-		struct ekho_event_part part;
-		struct ekho_event_action action;
-	} *out;
-	struct ekho_action *act;
-	int n = 0;
-
-	bpf_for_each(flow_action, act, ctx) {
-		if (n++ == EKHO_EVENT_ACTIONS_MAX)
-			break;
-		out = ekho_next(w, sizeof(*out));
-		if (!out)
-			break;
-		out->part.type = EKHO_PART_ACTION;
-		out->part.size = sizeof(out->action);
-		out->action.id = act->id;
-		out->action.hw_stats = act->hw_stats;
-		out->action.index = act->index;
-		out->action.arg = act->arg;
-		__builtin_memset(out->action.data, 0, sizeof(out->action.data));
-		switch (act->id) {
-		case EKHO_ACT_VLAN_PUSH:
-		case EKHO_ACT_VLAN_MANGLE:
-			out->action.data[0] =
-				bpf_ntohs(EKHO_PAYLOAD(act, vlan.proto));
-			out->action.data[1] = EKHO_PAYLOAD(act, vlan.prio);
-			break;
-		case EKHO_ACT_MANGLE:
-		case EKHO_ACT_ADD:
-			out->action.data[0] = EKHO_PAYLOAD(act, mangle.htype);
-			out->action.data[1] = EKHO_PAYLOAD(act, mangle.offset);
-			out->action.data[2] = EKHO_PAYLOAD(act, mangle.mask);
-			out->action.data[3] = EKHO_PAYLOAD(act, mangle.val);
-			break;
-		}
-	}
-}
 
 #define EKHO_EVENTS(bytes)                          \
 	struct {                                    \
@@ -603,47 +352,71 @@ ekho_write_actions(struct ekho_writer *w, struct ekho_replace_ctx *ctx)
 #define ekho_emit_qdisc(ctx, err) ekho_event_qdisc(EKHO_EVENT_MAPS, ctx, err)
 #define EKHO_EVENT_MAPS &ekho_events, &ekho_lost
 
-/*
- * Reserves the header and `room`, and fills in what all events have. NULL if
- * there isn't so much: an event is lost then.
- */
-static __always_inline struct ekho_event *ekho_begin(struct ekho_writer *w,
-						     void *ring, void *lost_map,
-						     __u32 room, __u32 what,
-						     int err)
-{
-	struct ekho_event *event = NULL;
-	__u64 *lost;
-	__u32 key = 0;
-
-	lost = bpf_map_lookup_elem(lost_map, &key);
-	if (!bpf_ringbuf_reserve_dynptr(ring, sizeof(*event) + room, 0,
-					&w->record))
-		event = bpf_dynptr_data(&w->record, 0, sizeof(*event));
-	if (!event) {
-		bpf_ringbuf_discard_dynptr(&w->record, 0);
-		if (lost)
-			__sync_fetch_and_add(lost, 1);
-		return NULL;
+/* A record whose parts have a size that is known when firmware is built. */
+#define EKHO_RECORD(parts...)            \
+	struct {                         \
+		struct ekho_event event; \
+		parts                    \
 	}
+
+#define EKHO_PART(name, type)               \
+	struct ekho_event_part name##_part; \
+	type name
+
+/* Parts have no gaps before them. */
+typedef struct ekho_flow_counters ekho_part_counters
+	__attribute__((aligned(4)));
+
+/* Where it ends with the part `last`. */
+#define ekho_end_of(record, last) \
+	(offsetof(typeof(*(record)), last) + sizeof((record)->last))
+
+/* Fills in what all events have. */
+static __always_inline void ekho_set_event(struct ekho_event *event,
+					   const __u64 *lost, __u32 what,
+					   int err, __u32 size)
+{
 	*event = (struct ekho_event){
 		.version = EKHO_EVENT_VERSION,
 		.header_size = sizeof(*event),
+		.size = size,
 		.time_ns = bpf_ktime_get_ns(),
 		.lost = lost ? *lost : 0,
 		.what = what,
 		.err = err,
 	};
-	w->end = sizeof(*event);
-	return event;
 }
 
-static __always_inline void ekho_finish(struct ekho_writer *w,
-					struct ekho_event *event)
+static __always_inline void ekho_set_part(struct ekho_event_part *part,
+					  __u16 type, __u16 size)
 {
-	event->size = w->end;
-	bpf_ringbuf_submit_dynptr(&w->record, 0);
+	part->type = type;
+	part->size = size;
 }
+
+static __always_inline __u64 *ekho_lost_of(void *lost_map)
+{
+	__u32 key = 0;
+
+	return bpf_map_lookup_elem(lost_map, &key);
+}
+
+/*
+ * Reserves a record, and fills in what all events have. NULL if there is no
+ * room: the event is lost then.
+ */
+#define ekho_begin(record, last, ring, lost_map, what, err)                 \
+	({                                                                  \
+		__u64 *lost_ = ekho_lost_of(lost_map);                      \
+                                                                            \
+		(record) = bpf_ringbuf_reserve(ring, sizeof(*(record)), 0); \
+		if (record)                                                 \
+			ekho_set_event(&(record)->event, lost_, what, err,  \
+				       ekho_end_of(record, last));          \
+		else if (lost_)                                             \
+			__sync_fetch_and_add(lost_, 1);                     \
+		(record);                                                   \
+	})
 
 static __always_inline void ekho_set_flow(struct ekho_event *event,
 					  const struct ekho_flow *flow)
@@ -657,39 +430,105 @@ static __always_inline void ekho_set_flow(struct ekho_event *event,
 	event->classifier = flow->classifier;
 	event->block_index = flow->block_index;
 	event->hooks = flow->hooks;
+	if (bpf_core_field_exists(flow->ct_zone))
+		event->ct_zone = flow->ct_zone;
 }
 
-static __always_inline void ekho_set_device(struct ekho_event *event,
-					    const struct ekho_device *dev)
-{
-	event->ifindex = dev->ifindex;
-	event->generation = dev->generation;
-}
+#define EKHO_DEVICE_NAME EKHO_PART(name, char)[16];
 
-#define EKHO_DEVICE_ROOM (sizeof(struct ekho_event_part) + 16)
-
-static __always_inline void ekho_write_device(struct ekho_writer *w,
-					      const struct ekho_device *dev)
-{
-	char name[16] = {};
-
-	bpf_probe_read_kernel_str(name, sizeof(name), dev->name);
-	ekho_write_part(w, EKHO_PART_DEVICE, name, sizeof(name));
-}
+#define ekho_set_device(record, dev)                                          \
+	do {                                                                  \
+		(record)->event.ifindex = (dev)->ifindex;                     \
+		(record)->event.generation = (dev)->generation;               \
+		ekho_set_part(&(record)->name_part, EKHO_PART_DEVICE,         \
+			      sizeof((record)->name));                        \
+		/* What is behind the text goes to user space, too. */        \
+		__builtin_memset((record)->name, 0, sizeof((record)->name));  \
+		bpf_probe_read_kernel_str(                                    \
+			(record)->name, sizeof((record)->name), (dev)->name); \
+	} while (0)
 
 static __noinline __attribute__((unused)) int
 ekho_event_device(void *ring, void *lost, const struct ekho_device *dev,
 		  __u32 what, int err)
 {
-	struct ekho_event *event;
-	struct ekho_writer w;
+	EKHO_RECORD(EKHO_DEVICE_NAME) * record;
 
-	event = ekho_begin(&w, ring, lost, EKHO_DEVICE_ROOM, what, err);
-	if (event) {
-		ekho_set_device(event, dev);
-		ekho_write_device(&w, dev);
-		ekho_finish(&w, event);
+	if (ekho_begin(record, name, ring, lost, what, err)) {
+		ekho_set_device(record, dev);
+		bpf_ringbuf_submit(record, 0);
 	}
+	return err;
+}
+
+/* Most rules fit in here. */
+#define EKHO_EVENT_RULE_SIZE 64
+
+static __always_inline void ekho_set_rule(struct ekho_event *event,
+					  struct ekho_replace_ctx *ctx)
+{
+	ekho_set_flow(event, &ctx->flow);
+	event->classid = ctx->classid;
+	event->keys = ctx->keys;
+}
+
+/* With what was said of a refusal, and rules of any length. */
+static __noinline __attribute__((unused)) int
+ekho_event_long_rule(void *ring, void *lost_map, struct ekho_replace_ctx *ctx,
+		     __u32 what, int err)
+{
+	__u64 *lost = ekho_lost_of(lost_map);
+	char reason[EKHO_REASON_SIZE] = {};
+	struct bpf_dynptr record;
+	struct ekho_event event;
+	struct ekho_event_part part;
+	const __u8 *small = NULL, *large = NULL;
+	__u32 size = 0, room, at;
+	long length = 0;
+
+	if (bpf_ksym_exists(bpf_flow_offload_encoding)) {
+		size = ctx->encoding_size;
+		if (size <= EKHO_RULE_SHORT) {
+			small = bpf_flow_offload_encoding(ctx, EKHO_RULE_SHORT);
+			if (!small)
+				size = 0;
+		} else {
+			large = bpf_flow_offload_encoding(ctx, EKHO_RULE_MAX);
+			if (!large || size > EKHO_RULE_MAX)
+				size = 0;
+		}
+	}
+	if (err)
+		length = bpf_probe_read_kernel_str(reason, sizeof(reason),
+						   ctx->reason);
+	room = sizeof(event) + sizeof(part) + size;
+	if (length > 1)
+		room += sizeof(part) + sizeof(reason);
+	if (bpf_ringbuf_reserve_dynptr(ring, room, 0, &record)) {
+		if (lost)
+			__sync_fetch_and_add(lost, 1);
+		goto out;
+	}
+	ekho_set_event(&event, lost, what, err, room);
+	ekho_set_rule(&event, ctx);
+	bpf_dynptr_write(&record, 0, &event, sizeof(event), 0);
+	at = sizeof(event);
+	if (length > 1) {
+		ekho_set_part(&part, EKHO_PART_REASON, sizeof(reason));
+		bpf_dynptr_write(&record, at, &part, sizeof(part), 0);
+		bpf_dynptr_write(&record, at + sizeof(part), reason,
+				 sizeof(reason), 0);
+		at += sizeof(part) + sizeof(reason);
+	}
+	ekho_set_part(&part, EKHO_PART_RULE, size);
+	bpf_dynptr_write(&record, at, &part, sizeof(part), 0);
+	at += sizeof(part);
+	if (small && size <= EKHO_RULE_SHORT)
+		bpf_dynptr_write(&record, at, (void *)small, size, 0);
+	else if (large && size <= EKHO_RULE_MAX)
+		bpf_dynptr_write(&record, at, (void *)large, size, 0);
+out:
+	bpf_ringbuf_submit_dynptr(&record, 0);
 	return err;
 }
 
@@ -697,67 +536,46 @@ static __noinline __attribute__((unused)) int
 ekho_event_replace(void *ring, void *lost, struct ekho_replace_ctx *ctx,
 		   __u32 what, int err)
 {
-	char reason[EKHO_REASON_SIZE];
-	struct ekho_event *event;
-	struct ekho_writer w;
-	__u32 room, n_actions;
-	long length = 0;
+	EKHO_RECORD(EKHO_PART(rule, __u8)[EKHO_EVENT_RULE_SIZE];) * record;
+	const __u8 *rule;
+	__u32 size;
 
-	n_actions = ctx->n_actions;
-	if (n_actions > EKHO_EVENT_ACTIONS_MAX)
-		n_actions = EKHO_EVENT_ACTIONS_MAX;
-	room = n_actions * (sizeof(struct ekho_event_part) +
-			    sizeof(struct ekho_event_action)) +
-	       __builtin_popcountll(ctx->keys) * EKHO_EVENT_KEY_MAX;
-	if (err) {
-		/* What is behind the text goes to user space, too. */
-		__builtin_memset(reason, 0, sizeof(reason));
-		length = bpf_probe_read_kernel_str(reason, sizeof(reason),
-						   ctx->reason);
-	}
-	if (length > 1)
-		room += sizeof(struct ekho_event_part) + sizeof(reason);
-
-	event = ekho_begin(&w, ring, lost, room, what, err);
-	if (event) {
-		ekho_set_flow(event, &ctx->flow);
-		event->classid = ctx->classid;
-		event->n_actions = ctx->n_actions;
-		event->keys = ctx->keys;
-		if (length > 1)
-			ekho_write_part(&w, EKHO_PART_REASON, reason,
-					sizeof(reason));
-		_Static_assert(sizeof(reason) % 4 == 0, "actions are aligned");
-		ekho_write_actions(&w, ctx);
-		ekho_write_headers(&w, ctx);
-		ekho_write_tags(&w, ctx);
-		ekho_write_tunnel(&w, ctx);
-		ekho_finish(&w, event);
+	if (err || !bpf_ksym_exists(bpf_flow_offload_encoding))
+		return ekho_event_long_rule(ring, lost, ctx, what, err);
+	/* What is behind the rule is zero. */
+	rule = bpf_flow_offload_encoding(ctx, EKHO_EVENT_RULE_SIZE);
+	if (!rule)
+		return ekho_event_long_rule(ring, lost, ctx, what, err);
+	size = ctx->encoding_size;
+	if (ekho_begin(record, rule, ring, lost, what, err)) {
+		ekho_set_rule(&record->event, ctx);
+		record->event.size += size - EKHO_EVENT_RULE_SIZE;
+		ekho_set_part(&record->rule_part, EKHO_PART_RULE, size);
+		__builtin_memcpy(record->rule,
+				 __builtin_assume_aligned(rule, 8),
+				 sizeof(record->rule));
+		bpf_ringbuf_submit(record, 0);
 	}
 	return err;
 }
 
-#define EKHO_COUNTERS_ROOM \
-	(sizeof(struct ekho_event_part) + sizeof(struct ekho_flow_counters))
+#define EKHO_COUNTERS EKHO_PART(counters, ekho_part_counters);
 
 static __noinline __attribute__((unused)) int
 ekho_event_destroy(void *ring, void *lost, struct ekho_destroy_ctx *ctx,
 		   __u32 what, int err)
 {
-	struct ekho_flow_counters counters = {
-		.packets = ctx->packets,
-		.bytes = ctx->bytes,
-		.drops = ctx->drops,
-	};
-	struct ekho_event *event;
-	struct ekho_writer w;
+	EKHO_RECORD(EKHO_COUNTERS) * record;
 
-	event = ekho_begin(&w, ring, lost, EKHO_COUNTERS_ROOM, what, err);
-	if (event) {
-		ekho_set_flow(event, &ctx->flow);
-		ekho_write_part(&w, EKHO_PART_COUNTERS, &counters,
-				sizeof(counters));
-		ekho_finish(&w, event);
+	if (ekho_begin(record, counters, ring, lost, what, err)) {
+		ekho_set_flow(&record->event, &ctx->flow);
+		ekho_set_part(&record->counters_part, EKHO_PART_COUNTERS,
+			      sizeof(record->counters));
+		record->counters.packets = ctx->packets;
+		record->counters.bytes = ctx->bytes;
+		record->counters.drops = ctx->drops;
+		record->counters.last_used_ns = 0;
+		bpf_ringbuf_submit(record, 0);
 	}
 	return err;
 }
@@ -765,22 +583,17 @@ ekho_event_destroy(void *ring, void *lost, struct ekho_destroy_ctx *ctx,
 static __noinline __attribute__((unused)) int
 ekho_event_stats(void *ring, void *lost, struct ekho_stats_ctx *ctx, int err)
 {
-	struct ekho_flow_counters counters = {
-		.packets = ctx->packets,
-		.bytes = ctx->bytes,
-		.drops = ctx->drops,
-		.last_used_ns = ctx->last_used_ns,
-	};
-	struct ekho_event *event;
-	struct ekho_writer w;
+	EKHO_RECORD(EKHO_COUNTERS) * record;
 
-	event = ekho_begin(&w, ring, lost, EKHO_COUNTERS_ROOM, EKHO_EVENT_STATS,
-			   err);
-	if (event) {
-		ekho_set_flow(event, &ctx->flow);
-		ekho_write_part(&w, EKHO_PART_COUNTERS, &counters,
-				sizeof(counters));
-		ekho_finish(&w, event);
+	if (ekho_begin(record, counters, ring, lost, EKHO_EVENT_STATS, err)) {
+		ekho_set_flow(&record->event, &ctx->flow);
+		ekho_set_part(&record->counters_part, EKHO_PART_COUNTERS,
+			      sizeof(record->counters));
+		record->counters.packets = ctx->packets;
+		record->counters.bytes = ctx->bytes;
+		record->counters.drops = ctx->drops;
+		record->counters.last_used_ns = ctx->last_used_ns;
+		bpf_ringbuf_submit(record, 0);
 	}
 	return err;
 }
@@ -788,26 +601,20 @@ ekho_event_stats(void *ring, void *lost, struct ekho_stats_ctx *ctx, int err)
 static __noinline __attribute__((unused)) int
 ekho_event_hnode(void *ring, void *lost, struct ekho_hnode_ctx *ctx, int err)
 {
-	struct ekho_event_hnode hnode = {
-		.command = ctx->command,
-		.handle = ctx->handle,
-		.divisor = ctx->divisor,
-	};
-	struct ekho_event *event;
-	struct ekho_writer w;
+	EKHO_RECORD(EKHO_DEVICE_NAME EKHO_PART(hnode, struct ekho_event_hnode);)
+	*record;
 
-	event = ekho_begin(&w, ring, lost,
-			   EKHO_DEVICE_ROOM + sizeof(struct ekho_event_part) +
-				   sizeof(hnode),
-			   EKHO_EVENT_HNODE, err);
-	if (event) {
-		ekho_set_device(event, &ctx->dev);
-		event->chain_index = ctx->chain_index;
-		event->prio = ctx->prio;
-		event->skip_sw = ctx->skip_sw;
-		ekho_write_device(&w, &ctx->dev);
-		ekho_write_part(&w, EKHO_PART_HNODE, &hnode, sizeof(hnode));
-		ekho_finish(&w, event);
+	if (ekho_begin(record, hnode, ring, lost, EKHO_EVENT_HNODE, err)) {
+		ekho_set_device(record, &ctx->dev);
+		record->event.chain_index = ctx->chain_index;
+		record->event.prio = ctx->prio;
+		record->event.skip_sw = ctx->skip_sw;
+		ekho_set_part(&record->hnode_part, EKHO_PART_HNODE,
+			      sizeof(record->hnode));
+		record->hnode.command = ctx->command;
+		record->hnode.handle = ctx->handle;
+		record->hnode.divisor = ctx->divisor;
+		bpf_ringbuf_submit(record, 0);
 	}
 	return err;
 }
@@ -823,9 +630,9 @@ ekho_event_hnode(void *ring, void *lost, struct ekho_hnode_ctx *ctx, int err)
 static __noinline __attribute__((unused)) int
 ekho_event_qdisc(void *ring, void *lost, struct ekho_qdisc_ctx *ctx, int err)
 {
+	EKHO_RECORD(EKHO_DEVICE_NAME EKHO_PART(qdisc, struct ekho_event_qdisc);)
+	*record;
 	struct ekho_event_qdisc qdisc = {};
-	struct ekho_event *event;
-	struct ekho_writer w;
 
 	if (ctx->mqprio)
 		qdisc.kind = EKHO_QDISC_MQPRIO;
@@ -846,15 +653,12 @@ ekho_event_qdisc(void *ring, void *lost, struct ekho_qdisc_ctx *ctx, int err)
 		qdisc.kind = EKHO_QDISC_ETF;
 	EKHO_QDISC_REQUEST(mq, EKHO_QDISC_MQ);
 	EKHO_QDISC_REQUEST(root, EKHO_QDISC_ROOT);
-	event = ekho_begin(&w, ring, lost,
-			   EKHO_DEVICE_ROOM + sizeof(struct ekho_event_part) +
-				   sizeof(qdisc),
-			   EKHO_EVENT_QDISC, err);
-	if (event) {
-		ekho_set_device(event, &ctx->dev);
-		ekho_write_device(&w, &ctx->dev);
-		ekho_write_part(&w, EKHO_PART_QDISC, &qdisc, sizeof(qdisc));
-		ekho_finish(&w, event);
+	if (ekho_begin(record, qdisc, ring, lost, EKHO_EVENT_QDISC, err)) {
+		ekho_set_device(record, &ctx->dev);
+		ekho_set_part(&record->qdisc_part, EKHO_PART_QDISC,
+			      sizeof(record->qdisc));
+		record->qdisc = qdisc;
+		bpf_ringbuf_submit(record, 0);
 	}
 	return err;
 }

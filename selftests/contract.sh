@@ -85,7 +85,7 @@ test_no_function_takes_a_context_that_firmware_made() {
 	for what in stats qdisc; do
 		forged "$what" "$(not_a "ekho_${what}_ctx")"
 	done
-	for what in match iterator; do
+	for what in match iterator encoding; do
 		forged "$what" "$(not_a ekho_replace_ctx)"
 	done
 	forged flow "$(not_a ekho_flow)"
@@ -93,6 +93,7 @@ test_no_function_takes_a_context_that_firmware_made() {
 
 test_no_function_takes_a_context_that_was_kept_or_made_up() {
 	forged kept 'must be referenced or trusted'
+	forged old_encoding 'must be referenced or trusted'
 	# Types of modules can't even be named.
 	forged cast 'passed to kfunc bpf_rdonly_cast'
 	forged timer "$(not_a ekho_replace_ctx)"
@@ -106,6 +107,28 @@ test_firmware_cannot_write_to_what_it_is_given() {
 	forged write_iterator 'expected an initialized iter_flow_action'
 	forged leave_iterator 'Unreleased reference'
 	forged beyond 'invalid access to memory, mem_size=16 off=16 size=1'
+	forged write_encoding "cannot write into rdonly_mem"
+	forged read_beyond 'invalid access to memory, mem_size=256 off=256 size=1'
+}
+
+# Type and size of each attribute: the numbers are those of bpf/ekho_rule.h, for good.
+test_encodings_are_read_in_place_by_firmware_for_newer_modules() {
+	local i actions=()
+	port ek0
+	load encoding ek0
+	refused 2 tc filter add dev ek0 ingress protocol ip prio 1 flower skip_sw ip_proto tcp \
+		src_ip 10.0.0.0/8 dst_ip 192.0.2.1 dst_port 80 action drop index 300
+	says 'ek0: 080209010b0401040c0410028100c002'
+	refused 2 tc filter add dev ek0 ingress prio 1 protocol all matchall skip_sw action drop index 1
+	says 'ek0: 8100c001'
+	refused 2 tc filter add dev ek0 ingress prio 1 protocol all matchall skip_sw \
+		action vlan push id 5 priority 2 index 1
+	says 'ek0: 8801c202c301c001'
+	for i in {1..31}; do
+		actions+=(action vlan push id "$i" pipe index "$i")
+	done
+	refused 2 tc filter add dev ek0 ingress prio 1 protocol all matchall skip_sw "${actions[@]}"
+	says 'ek0: 372 bytes'
 }
 
 # The verifier lets firmware use a record after its iterator is gone, and write to

@@ -26,36 +26,34 @@ use crate::{
         ekho_action_id_EKHO_ACT_REDIRECT as ACT_REDIRECT,
         ekho_destroy_ctx,
         ekho_event,
-        ekho_event_action,
         ekho_event_part,
-        ekho_event_part_type_EKHO_FIELD_ETH_TYPE as FIELD_ETH_TYPE,
-        ekho_event_part_type_EKHO_FIELD_IPV4_DST as FIELD_IPV4_DST,
-        ekho_event_part_type_EKHO_FIELD_IPV4_SRC as FIELD_IPV4_SRC,
-        ekho_event_part_type_EKHO_FIELD_IP_PROTO as FIELD_IP_PROTO,
-        ekho_event_part_type_EKHO_FIELD_PORT_DST as FIELD_PORT_DST,
-        ekho_event_part_type_EKHO_FIELD_PORT_SRC as FIELD_PORT_SRC,
-        ekho_event_part_type_EKHO_PART_ACTION as PART_ACTION,
         ekho_event_part_type_EKHO_PART_COUNTERS as PART_COUNTERS,
+        ekho_event_part_type_EKHO_PART_RULE as PART_RULE,
         ekho_event_what_EKHO_EVENT_DESTROY as DESTROY,
         ekho_event_what_EKHO_EVENT_REPLACE as REPLACE,
         ekho_flow,
         ekho_flow_counters,
         ekho_helper_ktime_ns,
         ekho_key_EKHO_KEY_BASIC as KEY_BASIC,
-        ekho_key_EKHO_KEY_IPV4_ADDRS as KEY_IPV4_ADDRS,
         ekho_key_EKHO_KEY_PORTS as KEY_PORTS,
+        ekho_replace_call,
         ekho_replace_ctx,
         ekho_stats_ctx,
         ekho_stats_kind_EKHO_STATS_TOTALS as TOTALS,
         EKHO_EVENT_VERSION, //
     },
-    contract::table::Table, //
+    contract::{
+        rule,
+        table::Table, //
+    }, //
 };
 use core::{
     ffi::c_int,
-    mem::offset_of, //
+    mem::offset_of,
+    slice, //
 };
 use kernel::{
+    container_of,
     error::from_result,
     new_spinlock,
     prelude::*,
@@ -85,8 +83,6 @@ unsafe impl AsBytes for ekho_event {}
 // SAFETY: As above.
 unsafe impl AsBytes for ekho_event_part {}
 // SAFETY: As above.
-unsafe impl AsBytes for ekho_event_action {}
-// SAFETY: As above.
 unsafe impl AsBytes for ekho_flow_counters {}
 
 const HEADER: usize = size_of::<ekho_event>();
@@ -94,8 +90,7 @@ const HEAD: usize = size_of::<ekho_event_part>();
 
 // What their members come to: there are no gaps.
 const _: () = assert!(HEADER == 80 && HEAD == 4);
-const _: () =
-    assert!(size_of::<ekho_event_action>() == 28 && size_of::<ekho_flow_counters>() == 32);
+const _: () = assert!(size_of::<ekho_flow_counters>() == 32);
 
 /// The header of a record, without its size.
 fn event(what: u32, flow: &ekho_flow, err: c_int) -> ekho_event {
@@ -115,6 +110,7 @@ fn event(what: u32, flow: &ekho_flow, err: c_int) -> ekho_event {
         classifier: flow.classifier,
         block_index: flow.block_index,
         hooks: flow.hooks,
+        ct_zone: flow.ct_zone,
         ..pin_init::zeroed()
     }
 }
@@ -148,24 +144,6 @@ impl Record<'_> {
     fn part<T: AsBytes>(&mut self, kind: u32, part: &T) -> Result {
         self.place(kind, size_of::<T>())?
             .copy_from_slice(part.as_bytes());
-        Ok(())
-    }
-
-    /// A field of a key, unless its mask is 0.
-    #[inline(always)]
-    fn field<const N: usize>(
-        &mut self,
-        kind: u32,
-        at: usize,
-        (key, mask): (&[u8], &[u8]),
-    ) -> Result {
-        let part = |of: &[u8]| of.get(at..)?.first_chunk::<N>().copied();
-        let (key, mask) = part(key).zip(part(mask)).ok_or(EINVAL)?;
-        if mask != [0; N] {
-            let place = self.place(kind, 2 * N)?;
-            place[..N].copy_from_slice(&key);
-            place[N..].copy_from_slice(&mask);
-        }
         Ok(())
     }
 }
@@ -212,41 +190,21 @@ fn tell(event: ekho_event, write: impl FnOnce(&mut Record<'_>) -> Result) -> Res
 }
 
 /// Writes the event of a new flow.
-fn tell_replace(ctx: &ekho_replace_ctx, err: c_int) -> Result {
+///
+/// # Safety
+///
+/// `ctx` must be the argument of the op that is running.
+unsafe fn tell_replace(ctx: *const ekho_replace_ctx, err: c_int) -> Result {
+    // SAFETY: By the requirements of this function it is that of a call.
+    let call = unsafe { &*container_of!(ctx, ekho_replace_call, ctx) };
+    let ctx = &call.ctx;
     let mut event = event(REPLACE, &ctx.flow, err);
     event.classid = ctx.classid;
-    event.n_actions = ctx.n_actions as u16;
     event.keys = ctx.keys;
+    // SAFETY: The encoding is valid during the op.
+    let rule = unsafe { slice::from_raw_parts(call.encoding, ctx.encoding_size as usize) };
     tell(event, |record| {
-        // SAFETY: The rule is valid during the op.
-        let rule = unsafe { FlowRule::from_raw(ctx.rule) }.ok_or(EINVAL)?;
-        for action in (0..).map_while(|n| rule.action(n)) {
-            let part = ekho_event_action {
-                id: action.id as u16,
-                hw_stats: action.hw_stats as u16,
-                index: action.index,
-                arg: action.arg,
-                data: [0; 4],
-            };
-            record.part(PART_ACTION, &part)?;
-        }
-        // There are no others: the module refuses what `acl` doesn't declare.
-        let key = |key: u32| {
-            let matched = ctx.keys & (1 << key) != 0;
-            matched.then(|| rule.key(key)).transpose()
-        };
-        if let Some(key) = key(KEY_BASIC)? {
-            record.field::<2>(FIELD_ETH_TYPE, 0, key)?;
-            record.field::<1>(FIELD_IP_PROTO, 2, key)?;
-        }
-        if let Some(key) = key(KEY_IPV4_ADDRS)? {
-            record.field::<4>(FIELD_IPV4_SRC, 0, key)?;
-            record.field::<4>(FIELD_IPV4_DST, 4, key)?;
-        }
-        if let Some(key) = key(KEY_PORTS)? {
-            record.field::<2>(FIELD_PORT_SRC, 0, key)?;
-            record.field::<2>(FIELD_PORT_DST, 2, key)?;
-        }
+        record.place(PART_RULE, rule.len())?.copy_from_slice(rule);
         Ok(())
     })
 }
@@ -345,8 +303,8 @@ unsafe extern "C" fn report(ctx: *mut ekho_stats_ctx) -> c_int {
 unsafe extern "C" fn acl(ctx: *mut ekho_replace_ctx) -> c_int {
     // SAFETY: As for this function.
     let err = unsafe { enter(ctx) };
-    // SAFETY: The context is valid for the call.
-    match tell_replace(unsafe { &*ctx }, err) {
+    // SAFETY: As for this function.
+    match unsafe { tell_replace(ctx, err) } {
         Ok(()) => err,
         Err(error) => error.to_errno(),
     }
@@ -370,11 +328,11 @@ unsafe fn enter(ctx: *mut ekho_replace_ctx) -> c_int {
     let rule = unsafe { FlowRule::from_raw((*ctx).rule) };
     let fits = || -> Option<bool> {
         let rule = rule?;
-        let (basic, _) = rule.key(KEY_BASIC).ok()?;
+        let (basic, _) = rule::key(&rule, KEY_BASIC).ok()?;
         if basic.get(..2)? != ETH_P_IP || *basic.get(2)? != IPPROTO_TCP {
             return None;
         }
-        if let Ok((_, mask)) = rule.key(KEY_PORTS) {
+        if let Ok((_, mask)) = rule::key(&rule, KEY_PORTS) {
             let whole = |part: &[u8]| part == [0, 0] || part == [0xff, 0xff];
             if !mask.chunks(2).take(2).all(whole) {
                 return None;
@@ -383,7 +341,7 @@ unsafe fn enter(ctx: *mut ekho_replace_ctx) -> c_int {
         // SAFETY: The context is valid for the call.
         let ifindex = unsafe { (*ctx).flow.ifindex };
         let to_itself = |action: ekho_action| action.id == ACT_REDIRECT && action.arg == ifindex;
-        Some(!(0..).map_while(|n| rule.action(n)).any(to_itself))
+        Some(!(0..).map_while(|n| rule::action(&rule, n)).any(to_itself))
     };
     if fits() != Some(true) {
         return eopnotsupp().to_errno();

@@ -20,11 +20,14 @@
 #include <net/flow_dissector.h>
 #include <net/flow_offload.h>
 #include <net/genetlink.h>
+#include <net/ip_tunnels.h>
 #include <net/netlink.h>
 #include <net/pkt_cls.h>
 #include <net/pkt_sched.h>
+#include <net/psample.h>
 #include <net/rtnetlink.h>
 #include <net/sch_generic.h>
+#include <net/tc_act/tc_gate.h>
 
 #include "ekho.h"
 #ifdef EKHO_NATIVE
@@ -43,3 +46,9 @@ const u64 EKHO_CONST_NETIF_F_FRAGLIST = NETIF_F_FRAGLIST;
 const u64 EKHO_CONST_NETIF_F_HW_CSUM = NETIF_F_HW_CSUM;
 const u64 EKHO_CONST_NETIF_F_HIGHDMA = NETIF_F_HIGHDMA;
 const u64 EKHO_CONST_NETIF_F_GSO_SOFTWARE = NETIF_F_GSO_SOFTWARE;
+const u8 EKHO_CONST_IP_TUNNEL_INFO_IPV6 = IP_TUNNEL_INFO_IPV6;
+const u32 EKHO_CONST_IP_TUNNEL_GENEVE_OPT = IP_TUNNEL_GENEVE_OPT_BIT;
+const u32 EKHO_CONST_IP_TUNNEL_VXLAN_OPT = IP_TUNNEL_VXLAN_OPT_BIT;
+const u32 EKHO_CONST_IP_TUNNEL_ERSPAN_OPT = IP_TUNNEL_ERSPAN_OPT_BIT;
+const u32 EKHO_CONST_IP_TUNNEL_GTP_OPT = IP_TUNNEL_GTP_OPT_BIT;
+const u32 EKHO_CONST_IP_TUNNEL_PFCP_OPT = IP_TUNNEL_PFCP_OPT_BIT;

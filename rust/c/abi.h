@@ -33,135 +33,14 @@ struct tc_cls_u32_knode;
 /* An enum, so that user space reads the number from the module's BTF. */
 enum bpf_flow_offload_abi {
 	/* The newest contract that this module speaks. */
-	BPF_FLOW_OFFLOAD_ABI = 2,
+	BPF_FLOW_OFFLOAD_ABI = 3,
 };
 
 /*
- * The numbers below are EKHO's own: the kernel's differ between versions, and
+ * The numbers in there are EKHO's own: the kernel's differ between versions, and
  * firmware declares what it can do as data, which CO-RE doesn't reach.
  */
-
-/**
- * enum ekho_classifier - who wants a flow offloaded
- * @EKHO_CLS_FLOWER: a flower filter of tc
- * @EKHO_CLS_MATCHALL: a matchall filter of tc, which has actions only
- * @EKHO_CLS_U32: a key node of a u32 filter of tc: see ekho_replace_ctx.u32
- * @EKHO_CLS_NFT: a rule of an nftables chain at the ingress of a device
- * @EKHO_CLS_FLOWTABLE: one direction of a connection in an nftables flowtable
- * @EKHO_CLS_ACTION: an action of tc that filters share by its index
- * @EKHO_CLS_CT: one direction of a connection that tc's action ct tracks, see
- *	ekho_flow.ct_zone: for as long as the device has a flow with that action.
- *	What it does is ACT_CT_METADATA, and ACT_MANGLE if there is NAT. Its
- *	ingress device is 0 if it isn't known
- */
-enum ekho_classifier {
-	EKHO_CLS_FLOWER = 1,
-	EKHO_CLS_MATCHALL = 2,
-	EKHO_CLS_U32 = 3,
-	EKHO_CLS_NFT = 4,
-	EKHO_CLS_FLOWTABLE = 5,
-	EKHO_CLS_ACTION = 6,
-	EKHO_CLS_CT = 7,
-};
-
-/* Where packets meet a flow: bits. */
-enum ekho_hook {
-	EKHO_HOOK_INGRESS = 1,
-	EKHO_HOOK_EGRESS = 2,
-};
-
-/*
- * What a flow can match: the keys of enum flow_dissector_key_id. The comment
- * is the structure that bpf_flow_offload_get_match() fills.
- */
-enum ekho_key {
-	EKHO_KEY_CONTROL,	  /* flow_dissector_key_control */
-	EKHO_KEY_BASIC,		  /* flow_dissector_key_basic */
-	EKHO_KEY_IPV4_ADDRS,	  /* flow_dissector_key_ipv4_addrs */
-	EKHO_KEY_IPV6_ADDRS,	  /* flow_dissector_key_ipv6_addrs */
-	EKHO_KEY_PORTS,		  /* flow_dissector_key_ports */
-	EKHO_KEY_PORTS_RANGE,	  /* flow_dissector_key_ports_range */
-	EKHO_KEY_ICMP,		  /* flow_dissector_key_icmp */
-	EKHO_KEY_ETH_ADDRS,	  /* flow_dissector_key_eth_addrs */
-	EKHO_KEY_ARP,		  /* flow_dissector_key_arp */
-	EKHO_KEY_VLAN,		  /* flow_dissector_key_vlan */
-	EKHO_KEY_CVLAN,		  /* flow_dissector_key_vlan */
-	EKHO_KEY_MPLS,		  /* flow_dissector_key_mpls */
-	EKHO_KEY_TCP,		  /* flow_dissector_key_tcp */
-	EKHO_KEY_IP,		  /* flow_dissector_key_ip */
-	EKHO_KEY_META,		  /* flow_dissector_key_meta */
-	EKHO_KEY_CT,		  /* flow_dissector_key_ct */
-	EKHO_KEY_HASH,		  /* flow_dissector_key_hash */
-	EKHO_KEY_NUM_OF_VLANS,	  /* flow_dissector_key_num_of_vlans */
-	EKHO_KEY_PPPOE,		  /* flow_dissector_key_pppoe */
-	EKHO_KEY_L2TPV3,	  /* flow_dissector_key_l2tpv3 */
-	EKHO_KEY_CFM,		  /* flow_dissector_key_cfm */
-	EKHO_KEY_IPSEC,		  /* flow_dissector_key_ipsec */
-	EKHO_KEY_ENC_KEYID,	  /* flow_dissector_key_keyid */
-	EKHO_KEY_ENC_IPV4_ADDRS,  /* flow_dissector_key_ipv4_addrs */
-	EKHO_KEY_ENC_IPV6_ADDRS,  /* flow_dissector_key_ipv6_addrs */
-	EKHO_KEY_ENC_CONTROL,	  /* flow_dissector_key_control */
-	EKHO_KEY_ENC_PORTS,	  /* flow_dissector_key_ports */
-	EKHO_KEY_ENC_IP,	  /* flow_dissector_key_ip */
-	EKHO_KEY_ENC_OPTS,	  /* flow_dissector_key_enc_opts */
-	/* Something that the module doesn't know: it can't be read. */
-	EKHO_KEY_UNKNOWN = 63,
-};
-
-/*
- * What a flow can do: the actions of enum flow_action_id. The comment is the
- * member of struct flow_action_entry that holds the payload, if there is one.
- */
-enum ekho_action_id {
-	EKHO_ACT_ACCEPT,
-	EKHO_ACT_DROP,
-	EKHO_ACT_TRAP,
-	EKHO_ACT_GOTO,		   /* chain_index */
-	EKHO_ACT_REDIRECT,	   /* dev */
-	EKHO_ACT_MIRRED,	   /* dev */
-	EKHO_ACT_REDIRECT_INGRESS, /* dev */
-	EKHO_ACT_MIRRED_INGRESS,   /* dev */
-	EKHO_ACT_VLAN_PUSH,	   /* vlan */
-	EKHO_ACT_VLAN_POP,
-	EKHO_ACT_VLAN_MANGLE,	   /* vlan */
-	EKHO_ACT_TUNNEL_ENCAP,	   /* tunnel */
-	EKHO_ACT_TUNNEL_DECAP,
-	EKHO_ACT_MANGLE,	   /* mangle */
-	EKHO_ACT_ADD,		   /* mangle */
-	EKHO_ACT_CSUM,		   /* csum_flags */
-	EKHO_ACT_MARK,		   /* mark */
-	EKHO_ACT_PTYPE,		   /* ptype */
-	EKHO_ACT_PRIORITY,	   /* priority */
-	EKHO_ACT_RX_QUEUE_MAPPING, /* rx_queue */
-	EKHO_ACT_WAKE,
-	EKHO_ACT_QUEUE,		   /* queue */
-	EKHO_ACT_SAMPLE,	   /* sample */
-	EKHO_ACT_POLICE,	   /* police */
-	EKHO_ACT_CT,		   /* ct */
-	EKHO_ACT_CT_METADATA,	   /* ct_metadata */
-	EKHO_ACT_MPLS_PUSH,	   /* mpls_push */
-	EKHO_ACT_MPLS_POP,	   /* mpls_pop */
-	EKHO_ACT_MPLS_MANGLE,	   /* mpls_mangle */
-	EKHO_ACT_GATE,		   /* gate */
-	EKHO_ACT_PPPOE_PUSH,	   /* pppoe */
-	EKHO_ACT_JUMP,
-	EKHO_ACT_PIPE,
-	EKHO_ACT_VLAN_PUSH_ETH,	   /* vlan_push_eth */
-	EKHO_ACT_VLAN_POP_ETH,
-	EKHO_ACT_CONTINUE,
-	/* Something that the module doesn't know. */
-	EKHO_ACT_UNKNOWN = 63,
-};
-
-/* How a flow is counted: bits, as in enum flow_action_hw_stats. */
-enum ekho_hw_stats {
-	/* Read from the device when asked for. */
-	EKHO_HW_STATS_IMMEDIATE = 1,
-	/* As of the last report of the device or of an agent. */
-	EKHO_HW_STATS_DELAYED = 2,
-	/* Not at all. */
-	EKHO_HW_STATS_DISABLED = 4,
-};
+#include "../../bpf/ekho_rule.h"
 
 /**
  * struct ekho_device - the device that firmware is attached to
@@ -261,6 +140,7 @@ struct ekho_detach_ctx {
  * @chosen_hw_stats: what bpf_flow_offload_choose_hw_stats() chose
  * @reason: what bpf_flow_offload_set_reason() gave, empty before it
  * @counts_actions: 1 once bpf_flow_offload_count_actions() was called
+ * @encoding_size: bytes that bpf_flow_offload_encoding() has to say; of ABI 3
  *
  * Also the argument of template_create(), which has no actions.
  */
@@ -276,6 +156,7 @@ struct ekho_replace_ctx {
 	u32 chosen_hw_stats;
 	char reason[EKHO_REASON_MAX];
 	u8 counts_actions;
+	u32 encoding_size;
 };
 
 /**

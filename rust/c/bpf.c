@@ -303,6 +303,27 @@ __bpf_kfunc int bpf_flow_offload_get_match(struct ekho_replace_ctx *ctx,
 	return ekho_kfunc_get_match(ctx, key_id, match, match__sz);
 }
 
+/**
+ * bpf_flow_offload_encoding - what a flow matches and does, encoded
+ * @ctx: the argument of the replace op
+ * @rdonly_buf_size: how much of it is read, a constant
+ *
+ * bpf/ekho_rule.h says what is there, docs/rule-encoding.md has it as tables.
+ * Nothing is copied: the memory is the module's, for reading until the op
+ * returns. It begins with the ctx->encoding_size bytes of the rule; all that is
+ * behind them is zero, EKHO_RULE_END. There are EKHO_RULE_SHORT bytes in all if
+ * the rule isn't longer than that, else EKHO_RULE_MAX.
+ *
+ * Return: the memory, or NULL if there is less than asked for, or if the rule is
+ * longer.
+ */
+__bpf_kfunc const u8 *
+bpf_flow_offload_encoding(struct ekho_replace_ctx *ctx,
+			  const size_t rdonly_buf_size)
+{
+	return ekho_kfunc_encoding(ctx, rdonly_buf_size);
+}
+
 /*
  * Open-coded iterator over a rule's actions, in order:
  *
@@ -413,6 +434,7 @@ BTF_ID_FLAGS(func, bpf_flow_offload_count_actions)
 BTF_ID_FLAGS(func, bpf_flow_offload_flow_data, KF_RET_NULL)
 BTF_ID_FLAGS(func, bpf_flow_offload_set_reason)
 BTF_ID_FLAGS(func, bpf_flow_offload_get_match)
+BTF_ID_FLAGS(func, bpf_flow_offload_encoding, KF_RET_NULL)
 BTF_ID_FLAGS(func, bpf_iter_flow_action_new, KF_ITER_NEW)
 BTF_ID_FLAGS(func, bpf_iter_flow_action_next, KF_ITER_NEXT | KF_RET_NULL)
 BTF_ID_FLAGS(func, bpf_iter_flow_action_destroy, KF_ITER_DESTROY)

@@ -29,10 +29,14 @@
  * @ctx: the argument, which is all that firmware sees of it
  * @actions: room for a record of each action of the rule: firmware is given
  *	pointers into it, and can't write there
+ * @encoding: the encoded rule, with zeros behind it
+ * @encoding_room: bytes of both
  */
 struct ekho_replace_call {
 	struct ekho_replace_ctx ctx;
 	struct ekho_action *actions;
+	const u8 *encoding;
+	u32 encoding_room;
 };
 
 /**
@@ -62,6 +66,7 @@ int ekho_kfunc_get_match(struct ekho_replace_ctx *ctx, u32 key_id, void *match,
 			 u32 len);
 struct ekho_action *ekho_kfunc_action(const struct ekho_replace_ctx *ctx,
 				      u64 n);
+const u8 *ekho_kfunc_encoding(const struct ekho_replace_ctx *ctx, size_t size);
 
 /* helpers.c */
 struct ekho_cookie_node {

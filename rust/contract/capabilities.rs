@@ -106,12 +106,12 @@ impl Capabilities {
             }
         }
         if self.keys != 0 {
-            if let Some(field) = rule.rule.field_of(rule.keys & !self.keys) {
+            if let Some(field) = rule.field_of(rule.keys & !self.keys) {
                 return Some(Reason::of(fmt!("the device can't match {}", field)));
             }
         }
         if self.actions != 0 {
-            if let Some(action) = rule.rule.action_beyond(self.actions) {
+            if let Some(action) = rule.action_beyond(self.actions) {
                 return Some(Reason::of(fmt!("the device can't do action {}", action)));
             }
         }

@@ -64,7 +64,8 @@ pub(super) fn flow(dev: &NetDevice, flow: &FlowArg<'_>) -> bindings::ekho_flow {
 ///
 /// # Invariants
 ///
-/// `few` has room for a record of each action of the rule, or `many` has.
+/// `few` has room for a record of each action of the rule, or `many` has. The call has the encoding of
+/// the rule, which lives as long.
 pub(crate) struct ReplaceCtx<'a> {
     call: bindings::ekho_replace_call,
     few: [Opaque<bindings::ekho_action>; FEW_ACTIONS],
@@ -83,6 +84,7 @@ impl<'a> ReplaceCtx<'a> {
         capabilities: &Capabilities,
     ) -> Self {
         let hw_stats = rule.hw_stats & capabilities.hw_stats;
+        let (encoding, encoding_size) = rule.encoding_and_room();
         let ctx = bindings::ekho_replace_ctx {
             flow: self::flow(dev, flow),
             classid: rule.classid,
@@ -97,12 +99,16 @@ impl<'a> ReplaceCtx<'a> {
             chosen_hw_stats: hw_stats::choose(hw_stats),
             reason: *Reason::NONE.bytes(),
             counts_actions: 0,
+            encoding_size: encoding_size as u32,
         };
-        // INVARIANT: A rule with more than a few actions brings the memory.
+        // INVARIANT: A rule with more than a few actions brings the memory. It is borrowed, and its
+        // encoding with it.
         Self {
             call: bindings::ekho_replace_call {
                 ctx,
                 actions: core::ptr::null_mut(),
+                encoding: encoding.as_ptr(),
+                encoding_room: encoding.len() as u32,
             },
             few: [const { Opaque::uninit() }; FEW_ACTIONS],
             many: &rule.action_records,

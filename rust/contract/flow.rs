@@ -4,7 +4,16 @@
 
 #![deny(unsafe_code)]
 
-use crate::bindings;
+use crate::{
+    bindings,
+    contract::encoding::{
+        tables::{
+            classifier,
+            CLASSIFIERS, //
+        },
+        Named, //
+    },
+};
 use kernel::sync::atomic::Atomic;
 
 /// Who asks for a flow: `enum ekho_classifier`.
@@ -27,17 +36,31 @@ pub(crate) enum Classifier {
 }
 
 impl Classifier {
+    const ALL: [Self; 7] = [
+        Self::Flower,
+        Self::Matchall,
+        Self::U32,
+        Self::Nft,
+        Self::Flowtable,
+        Self::Action,
+        Self::Ct,
+    ];
+
+    const fn named(self) -> Named {
+        match self {
+            Self::Flower => classifier::FLOWER,
+            Self::Matchall => classifier::MATCHALL,
+            Self::U32 => classifier::U32,
+            Self::Nft => classifier::NFT,
+            Self::Flowtable => classifier::FLOWTABLE,
+            Self::Action => classifier::ACTION,
+            Self::Ct => classifier::CT,
+        }
+    }
+
     /// Its name.
     pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Flower => "flower",
-            Self::Matchall => "matchall",
-            Self::U32 => "u32",
-            Self::Nft => "nft",
-            Self::Flowtable => "flowtable",
-            Self::Action => "action",
-            Self::Ct => "ct",
-        }
+        self.named().name
     }
 
     /// The names of the classifiers in a set of bits.
@@ -47,30 +70,14 @@ impl Classifier {
 
     /// The classifiers in a set of bits.
     pub(crate) fn of(set: u32) -> impl Iterator<Item = Self> {
-        [
-            Self::Flower,
-            Self::Matchall,
-            Self::U32,
-            Self::Nft,
-            Self::Flowtable,
-            Self::Action,
-            Self::Ct,
-        ]
-        .into_iter()
-        .filter(move |classifier| set & (1 << classifier.number()) != 0)
+        Self::ALL
+            .into_iter()
+            .filter(move |classifier| set & (1 << classifier.number()) != 0)
     }
 
     /// Its number in `enum ekho_classifier`.
     pub(crate) const fn number(self) -> u32 {
-        match self {
-            Self::Flower => bindings::ekho_classifier_EKHO_CLS_FLOWER,
-            Self::Matchall => bindings::ekho_classifier_EKHO_CLS_MATCHALL,
-            Self::U32 => bindings::ekho_classifier_EKHO_CLS_U32,
-            Self::Nft => bindings::ekho_classifier_EKHO_CLS_NFT,
-            Self::Flowtable => bindings::ekho_classifier_EKHO_CLS_FLOWTABLE,
-            Self::Action => bindings::ekho_classifier_EKHO_CLS_ACTION,
-            Self::Ct => bindings::ekho_classifier_EKHO_CLS_CT,
-        }
+        self.named().number
     }
 
     /// Whether its flows are in a chain and have a preference.
@@ -83,6 +90,8 @@ impl Classifier {
         matches!(self, Self::Flowtable | Self::Ct)
     }
 }
+
+const _: () = assert!(Classifier::ALL.len() == CLASSIFIERS.len());
 
 impl kernel::fmt::Display for Classifier {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {

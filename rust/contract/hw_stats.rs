@@ -4,7 +4,10 @@
 
 #![deny(unsafe_code)]
 
-use crate::bindings;
+use crate::{
+    bindings,
+    contract::encoding::tables::HW_STATS, //
+};
 use core::fmt;
 
 /// What firmware supports that declares nothing.
@@ -41,11 +44,10 @@ pub(super) fn choose(can: u32) -> u32 {
 
 /// The name of one bit, as in tc(8).
 pub(crate) fn hw_stats_name(bit: u32) -> &'static str {
-    match bit {
-        bindings::ekho_hw_stats_EKHO_HW_STATS_IMMEDIATE => "immediate",
-        bindings::ekho_hw_stats_EKHO_HW_STATS_DELAYED => "delayed",
-        _ => "disabled",
-    }
+    HW_STATS
+        .iter()
+        .find(|way| way.number == bit)
+        .map_or("unknown", |way| way.name)
 }
 
 /// The names of a set of bits, with a blank after each.

@@ -13,7 +13,10 @@ use crate::{
         ekho_stats_kind_EKHO_STATS_DELTAS,
         ekho_stats_kind_EKHO_STATS_TOTALS, //
     },
-    contract::reason::Reason, //
+    contract::{
+        reason::Reason,
+        rule, //
+    },
 };
 use core::{
     ffi::c_int,
@@ -105,7 +108,7 @@ unsafe extern "C" fn ekho_kfunc_set_reason(
 /// # Safety
 ///
 /// `ctx` must be the argument of the op that is running, which is as long as the result is valid.
-unsafe fn rule<'a>(ctx: *const ekho_replace_ctx) -> Option<FlowRule<'a>> {
+unsafe fn rule_of<'a>(ctx: *const ekho_replace_ctx) -> Option<FlowRule<'a>> {
     // SAFETY: By the requirements of this function: rule and actions are valid during the op.
     unsafe {
         FlowRule::from_raw((*ctx).rule).or_else(|| (*ctx).action.as_ref().map(FlowRule::of_action))
@@ -127,9 +130,9 @@ unsafe extern "C" fn ekho_kfunc_get_match(
 ) -> c_int {
     let (len, half) = (len as usize, len as usize / 2);
     // SAFETY: By the requirements of this function.
-    let found = unsafe { rule(ctx) }
+    let found = unsafe { rule_of(ctx) }
         .ok_or(ENOENT)
-        .and_then(|rule| rule.key(key_id));
+        .and_then(|rule| rule::key(&rule, key_id));
     let (result, n) = match found {
         Ok((key, _)) if len % 2 == 0 => (Ok(0), key.len().min(half)),
         Ok(_) => (Err(EINVAL), 0),
@@ -161,7 +164,7 @@ unsafe extern "C" fn ekho_kfunc_get_match(
 unsafe extern "C" fn ekho_kfunc_action(ctx: *const ekho_replace_ctx, n: u64) -> *mut ekho_action {
     let n = usize::try_from(n).unwrap_or(usize::MAX);
     // SAFETY: By the requirements of this function.
-    let Some(action) = unsafe { rule(ctx) }.and_then(|rule| rule.action(n)) else {
+    let Some(action) = unsafe { rule_of(ctx) }.and_then(|rule| rule::action(&rule, n)) else {
         return ptr::null_mut();
     };
     // SAFETY: By the requirements of this function the call is there, with room for as many records
@@ -171,5 +174,23 @@ unsafe extern "C" fn ekho_kfunc_action(ctx: *const ekho_replace_ctx, n: u64) -> 
         let record = (*call).actions.add(n);
         record.write(action);
         record
+    }
+}
+
+/// `bpf_flow_offload_encoding()`: the encoded rule, and zeros behind it, `size` bytes in all; null if
+/// there are fewer, or the rule is longer.
+///
+/// # Safety
+///
+/// As for [`ekho_kfunc_action`].
+#[no_mangle]
+unsafe extern "C" fn ekho_kfunc_encoding(ctx: *const ekho_replace_ctx, size: usize) -> *const u8 {
+    // SAFETY: By the requirements of this function the call is there, which isn't changed meanwhile.
+    let call = unsafe { &*container_of!(ctx, ekho_replace_call, ctx) };
+    let sizes = call.ctx.encoding_size as usize..=call.encoding_room as usize;
+    if sizes.contains(&size) {
+        call.encoding
+    } else {
+        ptr::null()
     }
 }

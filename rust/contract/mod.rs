@@ -9,6 +9,7 @@
 pub(crate) mod calls;
 pub(crate) mod capabilities;
 pub(crate) mod context;
+pub(crate) mod encoding;
 pub(crate) mod flow;
 pub(crate) mod hw_stats;
 mod kfuncs;

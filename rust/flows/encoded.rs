@@ -4,39 +4,30 @@
 
 #![deny(unsafe_code)]
 
-use crate::abstractions::tc::flow_rule::{
-    text::Encoder,
-    FlowRule, //
-};
 use kernel::prelude::*;
 
-/// The longest encoded rule in bytes; a longer one is cut.
-const RULE_MAX: usize = 512;
-
 /// The bytes that the flow itself has room for: TCP over IPv4 with addresses and ports fits.
-const RULE_ROOM: usize = 23;
+const ROOM: usize = 35;
 
 /// An encoded rule, if it fits into the flow.
-pub(crate) struct Encoded {
-    room: [u8; RULE_ROOM],
+pub(super) struct Encoded {
+    room: [u8; ROOM],
     /// The bytes used; 0 if the rule doesn't fit.
     len: u8,
 }
 
 impl Encoded {
-    /// Encodes a rule; also returns what [`FlowRule::read`] does.
-    pub(crate) fn new(rule: &FlowRule<'_>) -> (Self, u64) {
+    /// Copies an encoded rule.
+    pub(super) fn new(rule: &[u8]) -> Self {
         let mut new = Self {
-            room: [0; RULE_ROOM],
+            room: [0; ROOM],
             len: 0,
         };
-        let mut encoder = Encoder::new(&mut new.room);
-        let keys = rule.read(&mut encoder);
-        let (encoded, complete) = encoder.finish();
-        if complete {
-            new.len = encoded.len() as u8;
+        if let Some(room) = new.room.get_mut(..rule.len()) {
+            room.copy_from_slice(rule);
+            new.len = rule.len() as u8;
         }
-        (new, keys)
+        new
     }
 
     /// The encoded rule; none if it didn't fit.
@@ -48,14 +39,10 @@ impl Encoded {
     }
 }
 
-/// Encodes a rule that doesn't fit into the flow. May sleep.
+/// Copies an encoded rule that doesn't fit into the flow. May sleep.
 #[cold]
-pub(super) fn encode_long(rule: &FlowRule<'_>) -> Result<KVec<u8>> {
-    let mut room = KBox::new([0; RULE_MAX], GFP_KERNEL)?;
-    let mut encoder = Encoder::new(&mut *room);
-    rule.read(&mut encoder);
-    let (encoded, _complete) = encoder.finish();
+pub(super) fn copy_long(rule: &[u8]) -> Result<KVec<u8>> {
     let mut bytes = KVec::new();
-    bytes.extend_from_slice(encoded, GFP_KERNEL)?;
+    bytes.extend_from_slice(rule, GFP_KERNEL)?;
     Ok(bytes)
 }

@@ -14,10 +14,7 @@ use crate::{
             cookie_table::Entry,
             once_box::OnceBox, //
         },
-        tc::{
-            flow_offload::WholeStats,
-            flow_rule::FlowRule, //
-        },
+        tc::flow_offload::WholeStats, //
     },
     contract::flow::{
         FlowArg,
@@ -26,7 +23,7 @@ use crate::{
     flows::{
         counters::Counters,
         encoded::{
-            encode_long,
+            copy_long,
             Encoded, //
         },
     },
@@ -115,19 +112,16 @@ struct Rest {
 impl Rest {
     /// For a flow whose rule is long.
     #[cold]
-    fn of(rule: &FlowRule<'_>) -> Result<KBox<Self>> {
+    fn of(rule: &[u8]) -> Result<KBox<Self>> {
         let rest = Self {
-            rule: encode_long(rule)?,
+            rule: copy_long(rule)?,
             data: KVec::new(),
         };
         Ok(KBox::new(rest, GFP_KERNEL)?)
     }
 }
 
-/// One flow, by its cookie.
-pub(crate) type Flow = Entry<Record>;
-
-/// What is known of a flow.
+/// What is known of a flow, but for its cookie.
 pub(crate) struct Record {
     pub(crate) position: Position,
     /// The binding with which it ends, if the kernel doesn't destroy the flows of an unbound block.
@@ -137,24 +131,27 @@ pub(crate) struct Record {
     /// The cookies of its actions, if they are counted one by one.
     actions: OnceBox<KVec<u64>>,
     /// How often the kernel has asked for statistics.
-    polls: Atomic<u64>,
+    polls: Atomic<u32>,
     pub(crate) counters: Counters,
     rest: Option<KBox<Rest>>,
     rule: Encoded,
 }
 
+/// One flow.
+pub(crate) type Flow = Entry<Record>;
+
 impl Flow {
-    /// A flow with counters of zero, without memory for the firmware. May sleep.
-    pub(crate) fn new(
-        cookie: u64,
+    /// A flow with counters of zero, without memory for the firmware; `rule` is encoded. May sleep.
+    pub(crate) fn of_rule(
+        cookie: usize,
         position: Position,
         owner: usize,
-        rule: &FlowRule<'_>,
-        encoded: Encoded,
+        rule: &[u8],
     ) -> Result<KBox<Self>> {
+        let encoded = Encoded::new(rule);
         let rest = match encoded.bytes() {
-            None => Some(Rest::of(rule)?),
-            Some(_) => None,
+            None if !rule.is_empty() => Some(Rest::of(rule)?),
+            _ => None,
         };
         let record = init!(Record {
             position,
@@ -166,7 +163,7 @@ impl Flow {
             rest,
             rule: encoded,
         });
-        Self::alloc_in(&CACHE, cookie as usize, record)
+        Self::alloc_in(&CACHE, cookie, record)
     }
 
     /// What an op is told of the flow.
@@ -243,12 +240,12 @@ impl Record {
         self.polls.add(1, Relaxed);
     }
 
-    /// The number of requests for statistics.
-    pub(crate) fn polls(&self) -> u64 {
+    /// The number of requests for statistics, modulo 2^32.
+    pub(crate) fn polls(&self) -> u32 {
         self.polls.load(Relaxed)
     }
 
-    /// Match and actions, as `flow_rule::text` encodes them.
+    /// Match and actions, encoded.
     pub(crate) fn rule(&self) -> &[u8] {
         match &self.rest {
             Some(rest) if !rest.rule.is_empty() => &rest.rule,

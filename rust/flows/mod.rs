@@ -11,7 +11,7 @@
 
 mod counter;
 pub(crate) mod counters;
-pub(crate) mod encoded;
+mod encoded;
 pub(crate) mod flow;
 pub(crate) mod table;
 

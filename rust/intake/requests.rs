@@ -22,7 +22,10 @@ use crate::{
         },
         hw_stats::hw_stats_disabled,
         reason::Reason,
-        rule::Rule,
+        rule::{
+            Room,
+            Rule, //
+        },
         stats::StatsReport, //
     },
     firmware::{
@@ -31,7 +34,6 @@ use crate::{
     },
     flows::{
         counters::Counters,
-        encoded::Encoded,
         flow::Flow, //
     },
     intake::zones::{
@@ -150,10 +152,10 @@ pub(super) fn replace(context: &Context<'_>, cookie: usize, request: &FlowReques
     if context.classifier.is_connection() && !context.is_new(cookie, &position, &rule)? {
         return Ok(());
     }
-    let (encoded, keys) = Encoded::new(&rule);
-    let new = Rule::new(rule, keys, request.classid(), request.knode())?;
+    let mut room = Room::new();
+    let new = Rule::new(rule, &mut room, request.classid(), request.knode())?;
     // The flow exists before the firmware is asked, so that nothing can fail after its yes.
-    let mut flow = Flow::new(cookie as u64, position, context.owner, &rule, encoded)?;
+    let mut flow = Flow::of_rule(cookie, position, context.owner, new.encoding())?;
     let counting = {
         // RCU is held from before the flow can be found, so that it isn't freed if it is removed
         // meanwhile. If the firmware is detached, its flows are removed after this section.
@@ -356,7 +358,8 @@ pub(super) fn template_create(
     request: &FlowRequest<'_>,
 ) -> Result {
     let rule = request.rule()?;
-    let new = Rule::new(rule, rule.keys(), request.classid(), request.knode())?;
+    let mut room = Room::new();
+    let new = Rule::new(rule, &mut room, request.classid(), request.knode())?;
     let position = context.position(request);
     let guard = rcu::read_lock();
     let firmware = context.device.firmware.get(&guard).ok_or_else(eopnotsupp)?;

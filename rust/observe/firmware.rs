@@ -5,14 +5,14 @@
 #![deny(unsafe_code)]
 
 use crate::{
-    abstractions::tc::flow_rule::{
-        action_names,
-        key_names, //
-    },
     contract::{
         flow::Classifier,
         hw_stats::hw_stats_name,
-        op::Op, //
+        op::Op,
+        rule::{
+            action_names,
+            key_names, //
+        }, //
     },
     firmware::Firmware,
     lifecycle::{

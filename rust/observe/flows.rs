@@ -5,14 +5,14 @@
 #![deny(unsafe_code)]
 
 use crate::{
-    abstractions::tc::{
-        flow_offload::StatsDelta,
-        flow_rule::text::{
+    abstractions::tc::flow_offload::StatsDelta,
+    contract::{
+        encoding::text::{
             ActionsText,
             MatchText, //
         },
+        flow::Classifier, //
     },
-    contract::flow::Classifier,
     flows::flow::Flow,
     offload::{
         devices,

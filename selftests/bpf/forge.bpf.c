@@ -19,6 +19,10 @@
  *	write_iterator	a context of its own in an iterator that is in use
  *	leave_iterator	an iterator that is in use when the op returns
  *	beyond		memory behind the private memory of a flow
+ *	encoding	the encoded rule of a context on its stack
+ *	old_encoding	the encoded rule of a context that was kept in a map
+ *	write_encoding	another byte in the encoded rule
+ *	read_beyond	what is behind the encoded rule
  *	timer		a context in a timer, which runs after the op
  *	overwrite	what an iterator has left on the stack, overwritten
  *	nested		records of several iterators, in use at a time
@@ -99,6 +103,31 @@ EKHO_OP(replace, struct ekho_replace_ctx *ctx)
 	scribble(&forged, sizeof(forged) / 8);
 	bpf_iter_flow_action_new(&it, &forged);
 	bpf_iter_flow_action_destroy(&it);
+#elif defined(FORGE_encoding)
+	struct ekho_replace_ctx forged;
+	const __u8 *rule;
+
+	scribble(&forged, sizeof(forged) / 8);
+	rule = bpf_flow_offload_encoding(&forged, EKHO_RULE_SHORT);
+	return rule ? -rule[0] : 0;
+#elif defined(FORGE_old_encoding)
+	struct kept *kept_ = kept();
+	struct ekho_replace_ctx *old;
+
+	if (!kept_)
+		return 0;
+	old = kept_->ctx;
+	kept_->ctx = ctx;
+	return old && bpf_flow_offload_encoding(old, EKHO_RULE_SHORT) ? -1 : 0;
+#elif defined(FORGE_write_encoding)
+	const __u8 *rule = bpf_flow_offload_encoding(ctx, EKHO_RULE_SHORT);
+
+	if (rule)
+		*(volatile __u8 *)rule = 0;
+#elif defined(FORGE_read_beyond)
+	const __u8 *rule = bpf_flow_offload_encoding(ctx, EKHO_RULE_SHORT);
+
+	return rule ? -((volatile const __u8 *)rule)[EKHO_RULE_SHORT] : 0;
 #elif defined(FORGE_kept)
 	struct kept *kept_ = kept();
 	struct ekho_replace_ctx *old;

@@ -81,8 +81,8 @@ impl<T> Entry<T> {
 
     /// The cookie under which it is found.
     pub(crate) fn cookie(&self) -> usize {
-        // SAFETY: Written before the object was made; nobody changes it, the hash table neither.
-        unsafe { (*self.node.get()).cookie }
+        // SAFETY: It never changes. Only the other member is written to, by the table.
+        unsafe { (&raw const (*self.node.get()).cookie).read() }
     }
 }
 

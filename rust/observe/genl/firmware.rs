@@ -10,21 +10,19 @@ use super::scope::{
     Listed, //
 };
 use crate::{
-    abstractions::{
-        net::genetlink::{
-            Batch,
-            Message,
-            Permission, //
-        },
-        tc::flow_rule::{
-            action_names,
-            key_names, //
-        },
+    abstractions::net::genetlink::{
+        Batch,
+        Message,
+        Permission, //
     },
     contract::{
         flow::Classifier,
         hw_stats::hw_stats_name,
         op::Op,
+        rule::{
+            action_names,
+            key_names, //
+        },
         uapi, //
     },
     firmware::Firmware,

@@ -61,7 +61,7 @@ fn put(message: &mut Message<'_>, ident: &Ident, flow: &Flow, with_cookie: bool)
     message.uint(uapi::EKHO_A_FLOW_PACKETS, totals.packets)?;
     message.uint(uapi::EKHO_A_FLOW_BYTES, totals.bytes)?;
     message.uint(uapi::EKHO_A_FLOW_DROPS, totals.drops)?;
-    message.uint(uapi::EKHO_A_FLOW_POLLS, flow.polls())?;
+    message.uint(uapi::EKHO_A_FLOW_POLLS, flow.polls().into())?;
     if totals.last_used_ns != 0 {
         let idle_ms = StatsDelta::age_ms(totals.last_used_ns);
         message.uint(uapi::EKHO_A_FLOW_IDLE_MS, idle_ms)?;

@@ -6,9 +6,11 @@
 
 use libfuzzer_sys::fuzz_target;
 
-#[expect(dead_code, reason = "the module uses the rest of it")]
-#[path = "../../../rust/abstractions/tc/flow_rule/text.rs"]
-mod text;
+#[allow(dead_code, reason = "the module uses the rest of it")]
+#[path = "../../../rust/contract/encoding/mod.rs"]
+mod encoding;
+
+use encoding::text;
 
 fuzz_target!(|data: &[u8]| {
     for shown in [

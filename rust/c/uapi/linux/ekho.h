@@ -30,6 +30,7 @@ enum ekho_device_kind {
  * @EKHO_SOURCE_NFT: A rule of an nftables chain at the ingress of a device.
  * @EKHO_SOURCE_FLOWTABLE: One direction of a connection in a flowtable.
  * @EKHO_SOURCE_ACTION: An action of tc that filters share by its index.
+ * @EKHO_SOURCE_CT: One direction of a connection that tc's action ct tracks.
  */
 enum ekho_source {
 	EKHO_SOURCE_FLOWER = 1,
@@ -38,6 +39,7 @@ enum ekho_source {
 	EKHO_SOURCE_NFT,
 	EKHO_SOURCE_FLOWTABLE,
 	EKHO_SOURCE_ACTION,
+	EKHO_SOURCE_CT,
 };
 
 /*

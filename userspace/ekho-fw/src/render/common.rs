@@ -4,8 +4,9 @@
 
 use std::path::Path;
 
+use ekho::contract::rule::{Action, Argument, Match};
 use ekho::kernel::netns;
-use ekho::module::state::{Exit, Match, OnDevice};
+use ekho::module::state::{Exit, OnDevice};
 
 use super::style::Style;
 use super::table::{Align, Table};
@@ -75,6 +76,17 @@ pub fn match_text(item: &Match) -> String {
         Some(mask) => format!("{} {}/{mask}", item.field, item.value),
         None => format!("{} {}", item.field, item.value),
     }
+}
+
+pub fn action_text(action: &Action) -> String {
+    let mut text = action.name.clone();
+    if let Some(argument) = &action.argument {
+        text += &format!(" {argument}");
+    }
+    for Argument { name, value } in &action.arguments {
+        text += &format!(" {name} {value}");
+    }
+    text
 }
 
 pub fn joined(items: impl Iterator<Item = String>) -> String {

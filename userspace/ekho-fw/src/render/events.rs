@@ -2,16 +2,18 @@
 
 //! Events, a line each, with the time in front as in the kernel's log.
 
-use ekho::events::event::{Action, Event, FlowId, Rule};
+use ekho::events::event::{Event, FlowId, Wanted};
 use ekho::flows::stats::protocol_name;
 
-use super::common::{counted, joined, match_text, plural, stamp};
+use super::common::{action_text, counted, joined, match_text, plural, stamp};
 use super::style::{Style, Text};
 use crate::results::{End, Line, Lost};
 
 fn flow_text(flow: &FlowId) -> String {
     let mut text = format!("{:#x} {}", flow.cookie, flow.source);
-    if !matches!(flow.source, "flowtable" | "action") {
+    if flow.source == "ct" {
+        text += &format!(" zone {}", flow.ct_zone);
+    } else if !matches!(flow.source, "flowtable" | "action") {
         text += &format!(
             " chain {} prio {} {}",
             flow.chain,
@@ -31,41 +33,18 @@ fn flow_text(flow: &FlowId) -> String {
     text
 }
 
-/// Headers that pedit writes to: `enum flow_action_mangle_base`.
-const HEADERS: [&str; 6] = ["?", "eth", "ip", "ip6", "tcp", "udp"];
-
-fn action_text(action: &Action) -> String {
-    let mut text = action.name.to_owned();
-    if let Some(argument) = &action.argument {
-        text += &format!(" {argument}");
+fn wanted_text(wanted: &Wanted) -> String {
+    let mut actions: Vec<String> = wanted.rule.actions.iter().map(action_text).collect();
+    if !wanted.rule.complete {
+        actions.push("and more".into());
     }
-    match (action.name, action.data.as_slice()) {
-        ("vlan_push" | "vlan_modify", [protocol, prio, ..]) => {
-            let protocol = u16::try_from(*protocol).unwrap_or(0);
-            text += &format!(" {} prio {prio}", protocol_name(protocol));
-        }
-        ("pedit" | "pedit_add", [header, offset, mask, value]) => {
-            let header = HEADERS.get(*header as usize).unwrap_or(&HEADERS[0]);
-            text += &format!(" {header}+{offset} {value:#010x}/{mask:#010x}");
-        }
-        _ => {}
-    }
-    text
-}
-
-fn rule_text(rule: &Rule) -> String {
-    let mut actions: Vec<String> = rule.actions.iter().map(action_text).collect();
-    let more = u64::from(rule.n_actions).saturating_sub(actions.len() as u64);
-    if more > 0 {
-        actions.push(format!("and {more} more"));
-    }
-    let classid = match rule.classid {
+    let classid = match wanted.classid {
         0 => String::new(),
         id => format!(" classid {:x}:{:x}", id >> 16, id & 0xffff),
     };
     format!(
         "{classid}: {} -> {}",
-        joined(rule.matches.iter().map(match_text)),
+        joined(wanted.rule.matches.iter().map(match_text)),
         joined(actions.into_iter())
     )
 }
@@ -87,8 +66,8 @@ fn event_text(event: &Event, style: Style) -> String {
     if let Some(flow) = &event.flow {
         text += &format!(" {}", flow_text(flow));
     }
-    if let Some(rule) = &event.rule {
-        text += &rule_text(rule);
+    if let Some(wanted) = &event.wanted {
+        text += &wanted_text(wanted);
     }
     if let Some(counters) = &event.counters {
         text += &format!(
@@ -160,8 +139,8 @@ impl Text for Line {
 
 #[cfg(test)]
 mod tests {
+    use ekho::contract::rule::{Action, Argument, Match, Rule};
     use ekho::flows::stats::Counters;
-    use ekho::module::state::Match;
 
     use super::*;
 
@@ -190,36 +169,34 @@ mod tests {
                 skip_sw: true,
                 block: 0,
                 hooks: vec!["ingress".into()],
+                ct_zone: 0,
             }),
-            rule: Some(Rule {
+            wanted: Some(Wanted {
                 classid: 0,
                 keys: vec!["ipv4_addrs".into()],
-                matches: vec![Match {
-                    field: "dst_ip".into(),
-                    value: "192.0.2.1".into(),
-                    mask: None,
-                }],
-                n_actions: 3,
-                actions: vec![
-                    Action {
-                        name: "vlan_push",
-                        argument: Some("5".into()),
-                        id: 8,
-                        index: 1,
-                        arg: 5,
-                        hw_stats: Vec::new(),
-                        data: vec![0x8100, 2, 0, 0],
-                    },
-                    Action {
-                        name: "pedit",
-                        argument: None,
-                        id: 13,
-                        index: 1,
-                        arg: 0,
-                        hw_stats: Vec::new(),
-                        data: vec![2, 16, 0, 0x0a00_0001],
-                    },
-                ],
+                rule: Rule {
+                    matches: vec![Match {
+                        field: "dst_ip".into(),
+                        value: "192.0.2.1".into(),
+                        mask: None,
+                    }],
+                    actions: vec![
+                        Action {
+                            name: "vlan_push".into(),
+                            argument: Some("5".into()),
+                            arguments: vec![Argument {
+                                name: "protocol".into(),
+                                value: "0x8100".into(),
+                            }],
+                            ..Action::default()
+                        },
+                        Action {
+                            name: "drop".into(),
+                            ..Action::default()
+                        },
+                    ],
+                    complete: false,
+                },
             }),
             counters: None,
             hnode: None,
@@ -231,12 +208,12 @@ mod tests {
     fn an_event_is_a_line() {
         assert_eq!(
             event_text(&event(), PLAIN),
-            "[   12.000034] ek0: replace 0xffff888000001000 flower chain 0 prio 10 ip skip_sw: dst_ip 192.0.2.1 -> vlan_push 5 802.1Q prio 2, pedit ip+16 0x0a000001/0x00000000, and 1 more\n"
+            "[   12.000034] ek0: replace 0xffff888000001000 flower chain 0 prio 10 ip skip_sw: dst_ip 192.0.2.1 -> vlan_push 5 protocol 0x8100, drop, and more\n"
         );
         let destroy = Event {
             what: "destroy",
             dev: None,
-            rule: None,
+            wanted: None,
             counters: Some(Counters {
                 packets: 1,
                 bytes: 2,
@@ -254,7 +231,7 @@ mod tests {
     #[test]
     fn a_refusal_says_why() {
         let refused = Event {
-            rule: None,
+            wanted: None,
             errno: 95,
             error: Some("EOPNOTSUPP".into()),
             reason: Some("no way".into()),

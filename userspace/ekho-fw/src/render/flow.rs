@@ -4,18 +4,13 @@
 
 use ekho::flows::feed::Summary;
 use ekho::flows::stats::{protocol_name, Updated};
-use ekho::module::state::{Action, Flow};
+use ekho::module::state::Flow;
 
-use super::common::{counted, joined, match_text, netns_text, nothing, or_dash, plural, Rows};
+use super::common::{
+    action_text, counted, joined, match_text, netns_text, nothing, or_dash, plural, Rows,
+};
 use super::style::{Style, Text};
 use super::table::Align;
-
-fn action_text(action: &Action) -> String {
-    match &action.argument {
-        Some(argument) => format!("{} {argument}", action.name),
-        None => action.name.clone(),
-    }
-}
 
 /// A duration in the unit that suits it.
 fn ago(milliseconds: Option<u64>) -> String {
@@ -107,7 +102,7 @@ impl Text for Summary {
 #[cfg(test)]
 mod tests {
     use ekho::kernel::netns;
-    use ekho::module::state::Match;
+    use ekho::module::state::{Action, Match};
 
     use super::*;
 
@@ -140,7 +135,7 @@ mod tests {
             }],
             actions: vec![Action {
                 name: "drop".into(),
-                argument: None,
+                ..Action::default()
             }],
         }
     }

@@ -2,11 +2,15 @@
 
 //! Names of what the firmware contract numbers, and what firmware declares with them.
 //!
-//! The numbers are those of `rust/c/abi.h`, the names the module's: what is said of a
+//! Both are made from the lists of `ekho_rule.h`, as the module's are: what is said of a
 //! flow here reads as it does in the module's records and messages.
+
+pub mod rule;
+pub(crate) mod tables;
 
 use serde::Serialize;
 
+use self::tables::{Named, ACTIONS, CLASSIFIERS, HOOKS, HW_STATS, KEYS};
 use crate::object::struct_ops::Layout;
 
 /// Name of the module, and of the kind of device that it makes.
@@ -21,106 +25,39 @@ pub const LOST_MAP: &str = "ekho_lost";
 /// Stands for what has no name here: a newer module's, or none at all.
 const UNKNOWN: &str = "unknown";
 
-/// `enum ekho_key`.
-const KEYS: [&str; 29] = [
-    "control",
-    "basic",
-    "ipv4_addrs",
-    "ipv6_addrs",
-    "ports",
-    "ports_range",
-    "icmp",
-    "eth_addrs",
-    "arp",
-    "vlan",
-    "cvlan",
-    "mpls",
-    "tcp",
-    "ip",
-    "meta",
-    "ct",
-    "hash",
-    "num_of_vlans",
-    "pppoe",
-    "l2tpv3",
-    "cfm",
-    "ipsec",
-    "enc_keyid",
-    "enc_ipv4_addrs",
-    "enc_ipv6_addrs",
-    "enc_control",
-    "enc_ports",
-    "enc_ip",
-    "enc_opts",
-];
-
-/// `enum ekho_action_id`.
-const ACTIONS: [&str; 36] = [
-    "pass",
-    "drop",
-    "trap",
-    "goto",
-    "redirect",
-    "mirror",
-    "redirect_ingress",
-    "mirror_ingress",
-    "vlan_push",
-    "vlan_pop",
-    "vlan_modify",
-    "tunnel_set",
-    "tunnel_unset",
-    "pedit",
-    "pedit_add",
-    "csum",
-    "mark",
-    "ptype",
-    "priority",
-    "rx_queue",
-    "wake",
-    "queue",
-    "sample",
-    "police",
-    "ct",
-    "ct_metadata",
-    "mpls_push",
-    "mpls_pop",
-    "mpls_modify",
-    "gate",
-    "pppoe_push",
-    "jump",
-    "pipe",
-    "push_eth",
-    "pop_eth",
-    "continue",
-];
-
-/// `enum ekho_classifier`, which starts at 1.
-const SOURCES: [&str; 8] = [
-    UNKNOWN,
-    "flower",
-    "matchall",
-    "u32",
-    "nft",
-    "flowtable",
-    "action",
-    "ct",
-];
-
-/// `enum ekho_hw_stats`, by bit.
-const HW_STATS: [&str; 3] = ["immediate", "delayed", "disabled"];
-
-/// `enum ekho_hook`, by bit.
-const HOOKS: [&str; 2] = ["ingress", "egress"];
-
-fn named(names: &[&'static str], number: u32) -> &'static str {
-    names.get(number as usize).copied().unwrap_or(UNKNOWN)
+fn named(names: &[Named], number: u32) -> &'static str {
+    names
+        .iter()
+        .find(|named| named.number == number)
+        .map_or(UNKNOWN, |named| named.name)
 }
 
-/// The names of the bits that are set; one `unknown` for all that have none.
-fn set(names: &[&'static str], bits: u64) -> Vec<String> {
+/// The names of the bits that are set; one `unknown` for all that have none. `number` is
+/// what the list has for a bit.
+fn set(names: &[Named], bits: u64, number: impl Fn(u32) -> u32) -> Vec<String> {
     let mut found: Vec<String> = (0..u64::BITS)
         .filter(|bit| bits & (1 << bit) != 0)
-        .map(|bit| named(names, bit).to_owned())
+        .map(|bit| named(names, number(bit)).to_owned())
+        .collect();
+    found.dedup();
+    found
+}
+
+/// Of a list of numbers of bits.
+fn numbered(names: &[Named], bits: u64) -> Vec<String> {
+    set(names, bits, |bit| bit)
+}
+
+/// Of a list of bits.
+fn flags(names: &[Named], bits: u32) -> Vec<String> {
+    set(names, bits.into(), |bit| 1 << bit)
+}
+
+/// Names of a set of actions.
+fn actions(bits: u64) -> Vec<String> {
+    let mut found: Vec<String> = (0..u64::BITS)
+        .filter(|bit| bits & (1 << bit) != 0)
+        .map(|bit| action(bit).to_owned())
         .collect();
     found.dedup();
     found
@@ -128,27 +65,29 @@ fn set(names: &[&'static str], bits: u64) -> Vec<String> {
 
 /// Names of a set of keys.
 pub fn keys(bits: u64) -> Vec<String> {
-    set(&KEYS, bits)
+    numbered(KEYS, bits)
 }
 
 /// Names of a set of hooks.
 pub fn hooks(bits: u8) -> Vec<String> {
-    set(&HOOKS, bits.into())
+    flags(HOOKS, bits.into())
 }
 
 /// Names of a set of ways of counting.
 pub fn hw_stats(bits: u32) -> Vec<String> {
-    set(&HW_STATS, bits.into())
+    flags(HW_STATS, bits)
 }
 
 /// Name of an action.
 pub fn action(id: u32) -> &'static str {
-    named(&ACTIONS, id)
+    ACTIONS
+        .get(id as usize)
+        .map_or(UNKNOWN, |action| action.name())
 }
 
 /// Who wanted a flow offloaded.
 pub fn source(classifier: u8) -> &'static str {
-    named(&SOURCES, classifier.into())
+    named(CLASSIFIERS, classifier.into())
 }
 
 /// What a device can do, as its firmware declares it. `null` is "anything".
@@ -184,7 +123,7 @@ impl Capabilities {
     pub(crate) fn of(layout: &Layout, data: &[u8]) -> Self {
         let wide = |name| layout.u64(data, name).unwrap_or(0);
         let number = |name| layout.u32(data, name).unwrap_or(0);
-        let names = |names: &[&'static str], bits| (bits != 0).then(|| set(names, bits));
+        let names = |names: fn(u64) -> Vec<String>, bits| (bits != 0).then(|| names(bits));
         let limit = |name| Some(number(name)).filter(|limit| *limit != 0);
         // As the module takes it: an agent feeds counters, unless firmware says more.
         let hw_stats = match number("hw_stats") {
@@ -192,10 +131,13 @@ impl Capabilities {
             bits => bits,
         };
         Self {
-            keys: names(&KEYS, wide("keys")),
-            actions: names(&ACTIONS, wide("actions")),
-            classifiers: names(&SOURCES, number("classifiers").into()),
-            hw_stats: set(&HW_STATS, hw_stats.into()),
+            keys: names(keys, wide("keys")),
+            actions: names(actions, wide("actions")),
+            classifiers: names(
+                |bits| numbered(CLASSIFIERS, bits),
+                number("classifiers").into(),
+            ),
+            hw_stats: self::hw_stats(hw_stats),
             max_flows: limit("max_flows"),
             max_chains: limit("max_chains"),
             prio_min: limit("prio_min"),

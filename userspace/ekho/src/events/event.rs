@@ -6,39 +6,41 @@
 //! with type and size behind it. Firmware wrote them, so that nothing about them is
 //! taken for granted; what isn't known here is skipped, as the header says it must be.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
+use std::mem::offset_of;
 
 use serde::Serialize;
 
 use crate::contract;
+use crate::contract::rule::Rule;
+use crate::contract::tables::layout::{
+    ekho_event as Header, ekho_event_hnode, ekho_event_part, ekho_event_qdisc, ekho_flow_counters,
+    EKHO_EVENT_VERSION, EKHO_PART_COUNTERS, EKHO_PART_DEVICE, EKHO_PART_HNODE, EKHO_PART_QDISC,
+    EKHO_PART_REASON, EKHO_PART_RULE,
+};
+use crate::contract::tables::{Named, EVENTS, QDISCS};
 use crate::error::errno_name;
 use crate::flows::stats::Counters;
-use crate::module::state::Match;
-use crate::number::{hex, serialize_hex};
+use crate::number::serialize_hex;
 
-/// `EKHO_EVENT_VERSION`.
-const VERSION: u16 = 1;
-/// Size of `struct ekho_event` in version 1.
-const HEADER_SIZE: usize = 80;
-/// Size of `struct ekho_event_part`.
-const PART_SIZE: usize = 4;
+/// The version that is known.
+const VERSION: u16 = EKHO_EVENT_VERSION as u16;
+/// Size of the header in that version.
+const HEADER_SIZE: usize = size_of::<Header>();
+/// Size of what comes before each part.
+const PART_SIZE: usize = size_of::<ekho_event_part>();
 
-/// `enum ekho_event_what`, which starts at 1.
-const WHAT: [&str; 9] = [
-    "attach",
-    "detach",
-    "replace",
-    "destroy",
-    "stats",
-    "template_create",
-    "template_destroy",
-    "hnode",
-    "qdisc",
-];
+/// Stands for what has no name here.
+const UNKNOWN: &str = "unknown";
+
+fn named(list: &[Named], number: u32) -> &'static str {
+    list.iter()
+        .find(|named| named.number == number)
+        .map_or(UNKNOWN, |named| named.name)
+}
 
 /// Names of events, for those that choose some.
-pub fn names() -> &'static [&'static str] {
-    &WHAT
+pub fn names() -> Vec<&'static str> {
+    EVENTS.iter().map(|event| event.name).collect()
 }
 
 /// Why a record can't be read.
@@ -78,41 +80,20 @@ pub struct FlowId {
     pub block: u32,
     /// Where packets meet it.
     pub hooks: Vec<String>,
-}
-
-/// An action of a flow.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Action {
-    /// Its name, such as `drop`.
-    pub name: &'static str,
-    /// The number that says most, in words where there are some: a device's name.
-    pub argument: Option<String>,
-    /// `enum ekho_action_id`.
-    pub id: u16,
-    /// tc's index of the action.
-    pub index: u32,
-    /// The number itself.
-    pub arg: u32,
-    /// How its statistics may be had.
-    pub hw_stats: Vec<String>,
-    /// More of it: see `struct ekho_event_action`. Empty if all are 0.
-    pub data: Vec<u32>,
+    /// Conntrack zone of a connection, 0 for none.
+    pub ct_zone: u16,
 }
 
 /// What a new flow is to match and to do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Rule {
+pub struct Wanted {
     /// Class that the filter maps to, 0 for none.
     pub classid: u32,
-    /// The keys that it matches, also those that have nothing in `match`.
+    /// The keys that it matches.
     pub keys: Vec<String>,
-    /// What it matches.
-    #[serde(rename = "match")]
-    pub matches: Vec<Match>,
-    /// How many actions it has; those beyond what the record holds aren't in `actions`.
-    pub n_actions: u16,
-    /// Its actions, in order.
-    pub actions: Vec<Action>,
+    /// What it matches and does. Empty if the firmware's module has no encoding of it.
+    #[serde(flatten)]
+    pub rule: Rule,
 }
 
 /// A hash table of u32 filters.
@@ -168,7 +149,7 @@ pub struct Event {
     pub flow: Option<FlowId>,
     /// Of `replace` and `template_create`.
     #[serde(flatten)]
-    pub rule: Option<Rule>,
+    pub wanted: Option<Wanted>,
     /// Of `destroy` and `stats`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counters: Option<Counters>,
@@ -216,30 +197,11 @@ impl Bytes<'_> {
     }
 }
 
-/// `enum ekho_event_part_type` below the fields.
-mod part {
-    pub const ACTION: u16 = 1;
-    pub const COUNTERS: u16 = 2;
-    pub const HNODE: u16 = 3;
-    pub const QDISC: u16 = 4;
-    pub const REASON: u16 = 5;
-    pub const DEVICE: u16 = 6;
-    pub const FIELD: u16 = 0x100;
-}
-
-/// Sizes of the structures of parts, as of version 1.
-mod part_size {
-    pub const ACTION: usize = 28;
-    pub const COUNTERS: usize = 32;
-    pub const HNODE: usize = 12;
-    pub const QDISC: usize = 8;
-}
-
 /// Splits a record into parts.
 struct Parts<'data>(&'data [u8]);
 
 impl<'data> Iterator for Parts<'data> {
-    type Item = Result<(u16, &'data [u8]), EventError>;
+    type Item = Result<(u32, &'data [u8]), EventError>;
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.0.is_empty() {
@@ -247,241 +209,15 @@ impl<'data> Iterator for Parts<'data> {
         }
         let left = self.0.len();
         let header = Bytes(self.0);
-        let (kind, size) = (header.u16(0), usize::from(header.u16(2)));
+        let kind = header.u16(offset_of!(ekho_event_part, type_));
+        let size = usize::from(header.u16(offset_of!(ekho_event_part, size)));
         let Some(part) = self.0.get(PART_SIZE..PART_SIZE + size) else {
             self.0 = &[];
             return Some(Err(EventError::Part(PART_SIZE + size, left)));
         };
         self.0 = &self.0[PART_SIZE + size..];
-        Some(Ok((kind, part)))
+        Some(Ok((kind.into(), part)))
     }
-}
-
-/// How the bytes of a field are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Format {
-    /// A number in network byte order, in decimal.
-    Dec,
-    /// The same in hexadecimal.
-    Hex,
-    /// A number in the machine's byte order, in decimal.
-    NativeDec,
-    /// The same in hexadecimal.
-    NativeHex,
-    /// A network address, by its length.
-    Ip,
-    /// An Ethernet address.
-    Mac,
-    /// A stack of MPLS labels.
-    Mpls,
-    /// Bytes that mean nothing here.
-    Bytes,
-}
-
-/// `EKHO_FIELD_*`, by name (that of tc-flower(8) where it has one) and form.
-const FIELDS: [(&str, Format); 58] = [
-    ("ip_flags", Format::NativeHex),
-    ("eth_type", Format::Hex),
-    ("ip_proto", Format::Dec),
-    ("src_ip", Format::Ip),
-    ("dst_ip", Format::Ip),
-    ("src_ip", Format::Ip),
-    ("dst_ip", Format::Ip),
-    ("src_port", Format::Dec),
-    ("dst_port", Format::Dec),
-    ("src_port_min", Format::Dec),
-    ("src_port_max", Format::Dec),
-    ("dst_port_min", Format::Dec),
-    ("dst_port_max", Format::Dec),
-    ("type", Format::Dec),
-    ("code", Format::Dec),
-    ("dst_mac", Format::Mac),
-    ("src_mac", Format::Mac),
-    ("arp_sip", Format::Ip),
-    ("arp_tip", Format::Ip),
-    ("arp_op", Format::Dec),
-    ("arp_sha", Format::Mac),
-    ("arp_tha", Format::Mac),
-    ("vlan_id", Format::NativeDec),
-    ("vlan_prio", Format::NativeDec),
-    ("vlan_ethtype", Format::Hex),
-    ("vlan_tpid", Format::Hex),
-    ("cvlan_id", Format::NativeDec),
-    ("cvlan_prio", Format::NativeDec),
-    ("cvlan_ethtype", Format::Hex),
-    ("cvlan_tpid", Format::Hex),
-    ("mpls", Format::Mpls),
-    ("tcp_flags", Format::Hex),
-    ("ip_tos", Format::Hex),
-    ("ip_ttl", Format::Dec),
-    ("enc_key_id", Format::Dec),
-    ("enc_src_ip", Format::Ip),
-    ("enc_dst_ip", Format::Ip),
-    ("enc_src_ip", Format::Ip),
-    ("enc_dst_ip", Format::Ip),
-    ("enc_src_port", Format::Dec),
-    ("enc_dst_port", Format::Dec),
-    ("enc_tos", Format::Hex),
-    ("enc_ttl", Format::Dec),
-    ("enc_flags", Format::NativeHex),
-    ("indev", Format::NativeDec),
-    ("l2_miss", Format::Dec),
-    ("ct_state", Format::NativeHex),
-    ("ct_zone", Format::NativeDec),
-    ("ct_mark", Format::NativeHex),
-    ("ct_label", Format::Bytes),
-    ("hash", Format::NativeHex),
-    ("num_of_vlans", Format::Dec),
-    ("pppoe_sid", Format::Dec),
-    ("ppp_proto", Format::Hex),
-    ("l2tpv3_sid", Format::Dec),
-    ("cfm_mdl_ver", Format::Hex),
-    ("cfm_op", Format::Dec),
-    ("spi", Format::Hex),
-];
-
-/// A number of up to 8 bytes.
-fn number(bytes: &[u8], native: bool) -> Option<u64> {
-    let add = |number: u64, byte: &u8| (number << 8) | u64::from(*byte);
-    if bytes.len() > 8 {
-        None
-    } else if native && cfg!(target_endian = "little") {
-        Some(bytes.iter().rev().fold(0, add))
-    } else {
-        Some(bytes.iter().fold(0, add))
-    }
-}
-
-/// The bytes of a field, or of its mask, as text.
-fn value(format: Format, bytes: &[u8]) -> String {
-    let as_bytes = || hex(bytes);
-    let text = match format {
-        Format::Dec => number(bytes, false).map(|n| n.to_string()),
-        Format::NativeDec => number(bytes, true).map(|n| n.to_string()),
-        Format::Hex => {
-            number(bytes, false).map(|n| format!("0x{n:0width$x}", width = bytes.len() * 2))
-        }
-        Format::NativeHex => number(bytes, true).map(|n| format!("{n:#x}")),
-        Format::Ip => match (<[u8; 4]>::try_from(bytes), <[u8; 16]>::try_from(bytes)) {
-            (Ok(v4), _) => Some(Ipv4Addr::from(v4).to_string()),
-            (_, Ok(v6)) => Some(Ipv6Addr::from(v6).to_string()),
-            _ => None,
-        },
-        Format::Mac => Some(
-            bytes
-                .iter()
-                .map(|byte| format!("{byte:02x}"))
-                .collect::<Vec<_>>()
-                .join(":"),
-        ),
-        Format::Mpls => Some(mpls(bytes)),
-        Format::Bytes => None,
-    };
-    text.unwrap_or_else(as_bytes)
-}
-
-/// Label stack entries up to the last that isn't 0: `label:tc:bos:ttl`, dashes between.
-fn mpls(bytes: &[u8]) -> String {
-    let mut entries: Vec<u32> = bytes
-        .chunks_exact(4)
-        .map(|entry| Bytes(entry).u32(0))
-        .collect();
-    while entries.len() > 1 && entries.last() == Some(&0) {
-        entries.pop();
-    }
-    entries
-        .iter()
-        .map(|entry| {
-            format!(
-                "{}:{}:{}:{}",
-                entry >> 12,
-                (entry >> 9) & 7,
-                (entry >> 8) & 1,
-                entry & 0xff
-            )
-        })
-        .collect::<Vec<_>>()
-        .join("-")
-}
-
-/// The bits of a mask that can be set.
-fn full_mask(field: &str, size: usize) -> Vec<u8> {
-    match field {
-        "vlan_id" | "cvlan_id" => 0xfffu16.to_ne_bytes().to_vec(),
-        "vlan_prio" | "cvlan_prio" => vec![7],
-        _ => vec![0xff; size],
-    }
-}
-
-fn field(kind: u16, data: &[u8]) -> Match {
-    let (key, mask) = data.split_at(data.len() / 2);
-    let number = kind - part::FIELD;
-    let (name, format) = match FIELDS.get(usize::from(number)) {
-        Some((name, format)) => ((*name).to_owned(), *format),
-        None => (format!("field_{number}"), Format::Bytes),
-    };
-    // A mask in decimal says nothing.
-    let mask_format = match format {
-        Format::Dec => Format::Hex,
-        Format::NativeDec => Format::NativeHex,
-        other => other,
-    };
-    let mask = (mask != full_mask(&name, mask.len())).then(|| value(mask_format, mask));
-    Match {
-        field: name,
-        value: value(format, key),
-        mask,
-    }
-}
-
-/// Actions whose `arg` is the interface index of a device.
-const TO_DEVICE: [&str; 4] = ["redirect", "mirror", "redirect_ingress", "mirror_ingress"];
-/// Other actions whose `arg` says something.
-const WITH_ARG: [&str; 13] = [
-    "goto",
-    "vlan_push",
-    "vlan_modify",
-    "mark",
-    "ptype",
-    "priority",
-    "rx_queue",
-    "queue",
-    "sample",
-    "ct",
-    "mpls_push",
-    "mpls_modify",
-    "pppoe_push",
-];
-
-fn action(data: Bytes<'_>, device: &dyn Fn(u32) -> Option<String>) -> Action {
-    let (id, arg) = (data.u16(0), data.u32(8));
-    let name = contract::action(id.into());
-    let argument = if TO_DEVICE.contains(&name) {
-        Some(device(arg).unwrap_or_else(|| arg.to_string()))
-    } else {
-        WITH_ARG.contains(&name).then(|| arg.to_string())
-    };
-    let mut more: Vec<u32> = (12..28).step_by(4).map(|at| data.u32(at)).collect();
-    if more.iter().all(|number| *number == 0) {
-        more.clear();
-    }
-    Action {
-        name,
-        argument,
-        id,
-        index: data.u32(4),
-        arg,
-        hw_stats: contract::hw_stats(data.u16(2).into()),
-        data: more,
-    }
-}
-
-fn qdisc_kind(kind: u32) -> &'static str {
-    const KINDS: [&str; 14] = [
-        "unknown", "mqprio", "taprio", "ets", "red", "gred", "tbf", "prio", "htb", "fifo", "cbs",
-        "etf", "mq", "root",
-    ];
-    KINDS.get(kind as usize).copied().unwrap_or(KINDS[0])
 }
 
 impl Event {
@@ -501,7 +237,8 @@ impl Event {
         if sample.len() < HEADER_SIZE {
             return Err(EventError::Short(sample.len(), HEADER_SIZE));
         }
-        let (start, size) = (usize::from(header.u16(2)), header.u32(4) as usize);
+        let start = usize::from(header.u16(offset_of!(Header, header_size)));
+        let size = header.u32(offset_of!(Header, size)) as usize;
         let record = sample
             .get(..size)
             .ok_or(EventError::Short(sample.len(), size))?;
@@ -510,42 +247,40 @@ impl Event {
         }
         let parts = record.get(start..).ok_or(EventError::Header(start, size))?;
 
-        let number = header.u32(24) as usize;
-        let what = number
-            .checked_sub(1)
-            .and_then(|index| WHAT.get(index).copied())
-            .unwrap_or("unknown");
-        let errno = i32::from_ne_bytes(header.array(28)).unsigned_abs();
+        let what = named(EVENTS, header.u32(offset_of!(Header, what)));
+        let errno = i32::from_ne_bytes(header.array(offset_of!(Header, err))).unsigned_abs();
         let errno = i32::try_from(errno).unwrap_or(i32::MAX);
-        let ifindex = header.u32(40);
-        let (chain, prio, skip_sw) = (header.u32(44), header.u32(48), header.u8(54) != 0);
+        let ifindex = header.u32(offset_of!(Header, ifindex));
+        let chain = header.u32(offset_of!(Header, chain_index));
+        let prio = header.u32(offset_of!(Header, prio));
+        let skip_sw = header.u8(offset_of!(Header, skip_sw)) != 0;
 
         let mut event = Self {
             what,
-            time_ns: header.u64(8),
-            lost: header.u64(16),
+            time_ns: header.u64(offset_of!(Header, time_ns)),
+            lost: header.u64(offset_of!(Header, lost)),
             ifindex,
             dev: None,
             errno,
             error: (errno != 0).then(|| errno_name(errno)),
             reason: None,
-            generation: matches!(what, "attach" | "detach").then(|| header.u32(64)),
+            generation: matches!(what, "attach" | "detach")
+                .then(|| header.u32(offset_of!(Header, generation))),
             flow: (!matches!(what, "attach" | "detach" | "hnode" | "qdisc")).then(|| FlowId {
-                cookie: header.u64(32),
-                source: contract::source(header.u8(55)),
+                cookie: header.u64(offset_of!(Header, cookie)),
+                source: contract::source(header.u8(offset_of!(Header, classifier))),
                 chain,
                 prio,
-                protocol: header.u16(52),
+                protocol: header.u16(offset_of!(Header, protocol)),
                 skip_sw,
-                block: header.u32(56),
-                hooks: contract::hooks(header.u8(60)),
+                block: header.u32(offset_of!(Header, block_index)),
+                hooks: contract::hooks(header.u8(offset_of!(Header, hooks))),
+                ct_zone: header.u16(offset_of!(Header, ct_zone)),
             }),
-            rule: matches!(what, "replace" | "template_create").then(|| Rule {
-                classid: header.u32(68),
-                keys: contract::keys(header.u64(72)),
-                matches: Vec::new(),
-                n_actions: header.u16(62),
-                actions: Vec::new(),
+            wanted: matches!(what, "replace" | "template_create").then(|| Wanted {
+                classid: header.u32(offset_of!(Header, classid)),
+                keys: contract::keys(header.u64(offset_of!(Header, keys))),
+                rule: Rule::default(),
             }),
             counters: None,
             hnode: None,
@@ -554,43 +289,41 @@ impl Event {
         for found in Parts(parts) {
             let (kind, part) = found?;
             let data = Bytes(part);
-            match (kind, &mut event.rule) {
-                (part::ACTION, Some(rule)) if part.len() >= part_size::ACTION => {
-                    rule.actions.push(action(data, device));
+            match (kind, &mut event.wanted) {
+                (EKHO_PART_RULE, Some(wanted)) => {
+                    wanted.rule = Rule::decode(part);
+                    wanted.rule.name_devices(device);
                 }
-                (part::FIELD.., Some(rule)) if !part.is_empty() && part.len() % 2 == 0 => {
-                    rule.matches.push(field(kind, part));
-                }
-                (part::COUNTERS, _) if part.len() >= part_size::COUNTERS => {
+                (EKHO_PART_COUNTERS, _) if part.len() >= size_of::<ekho_flow_counters>() => {
                     event.counters = Some(Counters {
-                        packets: data.u64(0),
-                        bytes: data.u64(8),
-                        drops: data.u64(16),
-                        last_used_ns: data.u64(24),
+                        packets: data.u64(offset_of!(ekho_flow_counters, packets)),
+                        bytes: data.u64(offset_of!(ekho_flow_counters, bytes)),
+                        drops: data.u64(offset_of!(ekho_flow_counters, drops)),
+                        last_used_ns: data.u64(offset_of!(ekho_flow_counters, last_used_ns)),
                     });
                 }
-                (part::HNODE, _) if part.len() >= part_size::HNODE => {
+                (EKHO_PART_HNODE, _) if part.len() >= size_of::<ekho_event_hnode>() => {
                     event.hnode = Some(Hnode {
-                        command: match data.u32(0) {
+                        command: match data.u32(offset_of!(ekho_event_hnode, command)) {
                             1 => "new",
                             2 => "delete",
-                            _ => "unknown",
+                            _ => UNKNOWN,
                         },
-                        handle: data.u32(4),
-                        divisor: data.u32(8),
+                        handle: data.u32(offset_of!(ekho_event_hnode, handle)),
+                        divisor: data.u32(offset_of!(ekho_event_hnode, divisor)),
                         chain,
                         prio,
                         skip_sw,
                     });
                 }
-                (part::QDISC, _) if part.len() >= part_size::QDISC => {
+                (EKHO_PART_QDISC, _) if part.len() >= size_of::<ekho_event_qdisc>() => {
                     event.qdisc = Some(Qdisc {
-                        kind: qdisc_kind(data.u32(0)),
-                        command: data.u32(4),
+                        kind: named(QDISCS, data.u32(offset_of!(ekho_event_qdisc, kind))),
+                        command: data.u32(offset_of!(ekho_event_qdisc, command)),
                     });
                 }
-                (part::REASON, _) => event.reason = Some(data.text()),
-                (part::DEVICE, _) => event.dev = Some(data.text()),
+                (EKHO_PART_REASON, _) => event.reason = Some(data.text()),
+                (EKHO_PART_DEVICE, _) => event.dev = Some(data.text()),
                 _ => {}
             }
         }
@@ -622,28 +355,17 @@ mod tests {
             data[54] = 1;
             data[55] = 1;
             data[60] = 1;
-            data[62..64].copy_from_slice(&2u16.to_ne_bytes());
             data[72..80].copy_from_slice(&0b110u64.to_ne_bytes());
             Self(data)
         }
 
-        fn part(mut self, kind: u16, data: &[u8]) -> Self {
-            self.0.extend(kind.to_ne_bytes());
+        fn part(mut self, kind: u32, data: &[u8]) -> Self {
+            self.0.extend((kind as u16).to_ne_bytes());
             self.0.extend((data.len() as u16).to_ne_bytes());
             self.0.extend(data);
             self
         }
 
-        fn action(self, id: u16, arg: u32, data: [u32; 4]) -> Self {
-            let mut bytes = id.to_ne_bytes().to_vec();
-            bytes.extend(2u16.to_ne_bytes());
-            for number in [1, arg].into_iter().chain(data) {
-                bytes.extend(number.to_ne_bytes());
-            }
-            self.part(part::ACTION, &bytes)
-        }
-
-        /// With the size it has.
         fn finish(mut self) -> Vec<u8> {
             let size = self.0.len() as u32;
             self.0[4..8].copy_from_slice(&size.to_ne_bytes());
@@ -659,26 +381,14 @@ mod tests {
         Event::parse(data, &device)
     }
 
-    fn field_number(name: &str) -> u16 {
-        part::FIELD + FIELDS.iter().position(|field| field.0 == name).unwrap() as u16
-    }
-
-    fn shown(name: &str, key: &[u8], mask: &[u8]) -> String {
-        let shown = field(field_number(name), &[key, mask].concat());
-        match shown.mask {
-            Some(mask) => format!("{} {}/{mask}", shown.field, shown.value),
-            None => format!("{} {}", shown.field, shown.value),
-        }
-    }
+    /// dst_ip 192.0.2.0/24, dst_port 80; redirect to 3, drop.
+    const RULE: &[u8] = &[
+        12, 4, 192, 0, 2, 0, 1, 4, 255, 255, 255, 0, 16, 2, 0, 80, 0x84, 1, 3, 0xc0, 1, 1, 0x81, 0,
+    ];
 
     #[test]
     fn a_flow_is_read_with_match_and_actions() {
-        let record = Record::new(3)
-            .action(4, 3, [0; 4])
-            .action(8, 5, [0x8100, 2, 0, 0])
-            .part(field_number("dst_ip"), &[192, 0, 2, 1, 255, 255, 255, 0])
-            .part(field_number("dst_port"), &[0, 80, 0xff, 0xff])
-            .finish();
+        let record = Record::new(3).part(EKHO_PART_RULE, RULE).finish();
         let event = parse(&record).unwrap();
         assert_eq!(
             serde_json::to_string(&event).unwrap(),
@@ -686,13 +396,13 @@ mod tests {
                 r#"{"what":"replace","time_ns":7,"lost":0,"ifindex":3,"dev":"ek0","errno":0,"#,
                 r#""error":null,"reason":null,"cookie":"0xffff888012345678","source":"flower","#,
                 r#""chain":0,"prio":10,"protocol":2048,"skip_sw":true,"block":0,"hooks":["ingress"],"#,
-                r#""classid":0,"keys":["basic","ipv4_addrs"],"#,
-                r#""match":[{"field":"dst_ip","value":"192.0.2.1","mask":"255.255.255.0"},"#,
-                r#"{"field":"dst_port","value":"80","mask":null}],"n_actions":2,"#,
-                r#""actions":[{"name":"redirect","argument":"ek0","id":4,"index":1,"arg":3,"#,
-                r#""hw_stats":["delayed"],"data":[]},"#,
-                r#"{"name":"vlan_push","argument":"5","id":8,"index":1,"arg":5,"#,
-                r#""hw_stats":["delayed"],"data":[33024,2,0,0]}]}"#
+                r#""ct_zone":0,"classid":0,"keys":["basic","ipv4_addrs"],"#,
+                r#""match":[{"field":"dst_ip","value":"192.0.2.0","mask":"255.255.255.0"},"#,
+                r#"{"field":"dst_port","value":"80","mask":null}],"#,
+                r#""actions":[{"name":"redirect","argument":"ek0","arguments":[],"id":4,"index":1,"#,
+                r#""arg":3,"hw_stats":["immediate","delayed"]},"#,
+                r#"{"name":"drop","argument":null,"arguments":[],"id":1,"index":0,"arg":0,"#,
+                r#""hw_stats":["immediate","delayed"]}],"complete":true}"#
             )
         );
     }
@@ -703,8 +413,8 @@ mod tests {
         hnode.extend(0x8010_0000u32.to_ne_bytes());
         hnode.extend(4u32.to_ne_bytes());
         let record = Record::new(8)
-            .part(part::DEVICE, b"ek7\0\0")
-            .part(part::HNODE, &hnode)
+            .part(EKHO_PART_DEVICE, b"ek7\0\0")
+            .part(EKHO_PART_HNODE, &hnode)
             .finish();
         assert_eq!(
             serde_json::to_string(&parse(&record).unwrap()).unwrap(),
@@ -718,7 +428,7 @@ mod tests {
 
     #[test]
     fn refusals_have_errno_and_reason() {
-        let mut record = Record::new(3).part(part::REASON, b"no \x1b[31mway\0junk");
+        let mut record = Record::new(3).part(EKHO_PART_REASON, b"no \x1b[31mway\0junk");
         record.0[28..32].copy_from_slice(&(-95i32).to_ne_bytes());
         let event = parse(&record.finish()).unwrap();
         assert_eq!(event.errno, 95);
@@ -727,80 +437,34 @@ mod tests {
     }
 
     #[test]
-    fn fields_read_as_tc_writes_them() {
-        let ff = [0xff; 16];
-        for (name, key, mask, text) in [
-            ("eth_type", &[8u8, 0][..], &ff[..2], "eth_type 0x0800"),
-            ("src_port", &[0, 80], &[0xff, 0], "src_port 80/0xff00"),
-            (
-                "dst_mac",
-                &[2, 0, 0, 0, 0, 1],
-                &ff[..6],
-                "dst_mac 02:00:00:00:00:01",
-            ),
-            (
-                "vlan_id",
-                &5u16.to_ne_bytes(),
-                &0xfffu16.to_ne_bytes(),
-                "vlan_id 5",
-            ),
-            ("vlan_prio", &[3], &[7], "vlan_prio 3"),
-            ("vlan_prio", &[3], &[3], "vlan_prio 3/0x3"),
-            ("enc_key_id", &[0, 0, 0, 42], &ff[..4], "enc_key_id 42"),
-            (
-                "ct_state",
-                &3u16.to_ne_bytes(),
-                &3u16.to_ne_bytes(),
-                "ct_state 0x3/0x3",
-            ),
-            ("tcp_flags", &[0, 2], &[0, 0x3f], "tcp_flags 0x0002/0x003f"),
-        ] {
-            assert_eq!(shown(name, key, mask), text);
-        }
-        let v6 = Ipv6Addr::new(0xfe80, 0, 0, 0, 0, 0, 0, 1).octets();
-        assert_eq!(shown("dst_ip", &v6, &ff), "dst_ip fe80::1");
-        let mut stack = (0x10000u32 | 0x100 | 64).to_ne_bytes().to_vec();
-        stack.resize(28, 0);
-        assert_eq!(value(Format::Mpls, &stack), "16:0:1:64");
-    }
-
-    #[test]
-    fn a_field_of_another_size_is_shown_and_no_crash() {
-        assert_eq!(
-            shown("dst_ip", &[1, 2, 3], &[0, 0, 1]),
-            "dst_ip 010203/000001"
-        );
-        assert_eq!(
-            shown("src_port", &[1; 9], &[0xff; 9]),
-            "src_port 010101010101010101"
-        );
-        assert_eq!(shown("mpls", &[1], &[0xff]), "mpls ");
-    }
-
-    #[test]
     fn what_is_unknown_or_odd_is_skipped() {
         let record = Record::new(3)
             .part(0xff, b"future")
-            .part(part::ACTION, &[1])
-            .part(part::COUNTERS, &[0; 31])
-            .part(field_number("dst_ip"), &[1, 2, 3])
-            .part(field_number("dst_ip"), &[])
+            .part(EKHO_PART_COUNTERS, &[0; 31])
+            .part(EKHO_PART_RULE, &RULE[..14])
             .part(0xffff, &[1, 2])
             .finish();
         let event = parse(&record).unwrap();
         assert_eq!(event.counters, None);
-        let rule = event.rule.unwrap();
-        assert!(rule.actions.is_empty());
-        assert_eq!(rule.matches.len(), 1);
-        assert_eq!(rule.matches[0].field, "field_65279");
-        assert_eq!(rule.matches[0].value, "01");
+        let wanted = event.wanted.unwrap();
+        assert!(wanted.rule.actions.is_empty());
+        assert_eq!(wanted.rule.matches.len(), 1);
+    }
+
+    #[test]
+    fn a_connection_has_its_zone() {
+        let mut record = Record::new(3);
+        record.0[55] = 7;
+        record.0[62..64].copy_from_slice(&9u16.to_ne_bytes());
+        let flow = parse(&record.finish()).unwrap().flow.unwrap();
+        assert_eq!((flow.source, flow.ct_zone), ("ct", 9));
     }
 
     #[test]
     fn parts_that_grew_are_read_as_far_as_they_are_known() {
         let mut counters = [0; 40];
         counters[..8].copy_from_slice(&9u64.to_ne_bytes());
-        let record = Record::new(4).part(part::COUNTERS, &counters).finish();
+        let record = Record::new(4).part(EKHO_PART_COUNTERS, &counters).finish();
         assert_eq!(parse(&record).unwrap().counters.unwrap().packets, 9);
     }
 
@@ -809,7 +473,7 @@ mod tests {
         let mut record = Record::new(4);
         record.0.extend([0xff; 16]);
         record.0[2..4].copy_from_slice(&(HEADER_SIZE as u16 + 16).to_ne_bytes());
-        let record = record.part(part::DEVICE, b"ek9").finish();
+        let record = record.part(EKHO_PART_DEVICE, b"ek9").finish();
         assert_eq!(parse(&record).unwrap().dev.as_deref(), Some("ek9"));
     }
 
@@ -822,7 +486,7 @@ mod tests {
 
     #[test]
     fn records_that_cannot_be_are_refused() {
-        let whole = Record::new(3).part(part::DEVICE, b"ek0").finish();
+        let whole = Record::new(3).part(EKHO_PART_DEVICE, b"ek0").finish();
         for length in 0..whole.len() {
             assert!(
                 matches!(parse(&whole[..length]), Err(EventError::Short(n, _)) if n == length),
@@ -834,7 +498,7 @@ mod tests {
             data[at..at + bytes.len()].copy_from_slice(bytes);
             parse(&data)
         };
-        assert_eq!(change(0, &2u16.to_ne_bytes()), Err(EventError::Version(2)));
+        assert_eq!(change(0, &1u16.to_ne_bytes()), Err(EventError::Version(1)));
         assert_eq!(
             change(2, &79u16.to_ne_bytes()),
             Err(EventError::Header(79, 87))
@@ -871,9 +535,8 @@ mod tests {
     #[test]
     fn no_damage_to_a_record_is_a_crash() {
         let whole = Record::new(3)
-            .action(4, 3, [1; 4])
-            .part(field_number("mpls"), &[0xff; 56])
-            .part(part::COUNTERS, &[0xff; 32])
+            .part(EKHO_PART_RULE, RULE)
+            .part(EKHO_PART_COUNTERS, &[0xff; 32])
             .finish();
         for at in 0..whole.len() {
             for byte in [0, 1, 0x7f, 0x80, 0xff] {

@@ -11,6 +11,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::contract::rule::Argument;
 use crate::contract::{self, Capabilities};
 use crate::error::{Error, Result};
 use crate::number::parse_number;
@@ -107,13 +108,20 @@ fn parse_match(item: &str) -> Match {
 }
 
 fn parse_action(item: &str) -> Action {
-    let (name, argument) = match item.split_once(':') {
-        Some((name, argument)) => (name, Some(argument.to_owned())),
-        None => (item, None),
-    };
+    let mut parts = item.split(';').map(|part| match part.split_once(':') {
+        Some((name, value)) => (name.to_owned(), Some(value.to_owned())),
+        None => (part.to_owned(), None),
+    });
+    let (name, argument) = parts.next().unwrap_or_default();
+    let arguments = parts.map(|(name, value)| Argument {
+        name,
+        value: value.unwrap_or_default(),
+    });
     Action {
-        name: name.to_owned(),
+        name,
         argument,
+        arguments: arguments.collect(),
+        ..Action::default()
     }
 }
 
@@ -542,7 +550,9 @@ mod tests {
                 r#""polls":4,"match":[{"field":"ip_proto","value":"6","mask":null},"#,
                 r#"{"field":"dst_ip","value":"10.0.0.1","mask":"255.255.255.255"},"#,
                 r#"{"field":"dst_mac","value":"02:00:00:00:00:01","mask":"ff:ff:ff:ff:ff:ff"}],"#,
-                r#""actions":[{"name":"redirect","argument":"ek1"},{"name":"drop","argument":null}]}"#
+                r#""actions":[{"name":"redirect","argument":"ek1","arguments":[],"id":0,"index":0,"#,
+                r#""arg":0,"hw_stats":[]},{"name":"drop","argument":null,"arguments":[],"id":0,"#,
+                r#""index":0,"arg":0,"hw_stats":[]}]}"#
             )
         );
     }

@@ -9,6 +9,7 @@ use std::fmt::Debug;
 
 use serde::Serialize;
 
+pub use crate::contract::rule::{Action, Match};
 use crate::contract::Capabilities;
 use crate::error::Result;
 use crate::kernel::netns;
@@ -94,26 +95,6 @@ pub struct Firmware {
     pub calls: Calls,
 }
 
-/// A field that a flow matches on.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Match {
-    /// Field, such as `dst_ip`.
-    pub field: String,
-    /// Value it must have.
-    pub value: String,
-    /// Bits that count, when not all do.
-    pub mask: Option<String>,
-}
-
-/// What happens to the packets of a flow.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Action {
-    /// Action, such as `drop` or `redirect`.
-    pub name: String,
-    /// Its argument, such as a device.
-    pub argument: Option<String>,
-}
-
 /// A flow that is offloaded.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Flow {
@@ -128,8 +109,8 @@ pub struct Flow {
     /// The kernel's key of the flow, as `"0x…"`.
     #[serde(serialize_with = "serialize_hex")]
     pub cookie: u64,
-    /// Who wants it offloaded: `flower`, `matchall`, `u32`, `nft`, `flowtable` or
-    /// `action`; `null` when the module doesn't tell.
+    /// Who wants it offloaded: `flower`, `matchall`, `u32`, `nft`, `flowtable`,
+    /// `action` or `ct`; `null` when the module doesn't tell.
     pub source: Option<String>,
     /// Chain of the filter.
     pub chain: u32,
