@@ -14,7 +14,7 @@
 test_attached_firmware_is_on_record_and_pinned() {
 	port ek0
 	load stats ek0
-	expect_figures ek0 firmware=stats abi=2 generation=1 flows=0 ops=replace,destroy,stats \
+	expect_figures ek0 firmware=stats abi=3 generation=1 flows=0 ops=replace,destroy,stats \
 		replace=0 replace_refused=0 destroy=0 stats=0 violations=0
 	expect 'firmware of the device' stats "$(get devices ek0 firmware)"
 	[[ -e $pins/ek0/link && -e $pins/ek0/maps/flow_stats ]] ||

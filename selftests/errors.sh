@@ -33,6 +33,136 @@ test_not_being_root() {
 	nothing_left
 }
 
+# lacking CAPABILITY CMD...: CMD as root without it.
+lacking() {
+	setpriv --bounding-set "-$1" --inh-caps "-$1" "${@:2}"
+}
+
+# The tool without each capability in turn: what needs it says so, and the rest works.
+test_each_capability_taken_away_in_turn() {
+	local tool=("$EKHO_FW" --pin-root "$pins") command
+	port ek0 ek1
+	load stats ek0
+	drop ek0 10 skip_sw
+
+	for command in "load $(object stats) --dev ek1" "replace $(object stats) --dev ek0" 'flows' 'flows --dev ek0' \
+		'show --dev ek0' 'fault set --dev ek0 --nospc-after 1' 'fault clear --dev ek0' 'device add ek2' \
+		'stats set --dev ek0 --prio 10 --handle 1 --packets 1'; do
+		# shellcheck disable=SC2086 # words
+		refused 3 lacking net_admin "${tool[@]}" $command
+		says 'CAP_NET_ADMIN' 'hint: '
+	done
+	fw fault set --dev ek0 --nospc-after 5 >/dev/null
+	for command in 'device list' 'fault list' 'list' 'monitor --timeout 0'; do
+		# shellcheck disable=SC2086 # words
+		accepted lacking net_admin "${tool[@]}" $command
+		says ek0
+	done
+
+	for command in "load $(object stats) --dev ek1" "replace $(object stats) --dev ek0" 'show --dev ek0' 'show' \
+		'unload --dev ek0' 'stats set --cookie 1 --packets 1' 'events --dev ek0' '-n /proc/1/ns/net list'; do
+		# shellcheck disable=SC2086 # words
+		refused 3 lacking sys_admin "${tool[@]}" $command
+		says 'CAP_SYS_ADMIN' 'hint: '
+	done
+	# Other namespaces aren't seen then.
+	expect 'devices' 'ek0 ek1' "$(lacking sys_admin "${tool[@]}" -j device list | jq -r '[.[].dev] | sort | join(" ")')"
+	expect 'flows' '10' "$(lacking sys_admin "${tool[@]}" -j flows | jq -r '.[].prio')"
+	accepted lacking sys_admin "${tool[@]}" fault set --dev ek0 --nospc-after 7
+	refused 3 lacking sys_admin "${tool[@]}" fault set --new-devices --point register --errno ENOMEM
+	says 'new devices'
+	accepted lacking sys_admin "${tool[@]}" fault clear --dev ek0
+
+	expect 'cookies' null "$(lacking syslog "${tool[@]}" -j flows --dev ek0 | jq -r '.[].cookie')"
+	accepted lacking syslog "${tool[@]}" flows --dev ek0
+	says ' -  '
+	refused 3 lacking syslog "${tool[@]}" stats set --dev ek0 --prio 10 --handle 1 --packets 1
+	says 'finding the flow of a filter needs CAP_SYSLOG'
+	accepted lacking syslog "${tool[@]}" show --dev ek0
+
+	# CAP_SYS_ADMIN covers these two.
+	for command in bpf perfmon; do
+		accepted lacking "$command" "${tool[@]}" load "$(object noop)" --dev ek1
+		accepted lacking "$command" "${tool[@]}" unload --dev ek1
+	done
+	refused 3 lacking bpf,-sys_admin "${tool[@]}" load "$(object noop)" --dev ek1
+	says 'CAP_BPF' 'CAP_SYS_ADMIN'
+	expect_figures ek0 firmware=stats generation=1
+}
+
+test_somebody_without_privileges_sees_this_namespace() {
+	local nobody=(setpriv --reuid 65534 --regid 65534 --clear-groups "$EKHO_FW")
+	port ek0
+	load stats ek0
+	expect 'devices' ek0 "$("${nobody[@]}" -j device list | jq -r '.[].dev')"
+	expect 'firmware' stats "$("${nobody[@]}" -j list | jq -r '.[].firmware')"
+	expect 'what is attached' 'attached stats' "$("${nobody[@]}" -j monitor --timeout 0 | jq -r 'select(.event == "attached") | "\(.event) \(.firmware)"')"
+	refused 3 "${nobody[@]}" flows
+	says 'listing flows needs CAP_NET_ADMIN' 'hint: '
+	refused 3 "${nobody[@]}" fault clear --dev ek0
+	says 'clearing faults needs CAP_NET_ADMIN' 'hint: '
+}
+
+# A user namespace's root has all capabilities in it, and none that counts here.
+test_the_root_of_a_container_sees_and_rules_its_own() {
+	port ek0
+	said=$(unshare -Urn sh -c "ip link add ek7 up type ekho && $EKHO_FW -j device list && $EKHO_FW -j flows &&
+		$EKHO_FW fault set --dev ek7 --nospc-after 3 && $EKHO_FW -j fault list" 2>&1) || fail 'in a container' "$said"
+	expect 'devices' ek7 "$(sed -n 1p <<<"$said" | jq -r '.[].dev')"
+	expect 'flows' '[]' "$(sed -n 2p <<<"$said")"
+	expect 'faults' 'ek7 3' "$(sed -n 4p <<<"$said" | jq -r '.[] | "\(.dev) \(.nospc_after)"')"
+	refused 3 unshare -Urn sh -c "ip link add ek7 up type ekho && $EKHO_FW fault set --dev ek7 --point stats --stall-us 5"
+	says 'setting this fault needs CAP_NET_ADMIN'
+}
+
+test_faults_that_make_no_sense() {
+	port ek0
+	refused 6 fw fault set --dev nodev0 --nospc-after 1
+	says 'there is no device `nodev0`' 'hint: '
+	refused 6 fw fault set --dev ek0 --point replaced --errno EIO
+	says 'the module has no fault point `replaced`' 'hint: use one of: ' 'replace' 'withdraw'
+	refused 6 fw fault set --dev ek0 --point replace --errno EAGAIN
+	says 'the module refuses to set a fault of device `ek0`' 'not an errno that can be injected' 'hint: '
+	refused 6 fw fault set --dev ek0 --point detach --errno EIO
+	says 'no result'
+	refused 6 fw fault set --dev ek0 --point bind --stall-us 5
+	says 'only ops can be stalled'
+	refused 6 fw fault set --dev ek0 --point register --errno EIO
+	says 'for devices to come only'
+	refused 6 fw fault set --dev ek0 --point stats --delay-us 100001
+	refused 2 fw fault set --dev ek0 --point replace --errno ENOSUCH
+	says 'not the name or number of an error'
+	refused 2 fw fault set --dev ek0 --point replace
+	refused 2 fw fault set --dev ek0 --errno EIO
+	refused 2 fw fault set --dev ek0 --nospc-after 1 --stats drop
+	refused 2 fw fault set --point bind --errno EIO
+	expect 'faults' '[]' "$(fw -j fault list --dev ek0)"
+}
+
+test_a_module_that_is_not_there() {
+	borrow_module
+	rmmod ekho
+	for command in list flows 'device list' monitor 'fault list' 'unload --dev lo' 'show --dev lo'; do
+		# shellcheck disable=SC2086 # words
+		refused 4 fw $command
+		says "the module ekho isn't loaded" 'hint: load it'
+	done
+	load_module
+}
+
+test_a_monitor_ends_with_the_module() {
+	borrow_module
+	local status=0
+	"$EKHO_FW" monitor >"$EKHO_TMP/monitor" 2>&1 &
+	eventually grep -q "^[0-9a-f]* 16 *$! " /proc/net/netlink
+	eventually rmmod ekho
+	wait $! || status=$?
+	expect 'status' 4 "$status"
+	said=$(<"$EKHO_TMP/monitor")
+	says "the module ekho isn't loaded"
+	load_module
+}
+
 test_bpffs_not_mounted() {
 	refused 4 unshare --mount sh -c "umount /sys/fs/bpf && exec $EKHO_FW load $(object stats) --dev lo"
 	says 'no bpffs is mounted at /sys/fs/bpf/ekho' 'hint: mount it: mount -t bpf bpf /sys/fs/bpf'
@@ -55,7 +185,7 @@ test_a_file_that_is_missing_or_no_firmware() {
 
 test_firmware_that_breaks_the_contract() {
 	refused 5 load broken-abi_newer lo
-	says 'was built for ABI 99, and the loaded module speaks ABI 2 at most' 'hint: load a newer module'
+	says 'was built for ABI 99, and the loaded module speaks ABI 3 at most' 'hint: load a newer module'
 	refused 5 load broken-abi_zero lo
 	says '`.abi_version` is 0' 'hint: '
 	refused 5 load broken-no_destroy lo

@@ -63,6 +63,7 @@ test_the_kernel_checks_requests_as_the_specification_says() {
 	refuses 'do device-get {"ifindex":0}' ERANGE ifindex
 	refuses 'do fault-set {"ifindex":1,"stats":2}' ERANGE stats
 	refuses 'do fault-set {"ifindex":1,"point":"bind","delay-us":100001}' ERANGE delay-us
+	refuses 'do fault-set {"ifindex":1,"point":"bind","stall-us":2000001}' ERANGE stall-us
 	refuses 'do fault-set {"ifindex":1,"point":"0123456789012345678901234567890123456789"}' EINVAL point
 }
 
@@ -72,7 +73,7 @@ test_what_is_there_is_told() {
 	local index
 	index=$(ifindex ek0)
 	ynl
-	expect_say 'do module-get' '[.abi, (.op | index("replace") != null), (.["fault-point"] | index("register") != null)]' '[2,true,true]'
+	expect_say 'do module-get' '[.abi, (.op | index("replace") != null), (.["fault-point"] | index("register") != null)]' '[3,true,true]'
 	expect_say 'dump device-get' "[.[] | [.ifindex, .ifname, .netns, .kind, .[\"hw-tc-offload\"], .bindings, .flows, .firmware]]" \
 		"[[$index,\"ek0\",$netns,\"ekho\",true,2,0,null],[$(ifindex v0),\"v0\",$netns,\"indirect\",null,2,0,null]]"
 	refuses "do firmware-get {\"ifindex\":$index}" ENOENT ifindex 'no firmware'
@@ -86,7 +87,7 @@ test_what_is_there_is_told() {
 	say 'dump device-get' '[.[].id]'
 	expect 'ids' "$said" "$(say 'dump port-get' '[.[]["device-id"]]' && echo "$said")"
 	expect_say 'dump firmware-get' '[.[] | [.ifname, .name, .abi, .generation, .flows, .op, (.figures.call[] | select(.op == "replace").count), (.figures.call[] | select(.op == "stats").count > 0), .["link-id"] > 0, .["map-id"] > 0]]' \
-		'[["ek0","stats",2,1,2,["replace","destroy","stats"],2,true,true,true]]'
+		'[["ek0","stats",3,1,2,["replace","destroy","stats"],2,true,true,true]]'
 	expect_say 'dump capability-get' '[.[] | [.firmware, .["hw-stats"]]]' '[["stats",["delayed","disabled"]]]'
 	expect_say 'dump flow-get' '[.[] | [.source, .chain, .prio, .protocol, .["skip-sw"], .hooks, .packets, .bytes, .polls > 0]] | sort' \
 		'[["flower",0,1,2048,true,["ingress"],10,1000,true],["flower",0,2,2048,true,["ingress"],0,0,true]]'
@@ -116,12 +117,13 @@ test_faults_are_set_told_and_cleared() {
 	expect_say "do fault-set {\"ifindex\":$index,\"nospc-after\":7}" . null
 	expect_say "do fault-set {\"ifindex\":$index,\"stats\":\"freeze\"}" . null
 	expect_say "do fault-set {\"ifindex\":$index,\"point\":\"stats\",\"delay-us\":10,\"recurse\":true}" . null
+	expect_say "do fault-set {\"ifindex\":$index,\"point\":\"destroy\",\"stall-us\":20,\"interrupt\":true}" . null
 	drop ek0 1 skip_sw
 	refused 2 drop ek0 2 skip_sw
 	says 'injected fault'
 	drop ek0 3 skip_sw
 	expect_say 'dump fault-get' '[.[] | del(.ifindex, .ifname, .netns)]' \
-		'[{"point":"replace","nth":2,"errno":12,"calls":3},{"point":"stats","delay-us":10,"recurse":true,"calls":0},{"nospc-after":7},{"stats":"freeze"}]'
+		'[{"point":"replace","nth":2,"errno":12,"calls":3},{"point":"destroy","calls":0,"stall-us":20,"interrupt":true},{"point":"stats","delay-us":10,"recurse":true,"calls":0},{"nospc-after":7},{"stats":"freeze"}]'
 	expect_say "do device-get {\"ifindex\":$index}" '.["max-flows"]' 7
 	expect_say "do fault-clear {\"ifindex\":$index}" . null
 	expect_say 'dump fault-get' . '[]'
@@ -134,6 +136,9 @@ test_faults_are_set_told_and_cleared() {
 	refuses "do fault-set {\"ifindex\":$index,\"point\":\"replace\",\"errno\":4294967295}" EINVAL errno
 	refuses "do fault-set {\"ifindex\":$index,\"point\":\"detach\",\"errno\":5}" EINVAL errno 'no result'
 	refuses "do fault-set {\"ifindex\":$index,\"point\":\"bind\",\"recurse\":true}" EINVAL recurse
+	refuses "do fault-set {\"ifindex\":$index,\"point\":\"bind\",\"stall-us\":1}" EINVAL stall-us 'only ops'
+	refuses "do fault-set {\"ifindex\":$index,\"point\":\"bind\",\"interrupt\":true}" EINVAL interrupt 'only ops'
+	refuses "do fault-set {\"ifindex\":$index,\"stats\":\"drop\",\"stall-us\":1}" EINVAL stall-us 'with a point'
 	refuses "do fault-set {\"ifindex\":$index,\"point\":\"register\",\"errno\":5}" EINVAL point
 	refuses "do fault-set {\"ifindex\":$index,\"nospc-after\":1,\"stats\":\"drop\"}" EINVAL stats 'one fault'
 	refuses "do fault-set {\"ifindex\":$index,\"nospc-after\":1,\"nth\":1}" EINVAL nth 'with a point'
@@ -212,6 +217,8 @@ test_a_user_namespace_rules_its_own_devices_only() {
 	refuses 'dump device-get {"all-netns":true}' EPERM all-netns
 	refuses 'do fault-set {"new-devices":true,"point":"register","errno":5}' EPERM new-devices
 	refuses "do fault-set {\"ifindex\":$index,\"point\":\"bind\",\"delay-us\":5}" EPERM delay-us
+	refuses "do fault-set {\"ifindex\":$index,\"point\":\"stats\",\"stall-us\":5}" EPERM stall-us
+	refuses "do fault-set {\"ifindex\":$index,\"point\":\"stats\",\"interrupt\":true}" EPERM interrupt
 	expect_say "do fault-set {\"ifindex\":$index,\"nospc-after\":1}" . null
 	refuses 'do fault-set {"ifindex":999,"nospc-after":1}' ENODEV ifindex
 	expect_say 'dump fault-get' '[.[] | [.ifname, .["nospc-after"]]]' '[["ek7",1]]'
@@ -260,6 +267,27 @@ test_a_dump_has_each_flow_once_and_is_marked_when_some_come_and_go() {
 	say finish '{marked: [.marked[].prio], unmarked: [.unmarked[].prio], end: .["end-marked"], error}'
 	rest=$said
 	expect 'marks' '[true,true,0]' "$(jq -c '[(.marked | length > 0), .end, .error]' <<<"$rest")"
+}
+
+# A socket that is new has a buffer of less than a page, unless the dump demands more.
+test_the_longest_rule_fits_into_a_message() {
+	local i index pedit='action pedit ex munge ip6 src set ffff::1 munge ip6 dst set ffff::2 pipe'
+	local actions=() words
+	for i in {1..31}; do
+		read -ra words <<<"$pedit"
+		actions+=("${words[@]}")
+	done
+	port ek0
+	load noop ek0
+	tc filter add dev ek0 ingress protocol ipv6 prio 1 handle 1 flower skip_sw ip_proto tcp "${actions[@]}" action drop
+	drop ek0 2 skip_sw
+	index=$(ifindex ek0)
+	ynl
+	expect_say 'small flow-get' '[.[].prio] | sort' '[1,2]'
+	say 'dump flow-get' '.[] | select(.prio == 1).rule | length / 2'
+	((said > 3800)) || fail 'the longest rule' 'expected: more than 3800 bytes' "seen:     $said"
+	expect_say "do flow-get {\"ifindex\":$index,\"cookie\":$(printf %u "$(($(cookie ek0 1)))")}" .prio 1
+	expect 'the tool' '1 2' "$(fw -j flows --dev ek0 | jq -r '[.[].prio] | sort | join(" ")')"
 }
 
 test_a_dump_ends_in_order_when_its_device_goes() {

@@ -8,7 +8,7 @@
 
 test_the_version_is_on_record() {
 	mapfile -t lines <"$debugfs/version"
-	[[ ${lines[0]} =~ ^abi=2\ module=[0-9.]+$ ]] || fail 'version' 'expected: abi=2 module=...' "seen:     ${lines[0]}"
+	[[ ${lines[0]} =~ ^abi=3\ module=[0-9.]+$ ]] || fail 'version' 'expected: abi=3 module=...' "seen:     ${lines[0]}"
 }
 
 test_a_flow_is_on_record_with_match_actions_and_counters() {

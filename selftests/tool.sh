@@ -100,9 +100,142 @@ test_another_netns_is_reached_by_name() {
 	fw --netns "$ns" unload --dev ek0 >/dev/null
 }
 
+# without_debugfs CMD...: in a mount namespace without it.
+without_debugfs() {
+	unshare --mount sh -c 'umount -l /sys/kernel/debug && [ -z "$(ls /sys/kernel/debug)" ] && exec "$@"' sh "$@"
+}
+
+test_everything_works_with_debugfs_unmounted() {
+	local tool=(without_debugfs "$EKHO_FW" --pin-root "$pins") cookie
+	ip link add ek0 up type ekho
+	tc qdisc add dev ek0 clsact
+	accepted "${tool[@]}" load "$(object stats)" --dev ek0
+	drop ek0 10 skip_sw
+	cookie=$(cookie ek0 10)
+	expect 'devices' '["ek0","ekho",true,1,"stats"]' \
+		"$("${tool[@]}" -j device list | jq -c ".[] | select(.netns == $netns) | [.dev, .kind, .hw_tc_offload, .flows, .firmware]")"
+	expect 'firmware' '["ek0","stats",1,["replace","destroy","stats"]]' \
+		"$("${tool[@]}" -j list | jq -c ".[] | select(.netns == $netns) | [.dev, .firmware, .flows, .ops]")"
+	expect 'the firmware in full' '["ek0",3,["delayed","disabled"],1]' \
+		"$("${tool[@]}" -j show --dev ek0 | jq -c '.[] | [.dev, (.programs | length), .capabilities.hw_stats, .occupied]')"
+	expect 'flows' "[\"ek0\",\"$cookie\",10,true,\"10.0.0.10\",\"drop\"]" \
+		"$("${tool[@]}" -j flows --dev ek0 | jq -c '.[] | [.dev, .cookie, .prio, .skip_sw, (.match[] | select(.field == "dst_ip").value), .actions[0].name]')"
+	accepted "${tool[@]}" stats set --dev ek0 --prio 10 --handle 1 --packets 10 --bytes 1000
+	accepted "${tool[@]}" fault set --dev ek0 --point replace --errno ENOSPC
+	refused 2 drop ek0 11 skip_sw
+	expect 'faults' '["ek0","replace",28,1]' "$("${tool[@]}" -j fault list --dev ek0 | jq -c '.[] | [.dev, .point, .errno, .calls]')"
+	accepted "${tool[@]}" fault clear --dev ek0
+	expect 'refusals' '28 1' "$("${tool[@]}" -j show --dev ek0 | jq -r '.[].refusals[] | "\(.errno) \(.count)"')"
+	expect 'the monitor' 'attached ek0 stats' "$("${tool[@]}" -j monitor --timeout 0 | jq -r 'select(.event != "exit") | "\(.event) \(.dev) \(.firmware)"')"
+	accepted "${tool[@]}" replace "$(object stats_v2)" --dev ek0
+	accepted without_debugfs nsenter -n -t 1 "$EKHO_FW" doctor
+	says 'answers over netlink'
+	accepted "${tool[@]}" unload --dev ek0
+	says 'ek0: firmware stats_v2 detached'
+	expect 'firmware' '' "$(records firmware)"
+}
+
+test_faults_are_set_listed_and_cleared() {
+	port ek0
+	load stats ek0
+	expect 'faults' '[]' "$(fw -j fault list --dev ek0)"
+	accepted fw fault set --dev ek0 --point replace --nth 2 --errno ENOMEM
+	says 'ek0: fault set'
+	fw fault set --dev ek0 --point stats --delay-us 10 --stall-us 20 --recurse --interrupt >/dev/null
+	fw fault set --dev ek0 --nospc-after 7 >/dev/null
+	fw -j fault set --dev ek0 --stats freeze | keys dev new_devices set
+	drop ek0 1 skip_sw
+	refused 2 drop ek0 2 skip_sw
+	says 'injected fault'
+	fw -j fault list | keys ifindex dev netns netns_name new_devices calls point nth errno delay_us stall_us recurse \
+		interrupt nospc_after stats
+	accepted fw fault list --dev ek0
+	says 'DEVICE' 'replace      2  nth 2 errno ENOMEM' 'stats        0  delay-us 10 stall-us 20 recurse interrupt' \
+		'nospc-after 7' 'stats freeze'
+	# As the file of debugfs has them.
+	expect 'in debugfs' 'dev=ek0 op=stats calls=0 delay_us=10 stall_us=20 recurse interrupt' \
+		"$(grep "netns=$netns " "$debugfs/faults" | grep -o 'dev=ek0 .*op=stats.*' | sed 's/ netns=[0-9]*//')"
+	accepted fw fault clear --dev ek0
+	says 'ek0: faults cleared'
+	expect 'faults' '[]' "$(fw -j fault list --dev ek0)"
+	drop ek0 3 skip_sw
+}
+
+test_faults_of_devices_to_come_are_set_and_cleared() {
+	fw fault set --new-devices --point register --errno ENOMEM >/dev/null
+	defer eval 'echo new clear >"$debugfs/faults"'
+	expect 'faults' 'null register 12' "$(fw -j fault list | jq -r '.[] | select(.new_devices) | "\(.dev) \(.point) \(.errno)"')"
+	refused - fw device add ek1
+	says ENOMEM
+	accepted fw fault clear --new-devices
+	port ek1
+}
+
+test_a_name_may_be_in_several_namespaces_and_change() {
+	local one=ekho-selftest-$$-1 two=ekho-selftest-$$-2 ns
+	for ns in "$one" "$two"; do
+		ip netns add "$ns"
+		defer ip netns del "$ns"
+		fw -n "$ns" device add ek0 >/dev/null
+		fw -n "$ns" load "$(object stats)" --dev ek0 >/dev/null
+	done
+	port ek0
+	load noop ek0
+	# All of them, as root; one by its namespace.
+	expect 'all' "$one stats
+$two stats
+null noop" "$(fw -j list | jq -r ".[] | select(.netns_name == \"$one\" or .netns_name == \"$two\" or .netns == $netns) | \"\(.netns_name) \(.firmware)\"" | sort)"
+	expect 'one' "$one" "$(fw -j -n "$one" list | jq -r '.[].netns_name')"
+	expect 'here' noop "$(fw -j show --dev ek0 | jq -r '.[].firmware')"
+	ip -n "$one" link set ek0 name ek7
+	expect 'renamed' 'ek7 stats' "$(fw -j -n "$one" list | jq -r '.[] | "\(.dev) \(.firmware)"')"
+	refused 6 fw -n "$one" unload --dev ek0
+	says 'there is no device `ek0` in this network namespace'
+	# An alternative name is one, too.
+	ip -n "$two" link property add dev ek0 altname second
+	expect 'by its alternative name' 'ek0 stats' "$(fw -j -n "$two" show --dev second | jq -r '.[] | "\(.dev) \(.firmware)"')"
+	accepted fw -n "$one" unload --dev ek7
+	accepted fw -n "$two" unload --dev ek0
+	expect 'what is left' noop "$(fw -j list | jq -r ".[] | select(.netns_name == \"$one\" or .netns_name == \"$two\" or .netns == $netns) | .firmware")"
+}
+
+test_the_tool_may_run_many_times_at_once() {
+	local i jobs=() job status=0
+	port ek0 ek1
+	load stats ek0
+	for i in {1..4}; do
+		drop ek0 "$i" skip_sw
+	done
+	for i in {1..4}; do
+		{ fw -j flows --dev ek0 && fw -j show --dev ek0 && fw -j list; } >"$EKHO_TMP/many.$i" 2>&1 &
+		jobs+=($!)
+		fw fault set --dev ek1 --nospc-after "$i" >/dev/null 2>"$EKHO_TMP/many.fault.$i" &
+		jobs+=($!)
+	done
+	for job in "${jobs[@]}"; do
+		wait "$job" || status=$?
+	done
+	expect 'status' 0 "$status"
+	for i in {1..4}; do
+		expect "what number $i saw" '[4,1]' "$(jq -sc '[(.[0] | length), (.[1] | length)]' "$EKHO_TMP/many.$i")"
+	done
+	expect 'the fault' 1 "$(fw -j fault list --dev ek1 | jq length)"
+	# One of several that load wins, and the others say who is there.
+	jobs=() status=''
+	for i in {1..3}; do
+		fw load "$(object noop)" --dev ek1 >"$EKHO_TMP/load.$i" 2>&1 &
+		jobs+=($!)
+	done
+	for job in "${jobs[@]}"; do
+		wait "$job" && status+=' 0' || status+=" $?"
+	done
+	expect 'statuses' '0 6 6' "$(tr ' ' '\n' <<<"${status# }" | sort | paste -sd ' ')"
+	expect_figures ek1 firmware=noop generation=1
+}
+
 test_inspect_needs_no_privilege_and_finds_problems() {
 	accepted setpriv --reuid 65534 --regid 65534 --clear-groups "$EKHO_FW" inspect "$(object stats)"
-	says 'firmware stats, ABI 2' 'bpf_flow_offload_set_stats' 'flow_stats' 'sha256'
+	says 'firmware stats, ABI 3' 'bpf_flow_offload_set_stats' 'flow_stats' 'sha256'
 	refused 5 fw inspect "$(object broken-no_destroy)"
 	says 'lacks the mandatory op `destroy`'
 }
@@ -114,7 +247,7 @@ test_one_of_several_firmwares_is_chosen_and_renamed() {
 
 test_doctor_finds_this_system_ready() {
 	accepted nsenter -n -t 1 "$EKHO_FW" doctor
-	says 'module ekho is loaded and speaks ABI 2'
+	says 'module ekho is loaded and speaks ABI 3'
 }
 
 test_completions_and_manual_pages() {

@@ -10,6 +10,7 @@ Reads a command a line, and answers each with a line of JSON:
 
     do OPERATION JSON       the reply
     dump OPERATION JSON     the replies
+    small OPERATION JSON    the replies to a dump, read by a new socket with a buffer of 6000 bytes
     begin OPERATION JSON    sends for a dump and reads one buffer of it: the objects in it
     finish                  the rest of it: see Dump.finish
     policies                where the kernel's policies differ from the specification
@@ -139,6 +140,10 @@ def run(ynl, state, command, rest):
         case "do" | "dump":
             operation, _, values = rest.partition(" ")
             return getattr(ynl, command)(operation, json.loads(values or "{}"))
+        case "small":
+            operation, _, values = rest.partition(" ")
+            small = YnlFamily(SPEC, schema="", recv_size=6000)
+            return small.dump(operation, json.loads(values or "{}"))
         case "begin":
             operation, _, values = rest.partition(" ")
             state["dump"] = Dump(ynl, operation, json.loads(values or "{}"))

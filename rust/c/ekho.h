@@ -191,7 +191,7 @@ bool ekho_helper_genl_has_listeners(const struct genl_family *family,
 int ekho_helper_genl_multicast(const struct genl_family *family,
 			       struct net *net, struct sk_buff *skb,
 			       unsigned int group);
-struct sk_buff *ekho_helper_genlmsg_new(void);
+struct sk_buff *ekho_helper_genlmsg_new(size_t least);
 int ekho_helper_genlmsg_reply(struct sk_buff *skb, struct genl_info *info);
 void ekho_helper_genlmsg_end(struct sk_buff *skb, void *header);
 void ekho_helper_genlmsg_cancel(struct sk_buff *skb, void *header);

@@ -802,9 +802,10 @@ int ekho_helper_genl_multicast(const struct genl_family *family,
 	return genlmsg_multicast_netns(family, net, skb, 0, group, GFP_KERNEL);
 }
 
-struct sk_buff *ekho_helper_genlmsg_new(void)
+struct sk_buff *ekho_helper_genlmsg_new(size_t least)
 {
-	return genlmsg_new(GENLMSG_DEFAULT_SIZE, GFP_KERNEL);
+	return genlmsg_new(max_t(size_t, least, GENLMSG_DEFAULT_SIZE),
+			   GFP_KERNEL);
 }
 
 int ekho_helper_genlmsg_reply(struct sk_buff *skb, struct genl_info *info)

@@ -87,7 +87,7 @@ impl Point {
 pub(crate) const DELAY_MAX_US: u32 = 100_000;
 
 /// The longest stall in microseconds, for which interrupts are off.
-const STALL_MAX_US: u32 = 2_000_000;
+pub(crate) const STALL_MAX_US: u32 = 2_000_000;
 
 /// Errors that can be injected. Not EAGAIN: tc would repeat the request forever.
 const ERRNOS: [(&str, i32); 26] = [
@@ -151,10 +151,9 @@ pub(crate) struct Knob {
     pub(crate) delay_us: u32,
     /// Treat the op as entered again while it runs.
     pub(crate) recurse: bool,
-    /// How long the CPU stops while the op runs, in microseconds; 0 for not at all. Set in the file
-    /// only.
+    /// How long the CPU stops while the op runs, in microseconds; 0 for not at all.
     pub(crate) stall_us: u32,
-    /// Let an interrupt enter the op while it runs. Set in the file only.
+    /// Let an interrupt enter the op while it runs.
     pub(crate) interrupt: bool,
 }
 
@@ -281,6 +280,10 @@ pub(crate) enum Part {
     Delay,
     /// [`Knob::recurse`].
     Recurse,
+    /// [`Knob::stall_us`].
+    Stall,
+    /// [`Knob::interrupt`].
+    Interrupt,
 }
 
 /// Makes the knob of a point from the parts that are given. Fails with the part that is wrong, and
@@ -291,6 +294,8 @@ pub(crate) fn knob(
     errno: Option<i32>,
     delay_us: Option<u32>,
     recurse: bool,
+    stall_us: Option<u32>,
+    interrupt: bool,
 ) -> Result<Knob, (Part, &'static str)> {
     if nth == Some(0) {
         return Err((Part::Nth, "calls are counted from 1"));
@@ -308,19 +313,37 @@ pub(crate) fn knob(
         }
         _ => {}
     }
-    if recurse && !matches!(point, Point::Op(_)) {
-        return Err((Part::Recurse, "only ops can be entered again"));
+    match stall_us {
+        Some(0) => return Err((Part::Stall, "no stall")),
+        Some(stall) if stall > STALL_MAX_US => {
+            return Err((Part::Stall, "too long: 2000000 at most"));
+        }
+        _ => {}
     }
-    if errno.is_none() && delay_us.is_none() && !recurse {
-        return Err((Part::Point, "no fault: errno, delay_us or recurse"));
+    if !matches!(point, Point::Op(_)) {
+        for (set, part, why) in [
+            (recurse, Part::Recurse, "only ops can be entered again"),
+            (stall_us.is_some(), Part::Stall, "only ops can be stalled"),
+            (interrupt, Part::Interrupt, "only ops can be interrupted"),
+        ] {
+            if set {
+                return Err((part, why));
+            }
+        }
+    }
+    if errno.is_none() && delay_us.is_none() && !recurse && stall_us.is_none() && !interrupt {
+        return Err((
+            Part::Point,
+            "no fault: errno, delay_us, stall_us, recurse or interrupt",
+        ));
     }
     Ok(Knob {
         nth: nth.unwrap_or(0),
         errno: errno.unwrap_or(0),
         delay_us: delay_us.unwrap_or(0),
         recurse,
-        stall_us: 0,
-        interrupt: false,
+        stall_us: stall_us.unwrap_or(0),
+        interrupt,
     })
 }
 
@@ -340,22 +363,16 @@ fn op<'a>(
     let point = Point::all()
         .find(|point| point.name() == name)
         .ok_or(ParseError(word, "no such op"))?;
-    let (mut nth, mut errno, mut delay_us, mut recurse) = (None, None, None, None);
-    let (mut stall_us, mut interrupt) = (0, None);
+    let (mut nth, mut errno, mut delay_us, mut stall_us) = (None, None, None, None);
+    let (mut recurse, mut interrupt) = (None, None);
     for word in words {
         match word.split_once('=') {
             Some(("nth", value)) => nth = Some((word, number(word, value)?)),
             Some(("errno", value)) => errno = Some((word, errno_number(value))),
             Some(("delay_us", value)) => delay_us = Some((word, number(word, value)?)),
-            Some(("stall_us", value)) => {
-                stall_us = number(word, value)?;
-                if stall_us == 0 || stall_us > STALL_MAX_US {
-                    return Err(ParseError(word, "1 to 2000000"));
-                }
-                interrupt = interrupt.or(Some((word, false)));
-            }
+            Some(("stall_us", value)) => stall_us = Some((word, number(word, value)?)),
             None if word == "recurse" => recurse = Some(word),
-            None if word == "interrupt" => interrupt = Some((word, true)),
+            None if word == "interrupt" => interrupt = Some(word),
             _ => {
                 return Err(ParseError(
                     word,
@@ -364,22 +381,15 @@ fn op<'a>(
             }
         }
     }
-    let knob = knob(
+    knob(
         point,
         nth.map(|(_, nth)| nth),
         errno.map(|(_, errno)| errno),
         delay_us.map(|(_, delay_us)| delay_us),
-        // What else happens while an op runs is for ops only, too, and is a fault.
-        recurse.is_some() || interrupt.is_some(),
-    );
-    let recurses = recurse.is_some();
-    let recurse = recurse.or(interrupt.map(|(word, _)| word));
-    knob.map(|knob| Knob {
-        recurse: recurses,
-        stall_us,
-        interrupt: interrupt.is_some_and(|(_, interrupt)| interrupt),
-        ..knob
-    })
+        recurse.is_some(),
+        stall_us.map(|(_, stall_us)| stall_us),
+        interrupt.is_some(),
+    )
     .map(|knob| Change::Point(point, knob))
     .map_err(|(part, why)| {
         let wrong = match part {
@@ -388,6 +398,8 @@ fn op<'a>(
             Part::Errno => errno.map(|(word, _)| word),
             Part::Delay => delay_us.map(|(word, _)| word),
             Part::Recurse => recurse,
+            Part::Stall => stall_us.map(|(word, _)| word),
+            Part::Interrupt => interrupt,
         };
         ParseError(wrong.unwrap_or(word), why)
     })

@@ -21,7 +21,10 @@ use crate::{
         uapi, //
     },
     faults::parse::Point,
-    intake::block::bindings,
+    intake::{
+        block::bindings,
+        zones, //
+    },
     offload::{
         device::Device,
         ident::Ident, //
@@ -42,7 +45,7 @@ impl Command for ModuleGet {
 
 impl Do for ModuleGet {
     fn call(request: &Request<'_>) -> Result {
-        request.reply(|message| {
+        request.reply::<Self>(|message| {
             message.string(uapi::EKHO_A_MODULE_VERSION, VERSION.as_bytes())?;
             message.u32(uapi::EKHO_A_MODULE_ABI, ABI)?;
             for op in Op::ALL {
@@ -76,6 +79,7 @@ impl Described for DeviceGet {
         message.uint(uapi::EKHO_A_DEVICE_FLOWS, device.flows.len() as u64)?;
         message.u32(uapi::EKHO_A_DEVICE_OCCUPIED, device.flows.occupied())?;
         message.uint(uapi::EKHO_A_DEVICE_PARTS, device.flows.n_parts() as u64)?;
+        message.uint(uapi::EKHO_A_DEVICE_CT_ZONES, zones::count(device) as u64)?;
         let guard = rcu::read_lock();
         let firmware = device.firmware.get(&guard);
         let declared = firmware.map_or(0, |firmware| firmware.capabilities.max_flows);

@@ -64,11 +64,14 @@ const DELAY_US: u32 = uapi::EKHO_A_FAULT_DELAY_US;
 const RECURSE: u32 = uapi::EKHO_A_FAULT_RECURSE;
 const NOSPC_AFTER: u32 = uapi::EKHO_A_FAULT_NOSPC_AFTER;
 const STATS: u32 = uapi::EKHO_A_FAULT_STATS;
+const STALL_US: u32 = uapi::EKHO_A_FAULT_STALL_US;
+const INTERRUPT: u32 = uapi::EKHO_A_FAULT_INTERRUPT;
 
 const DROP: u32 = uapi::ekho_fault_stats_EKHO_FAULT_STATS_DROP;
 const FREEZE: u32 = uapi::ekho_fault_stats_EKHO_FAULT_STATS_FREEZE;
 
 const _: () = assert!(uapi::EKHO_DELAY_MAX == parse::DELAY_MAX_US);
+const _: () = assert!(uapi::EKHO_STALL_MAX == parse::STALL_MAX_US);
 
 /// The dump of `fault-get`. The cursor counts the settings that a device can have.
 pub(super) struct Faults;
@@ -110,6 +113,10 @@ fn put(message: &mut Message<'_>, setting: &Setting) -> Result {
                 message.u32(DELAY_US, knob.delay_us)?;
             }
             message.flag(RECURSE, knob.recurse)?;
+            if knob.stall_us != 0 {
+                message.u32(STALL_US, knob.stall_us)?;
+            }
+            message.flag(INTERRUPT, knob.interrupt)?;
             message.uint(uapi::EKHO_A_FAULT_CALLS, *calls)
         }
         Setting::NospcAfter(places) => message.u32(NOSPC_AFTER, *places),
@@ -171,7 +178,8 @@ impl Command for FaultSet {
     const POLICY: Policy = Policy::new(
         &const {
             const DELAY: Range = Range::new(1, uapi::EKHO_DELAY_MAX as u64);
-            Policy::table::<{ STATS as usize + 1 }>(&[
+            const STALL: Range = Range::new(1, uapi::EKHO_STALL_MAX as u64);
+            Policy::table::<{ INTERRUPT as usize + 1 }>(&[
                 IFINDEX_RULE,
                 (NEW_DEVICES, Attribute::flag()),
                 (POINT, Attribute::string(31)),
@@ -181,6 +189,8 @@ impl Command for FaultSet {
                 (RECURSE, Attribute::flag()),
                 (NOSPC_AFTER, Attribute::u32()),
                 (STATS, Attribute::u32().max(FREEZE as i16)),
+                (STALL_US, Attribute::u32().range(&STALL)),
+                (INTERRUPT, Attribute::flag()),
             ])
         },
     );
@@ -198,7 +208,7 @@ fn change_of(request: &Request<'_>) -> Result<Change> {
         return Err(request.refuse_attribute(second, EINVAL, fmt!("one fault at a time")));
     }
     if first != POINT {
-        if let Some(attribute) = [NTH, ERRNO, DELAY_US, RECURSE]
+        if let Some(attribute) = [NTH, ERRNO, DELAY_US, RECURSE, STALL_US, INTERRUPT]
             .into_iter()
             .find(|attribute| request.has(*attribute))
         {
@@ -218,9 +228,14 @@ fn change_of(request: &Request<'_>) -> Result<Change> {
         .string(POINT)
         .and_then(|name| Point::all().find(|point| point.name().as_bytes() == name))
         .ok_or_else(|| request.refuse_attribute(POINT, EINVAL, fmt!("no such point")))?;
-    if request.has(DELAY_US) && !request.is_capable(Capability::NetAdmin) {
+    // These take a CPU away from others.
+    if let Some(attribute) = [DELAY_US, STALL_US, INTERRUPT]
+        .into_iter()
+        .find(|attribute| request.has(*attribute))
+        .filter(|_| !request.is_capable(Capability::NetAdmin))
+    {
         let why = fmt!("needs CAP_NET_ADMIN in the initial user namespace");
-        return Err(request.refuse_attribute(DELAY_US, EPERM, why));
+        return Err(request.refuse_attribute(attribute, EPERM, why));
     }
     let knob = parse::knob(
         point,
@@ -231,6 +246,8 @@ fn change_of(request: &Request<'_>) -> Result<Change> {
             .map(|errno| errno.try_into().unwrap_or(i32::MAX)),
         request.u32(DELAY_US),
         request.has(RECURSE),
+        request.u32(STALL_US),
+        request.has(INTERRUPT),
     );
     match knob {
         Ok(knob) => Ok(Change::Point(point, knob)),
@@ -241,6 +258,8 @@ fn change_of(request: &Request<'_>) -> Result<Change> {
                 Part::Errno => ERRNO,
                 Part::Delay => DELAY_US,
                 Part::Recurse => RECURSE,
+                Part::Stall => STALL_US,
+                Part::Interrupt => INTERRUPT,
             };
             Err(request.refuse_attribute(attribute, EINVAL, fmt!("{}", why)))
         }

@@ -25,7 +25,10 @@ use crate::{
         },
         tc::flow_offload::StatsDelta,
     },
-    contract::uapi,
+    contract::{
+        flow::Classifier,
+        uapi, //
+    },
     flows::flow::Flow,
     offload::{
         device::Device,
@@ -66,8 +69,14 @@ fn put(message: &mut Message<'_>, ident: &Ident, flow: &Flow, with_cookie: bool)
         let idle_ms = StatsDelta::age_ms(totals.last_used_ns);
         message.uint(uapi::EKHO_A_FLOW_IDLE_MS, idle_ms)?;
     }
+    if position.classifier == Classifier::Ct {
+        message.u16(uapi::EKHO_A_FLOW_CT_ZONE, position.ct_zone)?;
+    }
     message.bytes(uapi::EKHO_A_FLOW_RULE, flow.rule())
 }
+
+/// The longest description of a flow: an encoded rule has 4096 bytes at most.
+const FLOW_MAX: u32 = 4096 + 512;
 
 /// The dump of `flow-get`.
 pub(super) struct Flows;
@@ -84,6 +93,7 @@ pub(super) struct Cursor {
 impl Listed for Flows {
     const NUMBER: u32 = uapi::EKHO_CMD_FLOW_GET;
     const PERMISSION: Permission = Permission::NetnsAdmin;
+    const ANSWER_MAX: u32 = FLOW_MAX;
 
     type Cursor = Cursor;
 
@@ -122,6 +132,7 @@ pub(super) struct FlowGet;
 impl Command for FlowGet {
     const NUMBER: u8 = uapi::EKHO_CMD_FLOW_GET as u8;
     const PERMISSION: Permission = Permission::NetnsAdmin;
+    const ANSWER_MAX: u32 = FLOW_MAX;
     const POLICY: Policy = Policy::new(
         &const {
             Policy::table::<{ uapi::EKHO_A_FLOW_COOKIE as usize + 1 }>(&[
@@ -145,7 +156,7 @@ impl Do for FlowGet {
             return Err(request.refuse_attribute(COOKIE, EPERM, why));
         }
         let ident = device.ident();
-        request.reply(|message| {
+        request.reply::<Self>(|message| {
             let guard = rcu::read_lock();
             let flow = device
                 .flows

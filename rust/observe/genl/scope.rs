@@ -152,6 +152,9 @@ pub(super) trait Listed: 'static {
     const NUMBER: u32;
     const PERMISSION: Permission = Permission::Anyone;
 
+    /// As [`Command::ANSWER_MAX`].
+    const ANSWER_MAX: u32 = 0;
+
     /// Where among the objects of one device a dump stands.
     type Cursor: Default + Send;
 
@@ -200,6 +203,7 @@ impl<T: Listed> Command for Each<T> {
     const NUMBER: u8 = T::NUMBER as u8;
     const PERMISSION: Permission = T::PERMISSION;
     const POLICY: Policy = EACH;
+    const ANSWER_MAX: u32 = T::ANSWER_MAX;
 }
 
 impl<T: Listed> Dump for Each<T> {
@@ -278,7 +282,7 @@ impl<T: Described> Do for One<T> {
     fn call(request: &Request<'_>) -> Result {
         let device = device(request)?;
         request
-            .reply(|message| T::fill(message, &device, &device.ident()))
+            .reply::<Self>(|message| T::fill(message, &device, &device.ident()))
             .inspect_err(|error| {
                 if *error == ENOENT {
                     request.refuse_attribute(IFINDEX, *error, fmt!("{}", T::NOTHING));

@@ -9,8 +9,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::args::Global;
 use crate::command::{
-    completions, device, doctor, events, flows, inspect, list, load, man, monitor, replace, show,
-    stats, unload,
+    completions, device, doctor, events, fault, flows, inspect, list, load, man, monitor, replace,
+    show, stats, unload,
 };
 use crate::context::Context;
 use crate::render::Output;
@@ -42,6 +42,7 @@ Examples:
   ekho-fw show --dev ek0                       what it can do, what it refused and why
   ekho-fw events --dev ek0                     each request, with events.bpf.o
   ekho-fw monitor                              follow attach, replace, detach, exit
+  ekho-fw fault set --dev ek0 --point replace --nth 3 --errno ENOMEM
   ekho-fw unload --dev ek0";
 
 pub const EXIT_STATUS: &str = "\
@@ -50,7 +51,7 @@ Exit status:
   1  any other failure
   2  usage error
   3  a privilege is missing
-  4  the system isn't ready: module, BTF, JIT, bpffs, debugfs (see doctor)
+  4  the system isn't ready: module, BTF, JIT, bpffs (see doctor)
   5  the firmware object can't be used, or inspect found a problem in it
   6  no such device, or its firmware or a pin conflicts
   7  statistics can't be written, or lines of a feed failed
@@ -58,7 +59,6 @@ Exit status:
 Files:
   /sys/fs/bpf/ekho/DEV/link      pin of the link: keeps the firmware attached
   /sys/fs/bpf/ekho/DEV/maps/     pins of the firmware's maps
-  /sys/kernel/debug/ekho/        records of the module
 
 Environment:
   NO_COLOR  when set, text output has no colours, even on a terminal";
@@ -110,6 +110,8 @@ pub enum Command {
     Monitor(monitor::Args),
     /// Write the counters that firmware reports for its flows
     Stats(stats::Args),
+    /// Inject faults into a device, for tests: list, set, clear
+    Fault(fault::Args),
     /// Look into a firmware object, without loading it and without privileges
     Inspect(inspect::Args),
     /// Check whether this system is ready for EKHO
@@ -141,6 +143,7 @@ impl Cli {
             Command::Events(args) => events::run(&context, args),
             Command::Monitor(args) => monitor::run(&context, args),
             Command::Stats(args) => stats::run(&context, args),
+            Command::Fault(args) => fault::run(&context, args),
             Command::Inspect(args) => inspect::run(&context, args),
             Command::Doctor(args) => doctor::run(&context, args),
             Command::Completions(_) | Command::Man(_) => Ok(ExitCode::SUCCESS),
@@ -259,6 +262,43 @@ mod tests {
             "ekho-fw events --dev ek0 --only frob",
             "ekho-fw monitor --timeout soon",
             "ekho-fw show ek0 --dev ek1",
+        ];
+        for line in bad {
+            let error = parse(line).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_fault_is_one_thing_of_one_target() {
+        let good = [
+            "ekho-fw fault list",
+            "ekho-fw fault list --dev ek0",
+            "ekho-fw fault set --dev ek0 --point replace --nth 3 --errno ENOMEM",
+            "ekho-fw fault set --dev ek0 --point stats --delay-us 5 --recurse --interrupt --stall-us 9",
+            "ekho-fw fault set --new-devices --point register --errno 12",
+            "ekho-fw fault set --dev ek0 --nospc-after 0",
+            "ekho-fw fault set --dev ek0 --stats drop",
+            "ekho-fw fault clear --dev ek0",
+            "ekho-fw fault clear --new-devices",
+        ];
+        for line in good {
+            parse(line).unwrap_or_else(|err| panic!("{line}: {err}"));
+        }
+        let bad = [
+            "ekho-fw fault set --point replace --errno EIO",
+            "ekho-fw fault set --dev ek0",
+            "ekho-fw fault set --dev ek0 --new-devices --point register --errno EIO",
+            "ekho-fw fault set --dev ek0 --point replace",
+            "ekho-fw fault set --dev ek0 --point replace --nth 2",
+            "ekho-fw fault set --dev ek0 --point replace --nth 0 --errno EIO",
+            "ekho-fw fault set --dev ek0 --point replace --errno ENOSUCH",
+            "ekho-fw fault set --dev ek0 --errno EIO",
+            "ekho-fw fault set --dev ek0 --nth 2 --nospc-after 3",
+            "ekho-fw fault set --dev ek0 --nospc-after 3 --recurse",
+            "ekho-fw fault set --dev ek0 --stats lose",
+            "ekho-fw fault set --dev ek0 --stats drop --nospc-after 3",
+            "ekho-fw fault clear",
         ];
         for line in bad {
             let error = parse(line).expect_err(line);

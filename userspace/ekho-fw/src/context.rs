@@ -6,8 +6,8 @@ use anyhow::{Context as _, Result};
 use ekho::error::Class;
 use ekho::firmware::{Firmware, Pins};
 use ekho::kernel::{libbpf_log, netns};
-use ekho::module::debugfs::Debugfs;
 use ekho::module::state::{Filter, State};
+use ekho::module::Netlink;
 
 use crate::args::{FirmwareArgs, Global};
 use crate::render::{note, Output};
@@ -34,14 +34,14 @@ impl<'output> Context<'output> {
         }
         Ok(Self {
             output,
-            state: Box::new(Debugfs::default()),
+            state: Box::new(Netlink),
             pins: Pins::new(&global.pin_root),
             one_netns: global.netns.is_some(),
         })
     }
 
     /// Records to list: of one device of this namespace, else of the namespace that
-    /// was chosen, else all.
+    /// was chosen, else all that this process may see.
     pub fn filter(&self, dev: Option<&str>) -> Result<Filter> {
         let netns = if self.one_netns || dev.is_some() {
             Some(netns::current()?)

@@ -16,6 +16,17 @@ pub struct DeviceChange {
     pub ifindex: Option<u32>,
 }
 
+/// What `fault set` and `fault clear` did.
+#[derive(Debug, Serialize)]
+pub struct FaultChange {
+    /// Name of the device, `null` for devices that are yet to come.
+    pub dev: Option<String>,
+    /// Whether devices that are yet to come are meant.
+    pub new_devices: bool,
+    /// Whether a fault was set; else all were cleared.
+    pub set: bool,
+}
+
 /// Attached firmware, and for people also firmware that was stopped on other devices.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]

@@ -8,10 +8,11 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::contract::MODULE;
 use crate::error::{Class, Error};
 use crate::firmware::pins::Pins;
 use crate::kernel::capability::{Capabilities, Capability};
-use crate::module::Module;
+use crate::module::{Module, Netlink, State as _};
 
 /// How a check went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -70,7 +71,7 @@ const fn option(
     }
 }
 
-const OPTIONS: [KernelOption; 11] = [
+const OPTIONS: [KernelOption; 10] = [
     option("MODULES", false, Verdict::Failure, "EKHO is a module"),
     option("BPF", false, Verdict::Failure, "firmware is BPF"),
     option("BPF_SYSCALL", false, Verdict::Failure, "firmware is loaded"),
@@ -109,12 +110,6 @@ const OPTIONS: [KernelOption; 11] = [
         true,
         Verdict::Failure,
         "filters hang on ingress or clsact",
-    ),
-    option(
-        "DEBUG_FS",
-        false,
-        Verdict::Failure,
-        "the module shows its records there",
     ),
     option(
         "NET_CLS_MATCHALL",
@@ -211,7 +206,7 @@ impl Doctor {
         checks.push(self.lockdown());
         checks.push(self.unprivileged());
         checks.push(self.bpffs());
-        checks.push(self.debugfs());
+        checks.extend(self.family());
         checks.push(self.privileges());
         Report {
             ok: checks.iter().all(|check| check.verdict != Verdict::Failure),
@@ -348,10 +343,7 @@ impl Doctor {
             "lockdown",
             Verdict::Warning,
             format!("the kernel is locked down ({mode})"),
-            Some(
-                "unsigned modules and debugfs are shut: sign the module, or turn Secure Boot off"
-                    .into(),
-            ),
+            Some("it takes no unsigned module: sign it, or turn Secure Boot off".into()),
         )
     }
 
@@ -388,30 +380,20 @@ impl Doctor {
         }
     }
 
-    fn debugfs(&self) -> Check {
-        let directory = self.root.join("sys/kernel/debug");
-        match fs::read_dir(&directory).map(Iterator::count) {
-            Ok(1..) => check(
-                "debugfs",
+    /// Whether the loaded module answers; none if there is no module.
+    fn family(&self) -> Option<Check> {
+        if !self.root.join("sys/module").join(MODULE).exists() {
+            return None;
+        }
+        Some(match Netlink.version() {
+            Ok(version) => check(
+                "netlink",
                 Verdict::Ok,
-                format!("debugfs is at {}", directory.display()),
+                format!("module ekho {} answers over netlink", version.module),
                 None,
             ),
-            Ok(_) => failed(
-                "debugfs",
-                &Error::NoDebugfs {
-                    path: directory,
-                    source: std::io::Error::from_raw_os_error(nix::libc::ENOENT),
-                },
-            ),
-            Err(source) => failed(
-                "debugfs",
-                &Error::NoDebugfs {
-                    path: directory,
-                    source,
-                },
-            ),
-        }
+            Err(error) => failed("netlink", &error),
+        })
     }
 
     fn privileges(&self) -> Check {
@@ -514,7 +496,6 @@ CONFIG_DEBUG_INFO_BTF_MODULES=y
 CONFIG_NET_CLS_ACT=y
 CONFIG_NET_CLS_FLOWER=m
 CONFIG_NET_SCH_INGRESS=m
-CONFIG_DEBUG_FS=y
 ";
 
     fn write(root: &Path, path: &str, text: &str) {

@@ -32,7 +32,7 @@ pub enum Class {
     Other,
     /// The caller lacks a privilege.
     Privilege,
-    /// The system isn't ready: module, BTF, bpffs, debugfs.
+    /// The system isn't ready: module, BTF, bpffs.
     System,
     /// The firmware object can't be used.
     Firmware,
@@ -43,7 +43,9 @@ pub enum Class {
 }
 
 /// A failure.
-#[derive(Debug, thiserror::Error, strum::EnumProperty, strum::IntoStaticStr)]
+#[derive(
+    Debug, thiserror::Error, strum::EnumProperty, strum::IntoStaticStr, strum::VariantNames,
+)]
 #[strum(serialize_all = "kebab-case")]
 #[non_exhaustive]
 #[expect(
@@ -87,9 +89,15 @@ pub enum Error {
         /// As above.
         exec_netns: Option<String>,
     },
-    #[error("the module's records at {} can't be read ({})", .path.display(), errno_text(.source))]
+    #[error("the loaded module ekho has no netlink family `ekho`")]
     #[strum(props(class = "system"))]
-    NoDebugfs { path: PathBuf, source: io::Error },
+    NoFamily,
+    #[error("the module's answer can't be understood, when asked to {action}: {why}")]
+    #[strum(props(class = "system"))]
+    Answer { action: &'static str, why: String },
+    #[error("{what} changed while they were listed, {tries} times in a row")]
+    #[strum(props(class = "other"))]
+    Interrupted { what: &'static str, tries: usize },
     #[error("the JIT compiler for BPF is off, and firmware that calls kernel functions needs it")]
     #[strum(props(class = "system"))]
     NoJit,
@@ -259,6 +267,20 @@ pub enum Error {
     #[error("can't pin at {} ({})", .path.display(), errno_text(.source))]
     Pin { path: PathBuf, source: io::Error },
 
+    // Faults.
+    #[error("the module refuses to {action} of {target} ({}{})", errno_text(.source), extack_text(.message))]
+    #[strum(props(class = "device"))]
+    Fault {
+        action: &'static str,
+        target: String,
+        source: io::Error,
+        /// The module's own words.
+        message: Option<String>,
+    },
+    #[error("the module has no fault point `{point}`")]
+    #[strum(props(class = "device"))]
+    NoFaultPoint { point: String, points: Vec<String> },
+
     // Events.
     #[error(
         "firmware `{firmware}` of `{dev}` sends no events: it has no ring buffer `{}`",
@@ -387,11 +409,6 @@ impl Error {
 
     /// What sort of failure this is.
     pub fn class(&self) -> Class {
-        if let Self::NoDebugfs { source, .. } = self {
-            if source.kind() == io::ErrorKind::PermissionDenied {
-                return Class::Privilege;
-            }
-        }
         self.get_str("class")
             .and_then(|class| class.parse().ok())
             .unwrap_or(Class::Other)
@@ -433,12 +450,17 @@ impl Error {
                 "mount it: mount -t bpf bpf {}, or choose a directory on a bpffs with --pin-root",
                 mount_point(path).display()
             ),
-            Self::NoDebugfs { source, .. } if source.kind() == io::ErrorKind::NotFound => {
-                "mount it: mount -t debugfs debugfs /sys/kernel/debug".into()
+            Self::NoFamily => "load a module of the same version as ekho-fw".into(),
+            Self::Answer { .. } => {
+                "module and ekho-fw may be of different versions: see ekho-fw doctor".into()
             }
-            Self::NoDebugfs { .. } => {
-                "run it as root; a locked-down kernel (Secure Boot) has no debugfs".into()
+            Self::Interrupted { .. } => {
+                "list one device with --dev, or try again when less changes".into()
             }
+            Self::Fault { .. } => {
+                "see what can be set: ekho-fw fault set --help; and what is: ekho-fw fault list".into()
+            }
+            Self::NoFaultPoint { points, .. } => format!("use one of: {}", points.join(", ")),
             Self::NoJit => "turn it on: sysctl net.core.bpf_jit_enable=1".into(),
             Self::NoNetns { .. } => "list them: ip netns list".into(),
             Self::Unreadable { .. } => return None,
@@ -607,19 +629,43 @@ mod tests {
         }
     }
 
+    /// SCHEMA.md has each id, under its exit status, and no other.
+    #[test]
+    fn the_schema_of_errors_is_complete() {
+        use strum::VariantNames as _;
+
+        let schema = include_str!("../../SCHEMA.md");
+        let table = schema
+            .split_once("## Errors")
+            .and_then(|(_, rest)| rest.split_once("\n## "))
+            .map(|(table, _)| table)
+            .unwrap();
+        let mut listed: Vec<&str> = table
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+            .collect();
+        let mut ids = Error::VARIANTS.to_vec();
+        // Those of ekho-fw itself.
+        ids.extend(["usage", "other"]);
+        ids.sort_unstable();
+        listed.sort_unstable();
+        assert_eq!(listed, ids);
+    }
+
     #[test]
     fn ids_are_the_names_of_variants() {
         assert_eq!(Error::NoJit.id(), "no-jit");
         assert_eq!(Error::ModuleNotLoaded.id(), "module-not-loaded");
         assert_eq!(Error::ModuleNotLoaded.class(), Class::System);
-        let denied = Error::NoDebugfs {
-            path: "/x".into(),
-            source: os(nix::libc::EACCES),
+        let point = Error::NoFaultPoint {
+            point: "x".into(),
+            points: vec!["bind".into(), "stats".into()],
         };
         assert_eq!(
-            (denied.id(), denied.class()),
-            ("no-debugfs", Class::Privilege)
+            (point.id(), point.class()),
+            ("no-fault-point", Class::Device)
         );
+        assert_eq!(point.remedy().unwrap(), "use one of: bind, stats");
     }
 
     #[test]
@@ -642,7 +688,7 @@ mod tests {
         };
         assert_eq!(
             capabilities.to_string(),
-            "loading firmware needs CAP_NET_ADMIN (to change network devices), which this process lacks"
+            "loading firmware needs CAP_NET_ADMIN (to change network devices and list their flows), which this process lacks"
         );
     }
 

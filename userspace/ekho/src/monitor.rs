@@ -3,8 +3,8 @@
 //! Notifications about firmware: attached, replaced, detached, stopped for breaking the
 //! contract, its device gone.
 //!
-//! The module sends uevents of the device (`ACTION=change` with `EKHO_EVENT`), and
-//! keeps a record of each end by force. Both are put together here.
+//! The module sends them to those that listen (`module::netlink::notification`), and keeps a
+//! record of each end by force. Both are put together here.
 
 use std::collections::HashMap;
 
@@ -12,7 +12,7 @@ use serde::Serialize;
 
 use crate::error::Result;
 use crate::kernel::netns;
-use crate::kernel::uevent::Uevent;
+use crate::module::netlink::notification::{self, Named};
 use crate::module::state::{Exit, Filter, State};
 
 /// What happened.
@@ -31,7 +31,7 @@ pub enum Kind {
     Exit,
     /// A device that was told of is gone.
     Gone,
-    /// Messages of the kernel were lost: this output is incomplete.
+    /// Messages of the module were lost: this output is incomplete.
     Lost,
     /// Something that a newer module tells.
     Unknown,
@@ -94,8 +94,8 @@ impl Notification {
 pub struct Monitor<'state> {
     state: &'state dyn State,
     filter: Filter,
-    /// The devices that were told of, and their firmware.
-    devices: HashMap<String, Option<String>>,
+    /// The firmware of devices that were told of, by the device's index.
+    devices: HashMap<u32, Option<String>>,
 }
 
 impl<'state> Monitor<'state> {
@@ -118,11 +118,11 @@ impl<'state> Monitor<'state> {
         let mut devices = HashMap::new();
         for record in state.firmware(&filter)? {
             notifications.push(Notification {
-                dev: Some(record.dev.clone()),
+                dev: Some(record.dev),
                 firmware: Some(record.firmware.clone()),
                 ..Notification::new(Kind::Attached, now_ns)
             });
-            devices.insert(record.dev, Some(record.firmware));
+            devices.insert(record.ifindex, Some(record.firmware));
         }
         let monitor = Self {
             state,
@@ -138,126 +138,99 @@ impl<'state> Monitor<'state> {
             .state
             .firmware(&self.filter)?
             .into_iter()
-            .map(|record| (record.dev, Some(record.firmware)))
+            .map(|record| (record.ifindex, Some(record.firmware)))
             .collect();
         Ok(Notification::new(Kind::Lost, now_ns))
     }
 
-    /// What a message tells, if it is about firmware.
-    pub fn receive(&mut self, message: &Uevent, now_ns: u64) -> Result<Option<Notification>> {
-        let get = |key| message.get(key).map(str::to_owned);
-        if message.get("SUBSYSTEM") != Some("net") {
-            return Ok(None);
-        }
-        let Some(dev) = get("EKHO_DEV").or_else(|| get("INTERFACE")) else {
-            return Ok(None);
-        };
-        if self.filter.dev.as_ref().is_some_and(|only| *only != dev) {
-            return Ok(None);
-        }
-        match message.get("ACTION") {
-            Some("remove") => {
-                return Ok(self.devices.remove(&dev).map(|firmware| Notification {
-                    dev: Some(dev),
-                    firmware,
-                    ..Notification::new(Kind::Gone, now_ns)
-                }));
+    /// What a notification of the module tells of firmware, if it does.
+    pub fn receive(
+        &mut self,
+        notification: notification::Notification,
+        now_ns: u64,
+    ) -> Option<Notification> {
+        use notification::Notification as Notice;
+
+        let told = match notification {
+            Notice::Attach(named) => self.named(Kind::Attach, named, now_ns),
+            Notice::Replace(named) => self.named(Kind::Replace, named, now_ns),
+            Notice::Detach(named) => self.named(Kind::Detach, named, now_ns),
+            Notice::Exit(exit) => {
+                self.devices.insert(exit.ifindex, None);
+                Notification::of_exit(&exit)
             }
-            // It has another name now.
-            Some("move") => {
-                let old = message
-                    .get("DEVPATH_OLD")
-                    .and_then(|path| path.rsplit('/').next());
-                if let Some(firmware) = old.and_then(|old| self.devices.remove(old)) {
-                    self.devices.insert(dev, firmware);
+            // What comes into this namespace may bring its firmware.
+            Notice::DeviceAdd(device) => {
+                if let Some(firmware) = device.firmware {
+                    self.devices.insert(device.ifindex, Some(firmware));
                 }
-                return Ok(None);
+                return None;
             }
-            _ => {}
-        }
-        let Some(event) = message.get("EKHO_EVENT") else {
-            return Ok(None);
+            Notice::DeviceChange(_) => return None,
+            Notice::DeviceDel(device) => Notification {
+                firmware: self.devices.remove(&device.ifindex)?,
+                dev: Some(device.dev),
+                ..Notification::new(Kind::Gone, now_ns)
+            },
+            Notice::Unknown(_, dev) => Notification {
+                dev: Some(dev),
+                ..Notification::new(Kind::Unknown, now_ns)
+            },
         };
-        let firmware = get("EKHO_FIRMWARE");
-        let mut notification = Notification {
-            dev: Some(dev.clone()),
-            firmware: firmware.clone(),
-            ..Notification::new(
-                match event {
-                    "attach" => Kind::Attach,
-                    "replace" => Kind::Replace,
-                    "detach" => Kind::Detach,
-                    "exit" => Kind::Exit,
-                    _ => Kind::Unknown,
-                },
-                now_ns,
-            )
-        };
-        match (notification.event, firmware) {
-            (Kind::Attach | Kind::Replace, firmware) => {
-                let before = self.devices.insert(dev, firmware).flatten();
-                notification.replaced = before.filter(|_| notification.event == Kind::Replace);
-            }
-            (Kind::Detach, _) => {
-                self.devices.insert(dev, None);
-            }
-            (Kind::Exit, firmware) => {
-                notification.op = get("EKHO_OP");
-                notification.code = get("EKHO_CODE");
-                notification.reason = get("EKHO_REASON");
-                // The record knows more, and may be there only after the message.
-                let newest = self
-                    .state
-                    .exits(&self.filter)?
-                    .into_iter()
-                    .rfind(|exit| exit.dev == dev && Some(&exit.firmware) == firmware.as_ref());
-                if let Some(exit) = newest {
-                    notification = Notification::of_exit(&exit);
-                }
-                self.devices.insert(dev, None);
-            }
-            _ => {}
+        let is_wanted = self
+            .filter
+            .dev
+            .as_ref()
+            .is_none_or(|only| Some(only) == told.dev.as_ref());
+        is_wanted.then_some(told)
+    }
+
+    /// What became of firmware that a notification names.
+    fn named(&mut self, event: Kind, named: Named, now_ns: u64) -> Notification {
+        let firmware = Some(named.firmware);
+        let now = firmware.clone().filter(|_| event != Kind::Detach);
+        let before = self.devices.insert(named.ifindex, now).flatten();
+        Notification {
+            dev: Some(named.dev),
+            firmware,
+            replaced: before.filter(|_| event == Kind::Replace),
+            ..Notification::new(event, now_ns)
         }
-        Ok(Some(notification))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
+    use notification::Notification as Notice;
 
     use super::*;
-    use crate::module::debugfs::Debugfs;
+    use crate::module::state::tests_support::{device, exit, firmware, Fake};
 
-    fn monitor(exits: &str) -> (tempfile::TempDir, Monitor<'static>, Vec<Notification>) {
-        let directory = tempfile::tempdir().unwrap();
+    fn monitor(exits: Vec<Exit>) -> (Monitor<'static>, Vec<Notification>) {
         let here = netns::current().unwrap();
-        let firmware = format!(
-            "ifindex=3 dev=ek0 netns={here} firmware=stats abi=2 link=7 map=23 generation=1\n\
-             ifindex=4 dev=ek1 netns={here} firmware=noop abi=2 link=8 map=24 generation=1\n\
-             ifindex=3 dev=ek9 netns=1 firmware=far abi=2 link=9 map=25 generation=1\n"
-        );
-        fs::write(directory.path().join("firmware"), firmware).unwrap();
-        fs::write(
-            directory.path().join("exits"),
-            exits.replace("netns=0", &format!("netns={here}")),
-        )
-        .unwrap();
-        let state: &Debugfs = Box::leak(Box::new(Debugfs::new(directory.path())));
-        let (monitor, notifications) = Monitor::start(state, None, 5).unwrap();
-        (directory, monitor, notifications)
+        let state = Fake {
+            firmware: vec![
+                firmware(3, "ek0", here, "stats"),
+                firmware(4, "ek1", here, "noop"),
+                firmware(3, "ek9", 1, "far"),
+            ],
+            exits,
+            ..Fake::default()
+        };
+        Monitor::start(Box::leak(Box::new(state)), None, 5).unwrap()
     }
 
-    fn message(variables: &[&str]) -> Uevent {
-        Uevent::parse(format!("change@/x\0SUBSYSTEM=net\0{}\0", variables.join("\0")).as_bytes())
-            .unwrap()
+    fn named(ifindex: u32, dev: &str, firmware: &str) -> Named {
+        Named {
+            ifindex,
+            dev: dev.into(),
+            firmware: firmware.into(),
+        }
     }
-
-    const EXIT: &str = "ifindex=3 dev=ek0 netns=0 firmware=bad generation=1 op=replace code=returned value=1 flows=2 time_ns=3 reason=replace returned 1\n";
 
     #[test]
     fn it_begins_with_what_there_is_here() {
-        let (_directory, _monitor, notifications) = monitor(EXIT);
+        let (_, notifications) = monitor(vec![exit(3, "ek0", netns::current().unwrap(), "bad")]);
         let kinds: Vec<_> = notifications
             .iter()
             .map(|notification| (notification.event, notification.dev.as_deref().unwrap()))
@@ -274,14 +247,10 @@ mod tests {
 
     #[test]
     fn a_replacement_knows_what_it_replaced() {
-        let (_directory, mut monitor, _) = monitor("");
-        let replace = message(&[
-            "ACTION=change",
-            "EKHO_EVENT=replace",
-            "EKHO_DEV=ek0",
-            "EKHO_FIRMWARE=new",
-        ]);
-        let notification = monitor.receive(&replace, 9).unwrap().unwrap();
+        let (mut monitor, _) = monitor(Vec::new());
+        let notification = monitor
+            .receive(Notice::Replace(named(3, "ek0", "new")), 9)
+            .unwrap();
         assert_eq!(
             serde_json::to_string(&notification).unwrap(),
             concat!(
@@ -292,74 +261,57 @@ mod tests {
     }
 
     #[test]
-    fn an_exit_is_told_with_its_record_or_without() {
-        let (directory, mut monitor, _) = monitor("");
-        let exit = message(&[
-            "ACTION=change",
-            "EKHO_EVENT=exit",
-            "EKHO_DEV=ek0",
-            "EKHO_FIRMWARE=bad",
-            "EKHO_OP=replace",
-            "EKHO_CODE=returned",
-            "EKHO_REASON=replace returned 1",
-        ]);
-        let notification = monitor.receive(&exit, 9).unwrap().unwrap();
-        assert_eq!(notification.reason.as_deref(), Some("replace returned 1"));
-        assert_eq!((notification.flows, notification.time_ns), (None, 9));
-        let here = netns::current().unwrap();
-        let exits = EXIT.replace("netns=0", &format!("netns={here}"));
-        fs::write(directory.path().join("exits"), exits).unwrap();
-        let notification = monitor.receive(&exit, 9).unwrap().unwrap();
-        assert_eq!((notification.flows, notification.time_ns), (Some(2), 3));
+    fn an_exit_is_told_with_all_that_is_known() {
+        let (mut monitor, _) = monitor(Vec::new());
+        let exit = exit(3, "ek0", 1, "bad");
+        let notification = monitor.receive(Notice::Exit(exit.clone()), 9).unwrap();
+        assert_eq!(notification.reason, Some(exit.reason));
+        assert_eq!(
+            (notification.flows, notification.time_ns),
+            (Some(exit.flows), exit.time_ns)
+        );
+        // The firmware is gone, and the next one replaces none.
+        let notification = monitor
+            .receive(Notice::DeviceDel(device(3, "ek0")), 9)
+            .unwrap();
+        assert_eq!(notification.firmware, None);
     }
 
     #[test]
     fn only_devices_that_were_told_of_are_missed() {
-        let (_directory, mut monitor, _) = monitor("");
-        let gone = |dev| message(&["ACTION=remove", &format!("INTERFACE={dev}")]);
-        assert_eq!(monitor.receive(&gone("lo"), 1).unwrap(), None);
-        let notification = monitor.receive(&gone("ek1"), 1).unwrap().unwrap();
+        let (mut monitor, _) = monitor(Vec::new());
+        let gone = |ifindex, dev| Notice::DeviceDel(device(ifindex, dev));
+        assert_eq!(monitor.receive(gone(1, "lo"), 1), None);
+        let notification = monitor.receive(gone(4, "ek1"), 1).unwrap();
         assert_eq!(notification.event, Kind::Gone);
         assert_eq!(notification.firmware.as_deref(), Some("noop"));
-        assert_eq!(monitor.receive(&gone("ek1"), 1).unwrap(), None);
-        let detach = message(&["ACTION=change", "EKHO_EVENT=detach", "EKHO_DEV=ek0"]);
-        assert_eq!(
-            monitor.receive(&detach, 1).unwrap().unwrap().event,
-            Kind::Detach
-        );
-        assert_eq!(
-            monitor.receive(&gone("ek0"), 1).unwrap().unwrap().firmware,
-            None
-        );
+        assert_eq!(monitor.receive(gone(4, "ek1"), 1), None);
+        let detach = Notice::Detach(named(3, "ek0", "stats"));
+        let notification = monitor.receive(detach, 1).unwrap();
+        assert_eq!(notification.event, Kind::Detach);
+        assert_eq!(notification.firmware.as_deref(), Some("stats"));
+        assert_eq!(monitor.receive(gone(3, "ek0"), 1).unwrap().firmware, None);
     }
 
     #[test]
     fn a_device_keeps_its_firmware_under_another_name() {
-        let (_directory, mut monitor, _) = monitor("");
-        let renamed = message(&[
-            "ACTION=move",
-            "DEVPATH_OLD=/devices/virtual/net/ek1",
-            "INTERFACE=new1",
-        ]);
-        assert_eq!(monitor.receive(&renamed, 1).unwrap(), None);
-        let gone = message(&["ACTION=remove", "INTERFACE=new1"]);
-        let notification = monitor.receive(&gone, 1).unwrap().unwrap();
+        let (mut monitor, _) = monitor(Vec::new());
+        let renamed = Notice::DeviceChange(device(4, "new1"));
+        assert_eq!(monitor.receive(renamed, 1), None);
+        let notification = monitor
+            .receive(Notice::DeviceDel(device(4, "new1")), 1)
+            .unwrap();
         assert_eq!(notification.firmware.as_deref(), Some("noop"));
+        assert_eq!(notification.dev.as_deref(), Some("new1"));
     }
 
     #[test]
-    fn other_messages_tell_nothing() {
-        let (_directory, mut monitor, _) = monitor("");
-        for variables in [
-            &["ACTION=change", "INTERFACE=ek0"][..],
-            &["ACTION=change", "EKHO_EVENT=attach"],
-        ] {
-            assert_eq!(monitor.receive(&message(variables), 1).unwrap(), None);
-        }
-        let odd = message(&["ACTION=change", "EKHO_EVENT=frob", "EKHO_DEV=ek0"]);
-        assert_eq!(
-            monitor.receive(&odd, 1).unwrap().unwrap().event,
-            Kind::Unknown
-        );
+    fn other_devices_are_passed_over_and_news_of_a_newer_module_is_not() {
+        let (mut monitor, _) = monitor(Vec::new());
+        monitor.filter.dev = Some("ek0".into());
+        let attach = Notice::Attach(named(4, "ek1", "noop"));
+        assert_eq!(monitor.receive(attach, 1), None);
+        let odd = Notice::Unknown(3, "ek0".into());
+        assert_eq!(monitor.receive(odd, 1).unwrap().event, Kind::Unknown);
     }
 }

@@ -7,10 +7,12 @@ use std::fmt;
 /// A capability.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capability {
-    /// Create links, move devices.
+    /// Create links, move devices, list flows, set faults.
     NetAdmin = 12,
     /// Open BPF objects by id, enter network namespaces; implies the two below.
     SysAdmin = 21,
+    /// See addresses of the kernel, as cookies of flows are.
+    Syslog = 34,
     /// Load programs that read kernel memory, as struct_ops programs do.
     Perfmon = 38,
     /// Load programs, create maps.
@@ -23,6 +25,7 @@ impl Capability {
         match self {
             Self::NetAdmin => "CAP_NET_ADMIN",
             Self::SysAdmin => "CAP_SYS_ADMIN",
+            Self::Syslog => "CAP_SYSLOG",
             Self::Perfmon => "CAP_PERFMON",
             Self::Bpf => "CAP_BPF",
         }
@@ -31,8 +34,9 @@ impl Capability {
     /// What it is needed for.
     pub fn purpose(self) -> &'static str {
         match self {
-            Self::NetAdmin => "to change network devices",
+            Self::NetAdmin => "to change network devices and list their flows",
             Self::SysAdmin => "to open BPF objects by id, and to enter network namespaces",
+            Self::Syslog => "to see cookies of flows, which are addresses of the kernel",
             Self::Perfmon => "to load programs that read kernel memory",
             Self::Bpf => "to load BPF programs and maps",
         }

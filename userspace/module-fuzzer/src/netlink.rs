@@ -19,9 +19,9 @@ use ekho::flows::stats::{Change, Sink as _, Stats, Target};
 use ekho::kernel::bpf;
 use ekho::kernel::netlink::filter::{FilterSpec, Hook};
 use ekho::kernel::netlink::{Attributes, Request};
-use ekho::module::debugfs::Debugfs;
 use ekho::module::state::Filter;
 use ekho::module::Module;
+use ekho::module::Netlink;
 use ekho_testkit::lab::set_fault;
 use ekho_testkit::tc::{self, info, tc_gen, tcmsg, INGRESS, NEW, TCAMSG};
 use ekho_testkit::uapi;
@@ -322,8 +322,7 @@ impl Session<'_> {
             bytes: Some(1_234_500),
             ..Change::default()
         };
-        Stats::open(&Debugfs::default(), Filter::device(name)?)?
-            .change(&Target::Filter(filter), &change)?;
+        Stats::open(&Netlink, Filter::device(name)?)?.change(&Target::Filter(filter), &change)?;
         let mut packets = None;
         let request = tc::dump_filters(ifindex).finish();
         let result = self.kernel.connection.exchange(&request, |_, payload| {

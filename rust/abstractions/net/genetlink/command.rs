@@ -33,4 +33,8 @@ pub(crate) trait Command {
 
     /// The attributes that a request can have; the kernel refuses all others.
     const POLICY: Policy = Policy::NONE;
+
+    /// The longest message of an answer in bytes, attributes only. That of most fits into what the
+    /// kernel provides anyway, which is less than a page.
+    const ANSWER_MAX: u32 = 0;
 }

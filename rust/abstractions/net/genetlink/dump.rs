@@ -112,6 +112,9 @@ pub(super) unsafe extern "C" fn start<T: Dump>(cb: *mut bindings::netlink_callba
         // SAFETY: `cb` is valid, and its place for contexts is this family's. `done` takes the
         // context back.
         unsafe { place::<T>(cb).write(KBox::into_raw(context)) };
+        // Each buffer holds a message at least.
+        // SAFETY: `cb` is valid, and `netlink_dump()` reads this after `start`.
+        unsafe { (*cb).min_dump_alloc = T::ANSWER_MAX };
         Ok(0)
     })
 }

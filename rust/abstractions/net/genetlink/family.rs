@@ -200,7 +200,7 @@ impl<F: Family> Registration<F> {
             flags: 0,
             command,
         };
-        let mut buffer = message::Buffer::new()?;
+        let mut buffer = message::Buffer::new(0)?;
         buffer.append(&header, fill)?;
         // SAFETY: As above; the kernel takes the buffer over.
         let ret = unsafe {

@@ -183,10 +183,10 @@ pub(super) unsafe fn append(
 pub(super) struct Buffer(NonNull<bindings::sk_buff>);
 
 impl Buffer {
-    /// One of about a page. May sleep.
-    pub(super) fn new() -> Result<Self> {
+    /// One of about a page, or more if `least` bytes of attributes don't fit. May sleep.
+    pub(super) fn new(least: u32) -> Result<Self> {
         // SAFETY: May be called from process context.
-        let skb = unsafe { bindings::ekho_helper_genlmsg_new() };
+        let skb = unsafe { bindings::ekho_helper_genlmsg_new(least as usize) };
         // INVARIANT: Just allocated.
         NonNull::new(skb).map(Self).ok_or(ENOMEM)
     }

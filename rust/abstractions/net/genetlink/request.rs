@@ -186,9 +186,12 @@ impl<'a> Request<'a> {
         }
     }
 
-    /// Answers with a message. May sleep.
-    pub(crate) fn reply(&self, fill: impl FnOnce(&mut Message<'_>) -> Result) -> Result {
-        let mut buffer = Buffer::new()?;
+    /// Answers with a message, of command `C`. May sleep.
+    pub(crate) fn reply<C: Command>(
+        &self,
+        fill: impl FnOnce(&mut Message<'_>) -> Result,
+    ) -> Result {
+        let mut buffer = Buffer::new(C::ANSWER_MAX)?;
         buffer.append(&self.header(0), fill)?;
         // SAFETY: By the type invariants; the kernel takes the buffer over.
         to_result(unsafe { bindings::ekho_helper_genlmsg_reply(buffer.into_raw(), self.info) })

@@ -15,7 +15,12 @@ Examples:
   ekho-fw flows --dev ek0
   ekho-fw -j flows | jq -r '.[] | [.cookie, .packets] | @tsv'
 
-Packets, bytes and drops are what the kernel was told of so far.";
+Packets, bytes and drops are what the kernel was told of so far. Flows are listed as of
+one moment; if they come and go all the time, list one device.
+
+Needs CAP_NET_ADMIN. Without --dev and -n it lists the flows of all network namespaces, as
+root; a container sees its own. Cookies are addresses of the kernel: without CAP_SYSLOG
+they aren't shown.";
 
 /// Arguments of `flows`.
 #[derive(Debug, clap::Args)]

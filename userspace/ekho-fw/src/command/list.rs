@@ -11,9 +11,12 @@ use crate::context::Context;
 
 const EXAMPLES: &str = "\
 Examples:
-  ekho-fw list              in all network namespaces
+  ekho-fw list              in all network namespaces, as root; else in this one
   ekho-fw -n blue list      in one
-  ekho-fw -j list | jq -r '.[] | select(.calls.violations > 0).dev'";
+  ekho-fw -j list | jq -r '.[] | select(.calls.violations > 0).dev'
+
+No privilege is needed for this network namespace. To see all of them takes CAP_SYS_ADMIN
+and CAP_NET_ADMIN in the initial namespaces; a container sees its own.";
 
 /// Arguments of `list`.
 #[derive(Debug, clap::Args)]

@@ -6,6 +6,7 @@ pub mod completions;
 pub mod device;
 pub mod doctor;
 pub mod events;
+pub mod fault;
 pub mod flows;
 pub mod inspect;
 pub mod list;

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use ekho::kernel::clock;
-use ekho::kernel::uevent::{Received, Uevents};
+use ekho::module::netlink::notification::{Notifications, Received};
 use ekho::monitor::Monitor;
 
 use crate::context::Context;
@@ -22,7 +22,8 @@ Examples:
 
 It begins with what the module remembers: firmware that it stopped for breaking the
 contract, and firmware that is attached. Then it tells what happens, in this network
-namespace: the kernel keeps such messages within it.";
+namespace: the module keeps such messages within it. It ends when the module is removed.
+No privilege is needed.";
 
 /// Arguments of `monitor`.
 #[derive(Debug, clap::Args)]
@@ -40,7 +41,7 @@ pub struct Args {
 pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
     let mut watch = Watch::start(&args.limits)?;
     // Before the beginning is looked up, so that nothing falls between.
-    let uevents = Uevents::open()?;
+    let mut notifications = Notifications::open()?;
     let (mut monitor, known) =
         Monitor::start(&*context.state, args.dev.as_deref(), clock::now_ns())?;
     for notification in &known {
@@ -49,12 +50,12 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
         }
     }
     loop {
-        let notification = match uevents.take()? {
-            Received::Message(message) => monitor.receive(&message, clock::now_ns())?,
+        let notification = match notifications.take()? {
+            Received::Notification(notification) => monitor.receive(notification, clock::now_ns()),
             Received::Lost => Some(monitor.lost(clock::now_ns())?),
             Received::Nothing if watch.is_over() => break,
             Received::Nothing => {
-                if watch.wait(&[uevents.as_fd()])?.is_some() {
+                if watch.wait(&[notifications.as_fd()])?.is_some() {
                     break;
                 }
                 None

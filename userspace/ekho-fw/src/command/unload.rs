@@ -14,9 +14,7 @@ Example:
   ekho-fw unload --dev ek0
 
 The module tells which firmware is attached, so this works whoever attached it and
-wherever it is pinned. Where the module can't be asked (a locked-down kernel), firmware
-that is pinned under the device's name is found. Filters that aren't skip_sw go on in
-software.";
+wherever it is pinned. Filters that aren't skip_sw go on in software.";
 
 /// Arguments of `unload`.
 #[derive(Debug, clap::Args)]

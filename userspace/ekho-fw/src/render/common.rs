@@ -20,20 +20,17 @@ pub fn nothing(style: Style, text: &str) -> String {
     }
 }
 
-/// Whether a column for the network namespace is of use.
-pub fn several_netns<T: OnDevice>(records: &[T]) -> bool {
-    let here = netns::current().ok();
-    records
-        .iter()
-        .any(|record| here.is_some_and(|here| here != record.netns()))
+/// A network namespace, seen from `here`.
+fn netns_from(here: Option<u64>, number: u64, name: &Option<String>) -> String {
+    match name {
+        Some(name) => name.clone(),
+        None if here == Some(number) => "this".into(),
+        None => number.to_string(),
+    }
 }
 
 pub fn netns_text(number: u64, name: &Option<String>) -> String {
-    match name {
-        Some(name) => name.clone(),
-        None if netns::current().is_ok_and(|here| here == number) => "this".into(),
-        None => number.to_string(),
-    }
+    netns_from(netns::current().ok(), number, name)
 }
 
 pub fn or_dash(text: &Option<String>) -> String {
@@ -47,25 +44,32 @@ pub fn path_text(path: &Path) -> String {
 /// Adds the namespace after the first column, where that says something.
 pub struct Rows {
     pub table: Table,
+    /// Looked up once, as there may be very many rows.
+    here: Option<u64>,
     with_netns: bool,
 }
 
 impl Rows {
     pub fn new<T: OnDevice>(records: &[T], columns: &[(&str, Align)]) -> Self {
-        let with_netns = several_netns(records);
+        let here = netns::current().ok();
+        let with_netns = records
+            .iter()
+            .any(|record| here.is_some_and(|here| here != record.netns()));
         let mut all = columns.to_vec();
         if with_netns {
             all.insert(1, ("NETNS", Align::Left));
         }
         Self {
             table: Table::new(&all),
+            here,
             with_netns,
         }
     }
 
-    pub fn row(&mut self, netns: String, mut cells: Vec<String>) {
+    /// Adds a row about a device of a network namespace.
+    pub fn row(&mut self, netns: u64, name: &Option<String>, mut cells: Vec<String>) {
         if self.with_netns {
-            cells.insert(1, netns);
+            cells.insert(1, netns_from(self.here, netns, name));
         }
         self.table.row(cells);
     }

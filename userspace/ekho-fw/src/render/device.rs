@@ -4,7 +4,7 @@
 
 use ekho::module::state::Device;
 
-use super::common::{netns_text, nothing, or_dash, Rows};
+use super::common::{nothing, or_dash, Rows};
 use super::style::{Style, Text};
 use super::table::Align;
 use crate::results::DeviceChange;
@@ -51,7 +51,7 @@ impl Text for [Device] {
             if tells_offload {
                 cells.insert(2, on_off(device.hw_tc_offload));
             }
-            rows.row(netns_text(device.netns, &device.netns_name), cells);
+            rows.row(device.netns, &device.netns_name, cells);
         }
         rows.table.render(style, "")
     }

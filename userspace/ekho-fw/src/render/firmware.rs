@@ -39,7 +39,8 @@ impl Text for [Firmware] {
         );
         for firmware in self {
             rows.row(
-                netns_text(firmware.netns, &firmware.netns_name),
+                firmware.netns,
+                &firmware.netns_name,
                 vec![
                     firmware.dev.clone(),
                     firmware.firmware.clone(),

@@ -6,9 +6,7 @@ use ekho::flows::feed::Summary;
 use ekho::flows::stats::{protocol_name, Updated};
 use ekho::module::state::Flow;
 
-use super::common::{
-    action_text, counted, joined, match_text, netns_text, nothing, or_dash, plural, Rows,
-};
+use super::common::{action_text, counted, joined, match_text, nothing, or_dash, plural, Rows};
 use super::style::{Style, Text};
 use super::table::Align;
 
@@ -49,7 +47,8 @@ impl Text for [Flow] {
         );
         for flow in self {
             rows.row(
-                netns_text(flow.netns, &flow.netns_name),
+                flow.netns,
+                &flow.netns_name,
                 vec![
                     flow.dev.clone(),
                     or_dash(&flow.source),
@@ -61,9 +60,13 @@ impl Text for [Flow] {
                     flow.drops.to_string(),
                     ago(flow.last_used_ms),
                     if flow.skip_sw { "skip_sw" } else { "-" }.to_owned(),
-                    format!("{:#x}", flow.cookie),
+                    flow.cookie
+                        .map_or_else(|| "-".into(), |cookie| format!("{cookie:#x}")),
                     joined(flow.matches.iter().map(match_text)),
-                    joined(flow.actions.iter().map(action_text)),
+                    joined(
+                        (flow.actions.iter().map(action_text))
+                            .chain((!flow.complete).then(|| "and more".to_owned())),
+                    ),
                 ],
             );
         }
@@ -117,7 +120,7 @@ mod tests {
             dev: "ek0".into(),
             netns: netns::current().unwrap(),
             netns_name: None,
-            cookie: 0xffff_8880_0000_1000,
+            cookie: Some(0xffff_8880_0000_1000),
             source: Some("flower".into()),
             chain: 0,
             prio: 10,
@@ -137,6 +140,7 @@ mod tests {
                 name: "drop".into(),
                 ..Action::default()
             }],
+            complete: true,
         }
     }
 
@@ -149,6 +153,16 @@ DEVICE  SOURCE  CHAIN  PRIO  PROTOCOL  PACKETS  BYTES  DROPS  LAST USED  FLAGS  
 ek0     flower      0    10  ip             10   1000      0    1200 ms  skip_sw  0xffff888000001000  dst_ip 10.0.0.1/255.255.255.255  drop
 "
         );
+    }
+
+    #[test]
+    fn what_is_not_known_or_cut_is_shown_to_be() {
+        let mut flow = flow();
+        flow.cookie = None;
+        flow.complete = false;
+        let text = [flow].text(PLAIN);
+        assert!(text.contains("skip_sw  -       dst_ip"), "{text}");
+        assert!(text.ends_with("drop, and more\n"), "{text}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ mod device;
 mod doctor;
 mod escape;
 mod events;
+mod fault;
 mod firmware;
 mod flow;
 mod monitor;

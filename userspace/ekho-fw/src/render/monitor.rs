@@ -39,7 +39,7 @@ impl Text for Notification {
                 None => "the device is gone".into(),
             },
             Kind::Lost => {
-                let text = style.warn("kernel messages were lost: this output is incomplete");
+                let text = style.warn("messages were lost: this output is incomplete");
                 return format!("{} {text}\n", stamp(self.time_ns));
             }
             Kind::Unknown => format!("something happened to firmware {firmware}"),

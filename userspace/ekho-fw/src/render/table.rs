@@ -1,12 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! Columns that line up.
+//!
+//! comfy-table wraps cells to the width of a terminal. It takes its time for that, so what isn't for
+//! a person to read at once is laid out here: a table for another program, or a very long one.
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Width};
 
 use super::escape;
 use super::style::Style;
+
+/// How many rows may be wrapped to a terminal; of more, lines are as long as they are.
+const WRAPPED_ROWS: usize = 2000;
 
 /// On which side a column is flush.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,19 +75,55 @@ impl Table {
 
     /// The table as lines, each after `indent`. On a terminal, cells wrap to its width.
     pub fn render(&self, style: Style, indent: &str) -> String {
+        match style.terminal {
+            Some(width) if self.rows.len() <= WRAPPED_ROWS => self.wrapped(width, style, indent),
+            _ => self.unwrapped(style, indent),
+        }
+    }
+
+    /// A line for each row.
+    fn unwrapped(&self, style: Style, indent: &str) -> String {
+        let widths: Vec<usize> = (self.columns.iter().enumerate())
+            .map(|(index, (name, _))| self.width(index, name))
+            .collect();
+        let line = |cells: &mut dyn Iterator<Item = &str>, text: &mut String| {
+            let start = text.len();
+            text.push_str(indent);
+            for ((cell, (_, align)), width) in cells.zip(&self.columns).zip(&widths) {
+                let padding = width.saturating_sub(cell.chars().count());
+                let (before, after) = match align {
+                    Align::Left => (0, padding + 2),
+                    Align::Right => (padding, 2),
+                };
+                text.extend(std::iter::repeat_n(' ', before));
+                text.push_str(cell);
+                text.extend(std::iter::repeat_n(' ', after));
+            }
+            text.truncate(start + text[start..].trim_end().len());
+        };
+        let mut text = String::new();
+        if self.headed {
+            let mut heading = String::new();
+            let mut names = self.columns.iter().map(|(name, _)| name.as_str());
+            line(&mut names, &mut heading);
+            text += &style.bold(&heading);
+            text.push('\n');
+        }
+        for row in &self.rows {
+            line(&mut row.iter().map(String::as_str), &mut text);
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Cells that don't fit side by side have several lines.
+    fn wrapped(&self, width: u16, style: Style, indent: &str) -> String {
         let mut table = comfy_table::Table::new();
         table.load_preset(NOTHING);
-        match style.terminal {
-            Some(width) => {
-                let indented = u16::try_from(indent.len()).unwrap_or(0);
-                table
-                    .set_content_arrangement(ContentArrangement::Dynamic)
-                    .set_width(width.saturating_sub(indented));
-            }
-            None => {
-                table.set_content_arrangement(ContentArrangement::Disabled);
-            }
-        }
+        let indented = u16::try_from(indent.len()).unwrap_or(0);
+        table
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(width.saturating_sub(indented));
         if self.headed {
             table.set_header(self.columns.iter().map(|(name, _)| name));
         }
@@ -173,6 +215,26 @@ mod tests {
         let mut table = Table::new(&[("A", Align::Left)]);
         table.row(vec!["x\ny\x1b[2J".into()]);
         assert_eq!(table.render(Style::default(), ""), "A\nx\\ny\\u{1b}[2J\n");
+    }
+
+    #[test]
+    fn a_very_long_table_is_not_wrapped_and_looks_the_same() {
+        let mut table = Table::new(&[("PACKETS", Align::Right), ("MATCH", Align::Left)]);
+        table.row(vec!["1".into(), "one two three four five six".into()]);
+        let wide = Style {
+            color: false,
+            terminal: Some(200),
+        };
+        let narrow = Style {
+            terminal: Some(20),
+            ..wide
+        };
+        assert_eq!(table.render(wide, " "), table.render(Style::default(), " "));
+        assert!(table.render(narrow, "").lines().count() > 2);
+        for _ in 0..WRAPPED_ROWS {
+            table.row(vec!["1".into(), "one two three four five six".into()]);
+        }
+        assert_eq!(table.render(narrow, "").lines().count(), WRAPPED_ROWS + 2);
     }
 
     #[test]

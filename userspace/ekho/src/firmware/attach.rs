@@ -19,7 +19,7 @@
 //! for keeping, not for finding.
 
 use std::io;
-use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::fd::AsFd as _;
 use std::path::PathBuf;
 
 use nix::errno::Errno;
@@ -35,7 +35,6 @@ use crate::kernel::clock;
 use crate::module::state::{self, Filter, State};
 
 use crate::kernel::netlink::device;
-use crate::kernel::netns;
 use crate::module::Module;
 
 /// What [`load`] or [`replace`] did.
@@ -140,7 +139,7 @@ pub fn load(firmware: Firmware, dev: &str, state: &dyn State, pins: &Pins) -> Re
     firmware.check(&module)?;
     pins.check()?;
     let ifindex = device::ifindex(dev)?;
-    // Without debugfs the kernel's EBUSY says the same, only less.
+    // The kernel's EBUSY says the same, only less.
     if let Ok(Some(attached)) = state.attached(dev) {
         return Err(Error::Busy {
             dev: dev.to_owned(),
@@ -316,47 +315,10 @@ pub fn find(state: &dyn State, dev: &str) -> Result<state::Firmware> {
     }
 }
 
-/// What identifies attached firmware when it is to be detached.
-struct Doomed {
-    link: OwnedFd,
-    id: u32,
-    firmware: String,
-}
-
-/// The firmware of a device as its pins have it. The module says better what is attached,
-/// but on a system that is locked down it may not be asked.
-///
-/// A link tells the interface index of its device and not the network namespace. Only one
-/// that is pinned under the name of the device is taken, so that a device with the same
-/// index in another namespace keeps its firmware.
-fn find_pinned(dev: &str, pins: &Pins) -> Result<Option<Doomed>> {
-    let ifindex = device::ifindex(dev)?;
-    let layout = Module::open()?;
-    let layout = layout.layout();
-    for path in pins.links_of(dev, netns::current()?, ifindex) {
-        let found = bpf::open_pin(&path).ok().and_then(|link| {
-            let info = bpf::link_info(link.as_fd()).ok()?;
-            let map = Map::by_id(info.map_id.filter(|map| *map != 0)?).ok()?;
-            let value = map.lookup(&0u32.to_ne_bytes()).ok()??;
-            let ops = value.get(layout.data_offset..)?;
-            (layout.ops.u32(ops, "ifindex")? == ifindex).then(|| Doomed {
-                link,
-                id: info.id,
-                firmware: layout.ops.text(ops, "name").unwrap_or_default(),
-            })
-        });
-        if found.is_some() {
-            return Ok(found);
-        }
-    }
-    Ok(None)
-}
-
 /// Detaches the firmware of a device and removes its pins, wherever on this bpffs
 /// they are; filters go on in software.
 ///
-/// Where the device is gone already, pins that it left are removed. Where the module can't
-/// be asked what is attached, the pins tell. Needs `CAP_SYS_ADMIN`.
+/// Where the device is gone already, pins that it left are removed. Needs `CAP_SYS_ADMIN`.
 pub fn unload(dev: &str, state: &dyn State, pins: &Pins) -> Result<Removal> {
     capability::require("unloading firmware", &[Capability::SysAdmin])?;
     let failed = |what: &str, id: u32, firmware: &str| {
@@ -364,17 +326,8 @@ pub fn unload(dev: &str, state: &dyn State, pins: &Pins) -> Result<Removal> {
             "can't {what} link {id} of firmware `{firmware}` on `{dev}`"
         ))
     };
-    let doomed = match find(state, dev) {
-        Ok(record) => Doomed {
-            link: bpf::link_by_id(record.link).map_err(failed(
-                "open",
-                record.link,
-                &record.firmware,
-            ))?,
-            id: record.link,
-            firmware: record.firmware,
-        },
-        Err(error @ Error::NoDebugfs { .. }) => find_pinned(dev, pins)?.ok_or(error)?,
+    let record = match find(state, dev) {
+        Ok(record) => record,
         Err(error) => {
             let stale = pins.link_path(dev);
             let is_absent = matches!(
@@ -392,13 +345,15 @@ pub fn unload(dev: &str, state: &dyn State, pins: &Pins) -> Result<Removal> {
             return Err(error);
         }
     };
-    let links = pins.find_link(doomed.id);
-    bpf::link_detach(doomed.link.as_fd()).map_err(failed("detach", doomed.id, &doomed.firmware))?;
+    let (id, firmware) = (record.link, record.firmware);
+    let link = bpf::link_by_id(id).map_err(failed("open", id, &firmware))?;
+    let links = pins.find_link(id);
+    bpf::link_detach(link.as_fd()).map_err(failed("detach", id, &firmware))?;
     let unpinned = links.iter().flat_map(|link| pins.remove(link)).collect();
     Ok(Removal {
         dev: dev.to_owned(),
-        firmware: Some(doomed.firmware),
-        link: Some(doomed.id),
+        firmware: Some(firmware),
+        link: Some(id),
         unpinned,
     })
 }

@@ -313,27 +313,6 @@ impl Pins {
         found
     }
 
-    /// Paths at which the link of a device's firmware may be pinned, on any bpffs: those
-    /// that are the device's alone first, then those under its name.
-    pub fn links_of(&self, dev: &str, netns: u64, ifindex: u32) -> Vec<PathBuf> {
-        let mut found = Vec::new();
-        let mut roots = vec![self.root.clone()];
-        roots.extend(bpffs_mounts());
-        let own = self.own_place(dev, netns, ifindex);
-        let own = Path::new(own.file_name().unwrap_or_default()).join(LINK);
-        let plain = Path::new(&file_name(dev)).join(LINK);
-        for tail in [own, plain] {
-            for root in &roots {
-                walk(root, 0, &mut |path| {
-                    if path.ends_with(&tail) && !found.contains(&path) {
-                        found.push(path);
-                    }
-                });
-            }
-        }
-        found
-    }
-
     /// Removes a pinned link and the maps that were pinned with it; returns what
     /// was removed.
     pub fn remove(&self, link: &Path) -> Vec<PathBuf> {
@@ -456,31 +435,6 @@ none /mnt/two\\040words bpf rw 0 0
         assert_eq!(
             mounts_in(table),
             [Path::new("/sys/fs/bpf"), Path::new("/mnt/two words")]
-        );
-    }
-
-    #[test]
-    fn links_are_found_by_the_name_of_their_device() {
-        let directory = tempfile::tempdir().unwrap();
-        for path in [
-            "eth0%2E5/link",
-            "eth0%2E5/maps/link",
-            "eth0/link",
-            "deep/eth0%2E5/link",
-            "eth0%2E5%7-3/link",
-            "eth0%2E5%8-3/link",
-        ] {
-            let path = directory.path().join(path);
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path, b"").unwrap();
-        }
-        assert_eq!(
-            Pins::new(directory.path()).links_of("eth0.5", 7, 3),
-            [
-                directory.path().join("eth0%2E5%7-3/link"),
-                directory.path().join("deep/eth0%2E5/link"),
-                directory.path().join("eth0%2E5/link")
-            ]
         );
     }
 

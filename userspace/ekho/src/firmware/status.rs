@@ -101,9 +101,9 @@ pub fn status(state: &dyn State, pins: &Pins, filter: &Filter) -> Result<Vec<Sta
     capability::require("looking at firmware", &[Capability::SysAdmin])?;
     let records = state.firmware(filter)?;
     let module = Module::open()?;
-    let declared = state.capabilities()?;
+    let declared = state.capabilities(filter)?;
     let devices = state.devices(filter)?;
-    let refusals = state.refusals()?;
+    let refusals = state.refusals(filter)?;
     let exits = state.exits(filter)?;
     records
         .into_iter()

@@ -272,7 +272,7 @@ fn polled(before: &[Flow], after: &[Flow]) -> Vec<u64> {
                 .iter()
                 .any(|old| old.cookie == flow.cookie && flow.polls > old.polls)
         })
-        .map(|flow| flow.cookie)
+        .filter_map(|flow| flow.cookie)
         .collect()
 }
 
@@ -449,6 +449,12 @@ impl<'state> Stats<'state> {
                     filter: filter.to_string(),
                 });
             }
+            if after.iter().any(|flow| flow.cookie.is_none()) {
+                return Err(Error::Capabilities {
+                    action: "finding the flow of a filter",
+                    missing: vec![Capability::Syslog],
+                });
+            }
             let hit = polled(&before, &after);
             let left: Vec<u64> = match candidates {
                 None => hit,
@@ -613,7 +619,7 @@ mod tests {
             dev: "ek0".into(),
             netns: 1,
             netns_name: None,
-            cookie,
+            cookie: Some(cookie),
             source: None,
             chain: 0,
             prio: 1,
@@ -626,6 +632,7 @@ mod tests {
             polls,
             matches: Vec::new(),
             actions: Vec::new(),
+            complete: true,
         }
     }
 

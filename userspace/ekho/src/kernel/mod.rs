@@ -10,4 +10,3 @@ pub mod libbpf_log;
 pub mod mounts;
 pub mod netlink;
 pub mod netns;
-pub mod uevent;

@@ -15,8 +15,8 @@ use crate::error::{Error, Result};
 
 const NAMES: &str = "/run/netns";
 
-/// Enters a network namespace, and nothing but it: mounts stay, so that bpffs and
-/// debugfs remain reachable (unlike after `ip netns exec`).
+/// Enters a network namespace, and nothing but it: mounts stay, so that bpffs remains
+/// reachable (unlike after `ip netns exec`).
 ///
 /// `name` is a name of `ip netns`, or a path with a slash in it
 /// (`/proc/PID/ns/net`). Must be called before threads are started.

@@ -3,8 +3,9 @@
 //! The loaded module: which contract it offers, and what it says of its devices.
 
 pub mod abi;
-pub mod debugfs;
+pub mod netlink;
 pub mod state;
 
 pub use abi::Module;
+pub use netlink::Netlink;
 pub use state::State;

@@ -3,7 +3,7 @@
 //! What the module says of devices, firmware and flows.
 //!
 //! [`State`] is the one way by which this crate asks the module; what implements it
-//! decides how: [`super::debugfs::Debugfs`] reads files for people.
+//! decides how: [`super::netlink::Netlink`] asks its netlink family.
 
 use std::fmt::Debug;
 
@@ -13,7 +13,7 @@ pub use crate::contract::rule::{Action, Match};
 use crate::contract::Capabilities;
 use crate::error::Result;
 use crate::kernel::netns;
-use crate::number::serialize_hex;
+use crate::number::serialize_hex_or_null;
 
 /// The loaded module's version.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -96,7 +96,7 @@ pub struct Firmware {
 }
 
 /// A flow that is offloaded.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Flow {
     /// Interface index of its device.
     pub ifindex: u32,
@@ -106,11 +106,12 @@ pub struct Flow {
     pub netns: u64,
     /// Name of the namespace, when `ip netns` gave it one.
     pub netns_name: Option<String>,
-    /// The kernel's key of the flow, as `"0x…"`.
-    #[serde(serialize_with = "serialize_hex")]
-    pub cookie: u64,
-    /// Who wants it offloaded: `flower`, `matchall`, `u32`, `nft`, `flowtable`,
-    /// `action` or `ct`; `null` when the module doesn't tell.
+    /// The kernel's key of the flow, as `"0x…"`; `null` for who lacks `CAP_SYSLOG` and so may not
+    /// see addresses of the kernel.
+    #[serde(serialize_with = "serialize_hex_or_null")]
+    pub cookie: Option<u64>,
+    /// Who wants it offloaded: `flower`, `matchall`, `u32`, `nft`, `flowtable`, `action` or `ct`;
+    /// `null` when the module doesn't tell.
     pub source: Option<String>,
     /// Chain of the filter.
     pub chain: u32,
@@ -135,6 +136,8 @@ pub struct Flow {
     pub matches: Vec<Match>,
     /// What it does.
     pub actions: Vec<Action>,
+    /// Whether that is all: a rule of more than some kilobytes is cut.
+    pub complete: bool,
 }
 
 /// What the device of attached firmware can do.
@@ -225,7 +228,7 @@ on_device!(Device, Firmware, Flow, Exit);
 /// Which records are wanted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Of this network namespace only.
+    /// Of this network namespace only; else of all that this process may see.
     pub netns: Option<u64>,
     /// Of the device with this name only.
     pub dev: Option<String>,
@@ -265,10 +268,10 @@ pub trait State: Debug {
     fn flows(&self, filter: &Filter) -> Result<Vec<Flow>>;
 
     /// What the devices of attached firmware can do.
-    fn capabilities(&self) -> Result<Vec<Declared>>;
+    fn capabilities(&self, filter: &Filter) -> Result<Vec<Declared>>;
 
     /// How often flows were refused, by device and reason.
-    fn refusals(&self) -> Result<Vec<Refusal>>;
+    fn refusals(&self, filter: &Filter) -> Result<Vec<Refusal>>;
 
     /// Firmware that was stopped because it broke the contract, the oldest first.
     fn exits(&self, filter: &Filter) -> Result<Vec<Exit>>;
@@ -280,12 +283,243 @@ pub trait State: Debug {
 }
 
 /// Adds what `ip netns` calls the namespaces.
-pub(super) fn name_netns(records: &mut [impl OnDevice]) {
+pub(crate) fn name_netns(records: &mut [impl OnDevice]) {
     if records.is_empty() {
         return;
     }
     let names = netns::names();
     for record in records {
         *record.netns_name_mut() = names.get(&record.netns()).cloned();
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests_support {
+    use super::*;
+
+    /// A module that tells what it is given.
+    #[derive(Debug, Default)]
+    pub(crate) struct Fake {
+        pub(crate) firmware: Vec<Firmware>,
+        pub(crate) exits: Vec<Exit>,
+        pub(crate) devices: Vec<Device>,
+    }
+
+    fn select<T: OnDevice + Clone>(records: &[T], filter: &Filter) -> Vec<T> {
+        let mut records = records.to_vec();
+        records.retain(|record| filter.matches(record));
+        records
+    }
+
+    impl State for Fake {
+        fn version(&self) -> Result<Version> {
+            Ok(Version {
+                abi: 2,
+                module: "0".into(),
+            })
+        }
+        fn devices(&self, filter: &Filter) -> Result<Vec<Device>> {
+            Ok(select(&self.devices, filter))
+        }
+        fn firmware(&self, filter: &Filter) -> Result<Vec<Firmware>> {
+            Ok(select(&self.firmware, filter))
+        }
+        fn flows(&self, _filter: &Filter) -> Result<Vec<Flow>> {
+            Ok(Vec::new())
+        }
+        fn capabilities(&self, _filter: &Filter) -> Result<Vec<Declared>> {
+            Ok(Vec::new())
+        }
+        fn refusals(&self, _filter: &Filter) -> Result<Vec<Refusal>> {
+            Ok(Vec::new())
+        }
+        fn exits(&self, filter: &Filter) -> Result<Vec<Exit>> {
+            Ok(select(&self.exits, filter))
+        }
+    }
+
+    pub(crate) fn device(ifindex: u32, dev: &str) -> Device {
+        Device {
+            ifindex,
+            dev: dev.into(),
+            netns: 1,
+            netns_name: None,
+            kind: "ekho".into(),
+            hw_tc_offload: Some(true),
+            bindings: 1,
+            flows: 10,
+            occupied: Some(11),
+            firmware: None,
+        }
+    }
+
+    pub(crate) fn firmware(ifindex: u32, dev: &str, netns: u64, name: &str) -> Firmware {
+        Firmware {
+            ifindex,
+            dev: dev.into(),
+            netns,
+            netns_name: None,
+            firmware: name.into(),
+            abi: 2,
+            link: 7,
+            map: Some(23),
+            generation: 1,
+            flows: 10,
+            ops: vec!["replace".into(), "destroy".into()],
+            calls: Calls::default(),
+        }
+    }
+
+    pub(crate) fn exit(ifindex: u32, dev: &str, netns: u64, firmware: &str) -> Exit {
+        Exit {
+            ifindex,
+            dev: dev.into(),
+            netns,
+            netns_name: None,
+            firmware: firmware.into(),
+            generation: 2,
+            op: "replace".into(),
+            code: "return".into(),
+            value: -4096,
+            flows: 7,
+            time_ns: 1000,
+            reason: "replace returned -4096".into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tests_support::{device, exit, firmware};
+    use super::*;
+
+    #[test]
+    fn records_are_filtered_by_device_and_namespace() {
+        let record = firmware(3, "ek0", 5, "stats");
+        for (netns, dev, is_wanted) in [
+            (None, None, true),
+            (Some(5), Some("ek0"), true),
+            (Some(6), Some("ek0"), false),
+            (Some(5), Some("ek1"), false),
+        ] {
+            let filter = Filter {
+                netns,
+                dev: dev.map(str::to_owned),
+            };
+            assert_eq!(filter.matches(&record), is_wanted);
+        }
+    }
+
+    #[test]
+    fn the_schema_of_exits_is_stable() {
+        assert_eq!(
+            serde_json::to_string(&exit(3, "ek0", 5, "bad")).unwrap(),
+            concat!(
+                r#"{"ifindex":3,"dev":"ek0","netns":5,"netns_name":null,"firmware":"bad","#,
+                r#""generation":2,"op":"replace","code":"return","value":-4096,"flows":7,"#,
+                r#""time_ns":1000,"reason":"replace returned -4096"}"#
+            )
+        );
+    }
+
+    #[test]
+    fn the_schema_of_flows_is_stable() {
+        let mut flow = Flow {
+            ifindex: 3,
+            dev: "ek0".into(),
+            netns: 4026531840,
+            cookie: Some(0xffff_8880_1234_5678),
+            source: Some("flower".into()),
+            prio: 10,
+            protocol: 0x0800,
+            skip_sw: true,
+            packets: 10,
+            bytes: 1000,
+            last_used_ms: Some(1200),
+            polls: 4,
+            matches: vec![Match {
+                field: "dst_ip".into(),
+                value: "10.0.0.1".into(),
+                mask: Some("255.255.255.255".into()),
+            }],
+            actions: vec![Action {
+                name: "redirect".into(),
+                argument: Some("ek1".into()),
+                ..Action::default()
+            }],
+            complete: true,
+            ..Flow::default()
+        };
+        assert_eq!(
+            serde_json::to_string(&flow).unwrap(),
+            concat!(
+                r#"{"ifindex":3,"dev":"ek0","netns":4026531840,"netns_name":null,"#,
+                r#""cookie":"0xffff888012345678","source":"flower","chain":0,"prio":10,"protocol":2048,"#,
+                r#""skip_sw":true,"packets":10,"bytes":1000,"drops":0,"last_used_ms":1200,"#,
+                r#""polls":4,"match":[{"field":"dst_ip","value":"10.0.0.1","mask":"255.255.255.255"}],"#,
+                r#""actions":[{"name":"redirect","argument":"ek1","arguments":[],"id":0,"index":0,"#,
+                r#""arg":0,"hw_stats":[]}],"complete":true}"#
+            )
+        );
+        flow.cookie = None;
+        assert!(serde_json::to_string(&flow)
+            .unwrap()
+            .contains(r#""cookie":null"#));
+    }
+
+    #[test]
+    fn the_schema_of_firmware_and_devices_is_stable() {
+        assert_eq!(
+            serde_json::to_string(&firmware(3, "ek0", 5, "stats")).unwrap(),
+            concat!(
+                r#"{"ifindex":3,"dev":"ek0","netns":5,"netns_name":null,"#,
+                r#""firmware":"stats","abi":2,"link":7,"map":23,"generation":1,"flows":10,"#,
+                r#""ops":["replace","destroy"],"#,
+                r#""calls":{"replace":0,"replace_refused":0,"destroy":0,"stats":0,"violations":0}}"#
+            )
+        );
+        assert_eq!(
+            serde_json::to_string(&device(3, "ek0")).unwrap(),
+            concat!(
+                r#"{"ifindex":3,"dev":"ek0","netns":1,"netns_name":null,"kind":"ekho","#,
+                r#""hw_tc_offload":true,"bindings":1,"flows":10,"occupied":11,"firmware":null}"#
+            )
+        );
+    }
+
+    #[test]
+    fn the_schema_of_capabilities_and_refusals_is_stable() {
+        let capabilities = Capabilities {
+            keys: Some(vec!["basic".into(), "ports".into()]),
+            actions: Some(vec!["drop".into()]),
+            classifiers: None,
+            hw_stats: vec!["delayed".into(), "disabled".into()],
+            max_flows: Some(1024),
+            max_chains: Some(1),
+            prio_min: None,
+            prio_max: None,
+            max_actions: Some(1),
+            flow_size: 0,
+            budget_us: Some(10000),
+        };
+        assert_eq!(
+            serde_json::to_string(&capabilities).unwrap(),
+            concat!(
+                r#"{"keys":["basic","ports"],"actions":["drop"],"classifiers":null,"#,
+                r#""hw_stats":["delayed","disabled"],"max_flows":1024,"max_chains":1,"#,
+                r#""prio_min":null,"prio_max":null,"max_actions":1,"flow_size":0,"budget_us":10000}"#
+            )
+        );
+        let refusal = Refusal {
+            ifindex: 3,
+            netns: 5,
+            errno: 95,
+            count: 2,
+            reason: "port=1".into(),
+        };
+        assert_eq!(
+            serde_json::to_string(&refusal).unwrap(),
+            r#"{"errno":95,"count":2,"reason":"port=1"}"#
+        );
     }
 }

@@ -120,6 +120,42 @@ impl<'a> Attributes<'a> {
         u32_at(self.get(kind)?, 0)
     }
 
+    /// A number of two bytes.
+    pub fn u16(self, kind: u16) -> Option<u16> {
+        let bytes = self.get(kind)?.get(..2)?.try_into().ok()?;
+        Some(u16::from_ne_bytes(bytes))
+    }
+
+    /// A number that is sent with four bytes, or with eight where it must be (`uint`).
+    pub fn uint(self, kind: u16) -> Option<u64> {
+        let value = self.get(kind)?;
+        match value.len() {
+            4 => u32_at(value, 0).map(u64::from),
+            _ => Some(u64::from_ne_bytes(value.try_into().ok()?)),
+        }
+    }
+
+    /// The same with a sign (`sint`).
+    pub fn sint(self, kind: u16) -> Option<i64> {
+        let value = self.get(kind)?;
+        match value.len() {
+            4 => u32_at(value, 0).map(|value| i64::from(value as i32)),
+            _ => Some(i64::from_ne_bytes(value.try_into().ok()?)),
+        }
+    }
+
+    /// Whether an attribute is there.
+    pub fn has(self, kind: u16) -> bool {
+        self.get(kind).is_some()
+    }
+
+    /// The values of an attribute that may be there several times.
+    pub fn all(self, kind: u16) -> impl Iterator<Item = &'a [u8]> {
+        self.iter()
+            .filter(move |(is, _)| *is == kind)
+            .map(|(_, value)| value)
+    }
+
     /// Text.
     pub fn text(self, kind: u16) -> Option<&'a str> {
         let value = self.get(kind)?;
@@ -155,6 +191,39 @@ mod tests {
         assert_eq!(attributes.nested(TCA_OPTIONS).get(4), Some(&[1, 2, 3][..]));
         assert_eq!(attributes.u32(TCA_CHAIN), Some(9));
         assert_eq!(attributes.get(12), None);
+    }
+
+    #[test]
+    fn numbers_are_as_wide_as_they_must_be() {
+        let mut request = Request::new(0, 0, &[]);
+        request
+            .put_u32(1, 7)
+            .put(2, &u64::MAX.to_ne_bytes())
+            .put_u32(3, -5i32 as u32)
+            .put(4, &(-5i64).to_ne_bytes())
+            .put(5, &[1, 2, 3])
+            .put(6, &0x0800u16.to_ne_bytes())
+            .put_u32(1, 8);
+        let request = request.finish();
+        let attributes = Attributes(&request[HEADER..]);
+        assert_eq!(
+            (attributes.uint(1), attributes.uint(2)),
+            (Some(7), Some(u64::MAX))
+        );
+        assert_eq!(
+            (attributes.sint(3), attributes.sint(4)),
+            (Some(-5), Some(-5))
+        );
+        assert_eq!(
+            (attributes.uint(5), attributes.sint(5), attributes.u32(5)),
+            (None, None, None)
+        );
+        assert_eq!(
+            (attributes.u16(6), attributes.u16(5)),
+            (Some(0x0800), Some(0x0201))
+        );
+        assert_eq!(attributes.all(1).count(), 2);
+        assert!(attributes.has(5) && !attributes.has(7));
     }
 
     #[test]

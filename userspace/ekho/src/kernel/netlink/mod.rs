@@ -9,6 +9,7 @@
 
 pub mod device;
 pub mod filter;
+pub mod generic;
 pub mod message;
 pub mod socket;
 

@@ -15,6 +15,8 @@ use super::message::{u32_at, Attributes, HEADER};
 
 /// `NLMSGERR_ATTR_MSG`, which `libc` doesn't have.
 const NLMSGERR_ATTR_MSG: u16 = 1;
+/// `NLMSGERR_ATTR_OFFS`: where in the request the attribute is that is wrong.
+const NLMSGERR_ATTR_OFFS: u16 = 2;
 /// As much as the kernel puts into one datagram of a dump.
 const BUFFER: usize = 64 << 10;
 
@@ -25,6 +27,8 @@ pub struct Refusal {
     pub errno: Errno,
     /// In the kernel's words, if it has some.
     pub message: String,
+    /// Where in the request the attribute is that is wrong, if it is one.
+    pub offset: Option<u32>,
 }
 
 impl Refusal {
@@ -128,15 +132,19 @@ fn read(
                 let Some(code) = u32_at(payload, 0).filter(|code| *code != 0) else {
                     return Ok(Some(Ok(())));
                 };
-                // Error code and header of the request come before attributes.
-                let has_words = kind == NLMSG_ERROR && message.flags() & NLM_F_ACK_TLVS as u16 != 0;
-                let attributes = payload.get(4 + HEADER..).filter(|_| has_words);
+                // Error code and header of the request come before attributes; at the end of a dump
+                // there is no such header.
+                let start = match kind {
+                    NLMSG_ERROR => 4 + HEADER,
+                    _ => 4,
+                };
+                let has_words = message.flags() & NLM_F_ACK_TLVS as u16 != 0;
+                let attributes = payload.get(start..).filter(|_| has_words);
+                let attributes = Attributes(attributes.unwrap_or(&[]));
                 return Ok(Some(Err(Refusal {
                     errno: Errno::from_raw((code as i32).wrapping_neg()),
-                    message: Attributes(attributes.unwrap_or(&[]))
-                        .text(NLMSGERR_ATTR_MSG)
-                        .unwrap_or("")
-                        .to_owned(),
+                    message: attributes.text(NLMSGERR_ATTR_MSG).unwrap_or("").to_owned(),
+                    offset: attributes.u32(NLMSGERR_ATTR_OFFS),
                 })));
             }
             kind => answer(kind, payload),
@@ -159,6 +167,7 @@ mod tests {
         payload.extend_from_slice(&[0; HEADER]);
         let mut error = Request::new(NLMSG_ERROR, NLM_F_ACK_TLVS as u16, &payload);
         error.put_text(NLMSGERR_ATTR_MSG, "no such thing");
+        error.put_u32(NLMSGERR_ATTR_OFFS, 24);
         let error = error.finish();
         let refusal = read(&error, &mut false, &mut |_, _| ())
             .unwrap()
@@ -166,7 +175,32 @@ mod tests {
             .unwrap_err();
         assert_eq!(refusal.errno, Errno::EINVAL);
         assert_eq!(refusal.message, "no such thing");
+        assert_eq!(refusal.offset, Some(24));
         assert!(read(&error[..20], &mut false, &mut |_, _| ()).is_err());
+    }
+
+    #[test]
+    fn the_end_of_a_dump_may_be_a_refusal() {
+        let mut done = Request::new(NLMSG_DONE, NLM_F_ACK_TLVS as u16, &(-90i32).to_ne_bytes());
+        done.put_text(NLMSGERR_ATTR_MSG, "too long");
+        let refusal = read(&done.finish(), &mut false, &mut |_, _| ())
+            .unwrap()
+            .unwrap()
+            .unwrap_err();
+        assert_eq!(refusal.errno, Errno::EMSGSIZE);
+        assert_eq!(refusal.message, "too long");
+    }
+
+    #[test]
+    fn a_dump_that_was_interrupted_is_marked() {
+        let mut marked = false;
+        let data = Request::new(30, NLM_F_DUMP_INTR as u16, &[0; 4]).finish();
+        read(&data, &mut marked, &mut |_, _| ()).unwrap();
+        assert!(marked);
+        let mut marked = false;
+        let data = Request::new(NLMSG_DONE, NLM_F_DUMP_INTR as u16, &[0; 4]).finish();
+        read(&data, &mut marked, &mut |_, _| ()).unwrap();
+        assert!(marked);
     }
 
     #[test]

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What the module tells of its own accord: what becomes of devices and firmware of a network
+//! namespace.
+
+use std::os::fd::{AsFd, BorrowedFd};
+
+use nix::errno::Errno;
+
+use super::client::no_family;
+use super::parse::{self, ident, text};
+use super::uapi;
+use crate::contract::MODULE;
+use crate::error::{Error, Result};
+use crate::kernel::netlink::{generic, Attributes};
+use crate::module::state::{Device, Exit};
+
+/// Firmware that a notification is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Interface index of its device.
+    pub ifindex: u32,
+    /// Name of its device.
+    pub dev: String,
+    /// Name of the firmware.
+    pub firmware: String,
+}
+
+/// A notification.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Notification {
+    /// Firmware was attached.
+    Attach(Named),
+    /// Firmware took the place of another.
+    Replace(Named),
+    /// Firmware was detached.
+    Detach(Named),
+    /// Firmware was stopped, as it broke the contract.
+    Exit(Exit),
+    /// A device was made, or came into the namespace.
+    DeviceAdd(Device),
+    /// The name of a device may have changed.
+    DeviceChange(Device),
+    /// A device has gone, or left the namespace.
+    DeviceDel(Device),
+    /// Something that a newer module tells, of a device with this index and name.
+    Unknown(u32, String),
+}
+
+/// Reads a notification: its command, and its attributes.
+pub fn parse(command: u8, attributes: Attributes<'_>) -> Result<Notification, String> {
+    let named = || {
+        let (ifindex, dev, _) = ident(attributes)?;
+        Ok::<_, String>(Named {
+            ifindex,
+            dev,
+            firmware: text(attributes, uapi::EKHO_A_FIRMWARE_NAME).ok_or("it has no `name`")?,
+        })
+    };
+    Ok(match command {
+        uapi::EKHO_CMD_FIRMWARE_ATTACH_NTF => Notification::Attach(named()?),
+        uapi::EKHO_CMD_FIRMWARE_REPLACE_NTF => Notification::Replace(named()?),
+        uapi::EKHO_CMD_FIRMWARE_DETACH_NTF => Notification::Detach(named()?),
+        uapi::EKHO_CMD_FIRMWARE_EXIT_NTF => Notification::Exit(parse::exit(attributes)?),
+        uapi::EKHO_CMD_DEVICE_ADD_NTF => Notification::DeviceAdd(parse::device(attributes)?),
+        uapi::EKHO_CMD_DEVICE_CHANGE_NTF => Notification::DeviceChange(parse::device(attributes)?),
+        uapi::EKHO_CMD_DEVICE_DEL_NTF => Notification::DeviceDel(parse::device(attributes)?),
+        _ => {
+            let (ifindex, dev, _) = ident(attributes)?;
+            Notification::Unknown(ifindex, dev)
+        }
+    })
+}
+
+/// What came of looking for notifications.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// One.
+    Notification(Notification),
+    /// Some that found no room are lost.
+    Lost,
+    /// Nothing more for now.
+    Nothing,
+}
+
+/// Receiver of the notifications of this network namespace.
+#[derive(Debug)]
+pub struct Notifications(generic::Notifications);
+
+/// The name of the group, of `EKHO_MCGRP_EVENTS`.
+const GROUP: &str = "events";
+
+impl Notifications {
+    /// Starts to listen; no privilege is needed.
+    pub fn open() -> Result<Self> {
+        let failed = |source| Error::io("can't listen to the module's notifications")(source);
+        match generic::Notifications::open(MODULE, GROUP).map_err(failed)? {
+            Ok(notifications) => Ok(Self(notifications)),
+            Err(refusal) if refusal.errno == Errno::ENOENT => Err(no_family()),
+            Err(refusal) => Err(failed(refusal.into())),
+        }
+    }
+
+    /// Takes the next notification, without waiting. Fails once the module is gone.
+    pub fn take(&mut self) -> Result<Received> {
+        let received = self
+            .0
+            .take()
+            .map_err(Error::io("can't read the module's notifications"))?;
+        Ok(match received {
+            generic::Received::Notification(command, attributes) => {
+                let notification = parse(command, Attributes(&attributes));
+                Received::Notification(notification.map_err(|why| Error::Answer {
+                    action: "tell what becomes of firmware",
+                    why,
+                })?)
+            }
+            generic::Received::Lost => Received::Lost,
+            generic::Received::Nothing => Received::Nothing,
+            generic::Received::End => return Err(Error::ModuleNotLoaded),
+        })
+    }
+}
+
+impl AsFd for Notifications {
+    /// Readable when there are notifications.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.0.as_fd()
+    }
+}
