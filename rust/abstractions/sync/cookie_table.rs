@@ -315,7 +315,7 @@ impl<T: Send + Sync + 'static> CookieTable<T> {
         mut f: impl FnMut(&Entry<T>) -> Result<(), E>,
     ) -> Result<(), E> {
         // SAFETY: The node is in this table, and RCU is held until after `f`.
-        self.walk(|node| f(unsafe { &*Self::entry(node) }))
+        self.walk(|node| f(unsafe { &*Self::entry(node) })).1
     }
 
     /// Removes the objects for which `which` is true, and calls `f` with each, in linear time. Process
@@ -328,12 +328,13 @@ impl<T: Send + Sync + 'static> CookieTable<T> {
         which: impl Fn(&Entry<T>) -> bool,
         f: impl Fn(&Entry<T>, &Guard),
     ) {
-        // A walk that is interrupted after a removal may skip objects of the bucket. So it is repeated
-        // until it finds none, which is mostly the second time.
-        let mut found = true;
-        while found {
-            found = false;
-            let _: Result<(), ()> = self.walk(|node| {
+        // A walk that pauses at an object that is removed may skip others of the bucket, whoever
+        // removed it. So it is repeated until it finds none and hasn't lost its place, which is
+        // mostly the second time.
+        let mut again = true;
+        while again {
+            let mut found = false;
+            let (lost, _): (_, Result<(), ()>) = self.walk(|node| {
                 let guard = kernel::sync::rcu::read_lock();
                 // SAFETY: The node is in this table, and RCU is held.
                 if which(unsafe { &*Self::entry(node) }) {
@@ -345,24 +346,34 @@ impl<T: Send + Sync + 'static> CookieTable<T> {
                 }
                 Ok(())
             });
+            again = found || lost;
         }
     }
 
     /// Calls `f` with each node, as [`Self::for_each`] does. `f` may remove it.
+    ///
+    /// Also returns whether the walk lost its place: the object at which it had paused was removed
+    /// meanwhile, so that it may have skipped others of the bucket.
     fn walk<E>(
         &self,
         mut f: impl FnMut(*mut bindings::ekho_cookie_node) -> Result<(), E>,
-    ) -> Result<(), E> {
+    ) -> (bool, Result<(), E>) {
         let iter = Opaque::<bindings::rhashtable_iter>::uninit();
         // SAFETY: The table is initialised; `enter` initialises `iter`, which doesn't move.
         unsafe { bindings::rhashtable_walk_enter(self.table.get(), iter.get()) };
         // SAFETY: `iter` was initialised by `enter`. RCU is held from here until `stop`.
         unsafe { bindings::ekho_helper_rhashtable_walk_start(iter.get()) };
+        // SAFETY: Initialised by `enter`; only this thread uses it.
+        let has_place = || unsafe { !(*iter.get()).p.is_null() };
+        let mut lost = false;
         let mut result = Ok(());
         for n in 1usize.. {
             if n % 256 == 0 {
+                let had_place = has_place();
                 // SAFETY: Between `start` and `stop`, which this does in turn.
                 unsafe { bindings::ekho_helper_rhashtable_walk_pause(iter.get()) };
+                // `rhashtable_walk_start_check()` looks for the object, and clears `p` if it is gone.
+                lost |= had_place && !has_place();
             }
             // SAFETY: Between `start` and `stop`.
             let node = unsafe { bindings::rhashtable_walk_next(iter.get()) };
@@ -383,7 +394,7 @@ impl<T: Send + Sync + 'static> CookieTable<T> {
         unsafe { bindings::rhashtable_walk_stop(iter.get()) };
         // SAFETY: Pairs with `enter`.
         unsafe { bindings::rhashtable_walk_exit(iter.get()) };
-        result
+        (lost, result)
     }
 }
 
