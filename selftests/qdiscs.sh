@@ -190,6 +190,26 @@ test_a_queue_that_is_not_free_is_refused_to_htb() {
 	refused 2 tc class add dev ek0 parent 1: classid 1:3 htb rate 80mbit
 }
 
+# The kernel believes it when a class gets another qdisc, and would lock the wrong one.
+test_a_class_of_htb_keeps_its_queue_whatever_firmware_says() {
+	local kind
+	device
+	ethtool -L ek0 tx 1
+	root htb offload
+	tc class add dev ek0 parent 1: classid 1:1 htb rate 80mbit
+	tc class add dev ek0 parent 1: classid 1:2 htb rate 80mbit
+	# The firmware says queue 1 of either.
+	for kind in pfifo bfifo; do
+		tc qdisc replace dev ek0 parent 1:1 "$kind"
+		refused 2 tc qdisc replace dev ek0 parent 1:2 "$kind"
+	done
+	expect 'qdiscs' '1:1 bfifo,1:2 pfifo' "$(tc -j qdisc show dev ek0 |
+		jq -r '[.[] | select(.parent == ("1:1", "1:2")) | "\(.parent) \(.kind)"] | sort | join(",")')"
+	tc class del dev ek0 classid 1:1
+	tc qdisc del dev ek0 root
+	expect_figures ek0 violations=0
+}
+
 # The kernel asks for nothing of a device without a PTP clock.
 test_taprio_hands_over_its_schedule() {
 	device

@@ -706,8 +706,10 @@ void ekho_helper_mqprio_map(struct net_device *dev,
 }
 
 /*
- * Whether htb can have the queue that it was given for a class: it must be one
- * that has no qdisc, which neither it nor another has. Under RTNL.
+ * Whether htb can have the queue that it was given for a class. A new class must
+ * get one that has no qdisc, which neither it nor another has. When htb asks
+ * which queue a class has, as the class gets another qdisc, the queue's qdisc
+ * must be that of the class. Under RTNL.
  */
 bool ekho_helper_htb_queue_ok(struct net_device *dev,
 			      struct tc_htb_qopt_offload *htb)
@@ -715,13 +717,17 @@ bool ekho_helper_htb_queue_ok(struct net_device *dev,
 	struct netdev_queue *queue;
 	struct Qdisc *qdisc;
 
-	if (htb->command != TC_HTB_LEAF_ALLOC_QUEUE)
+	if (htb->command != TC_HTB_LEAF_ALLOC_QUEUE &&
+	    htb->command != TC_HTB_LEAF_QUERY_QUEUE)
 		return true;
 	if (htb->qid >= dev->num_tx_queues)
 		return false;
 	queue = netdev_get_tx_queue(dev, htb->qid);
 	qdisc = rtnl_dereference(queue->qdisc_sleeping);
-	return qdisc->flags & TCQ_F_BUILTIN;
+	if (htb->command == TC_HTB_LEAF_ALLOC_QUEUE)
+		return qdisc->flags & TCQ_F_BUILTIN;
+	return !(qdisc->flags & TCQ_F_BUILTIN) &&
+	       TC_H_MIN(qdisc->parent) == htb->classid;
 }
 
 /* What the STATS commands of qdiscs share. */
