@@ -833,6 +833,37 @@ test_firmware_that_comes_late_gets_connections_as_they_are_refreshed() {
 	nft delete table inet t
 }
 
+# Workers of the kernel walk the list of its devices meanwhile, and call their firmware.
+test_a_flowtable_loses_devices_while_connections_are_being_offloaded() {
+	local dev how
+	router
+	load flowtable vc
+	load flowtable vs
+	is_busy() {
+		[[ $(records faults dev=vc) =~ calls=[1-9] ]]
+	}
+	for how in 'nft delete table inet t' 'ip link set vs name vs9'; do
+		flowtable
+		for dev in vc vs; do
+			echo "dev=$dev op=replace delay_us=100000" >"$debugfs/faults"
+		done
+		ip netns exec ekho-selftest-c "$BASH" -c 'for i in {1..40}; do
+			exec 5<>/dev/udp/10.2.0.2/9
+			for j in 1 2 3; do printf 12345678 >&5; done
+		done'
+		eventually is_busy
+		$how
+	done
+	expect 'bindings' '1 0' "$(get devices vc bindings) $(get devices vs9 bindings)"
+	nft delete table inet t
+	expect 'flows' 0 "$(n_flows)"
+	echo 'dev=vc clear' >"$debugfs/faults"
+	echo 'dev=vs9 clear' >"$debugfs/faults"
+	expect_figures vc violations=0
+	unload vc
+	unload vs9
+}
+
 test_an_ekho_device_takes_part_in_a_flowtable() {
 	local deadline
 	router

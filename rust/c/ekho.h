@@ -116,6 +116,8 @@ void ekho_helper_block_cb_add(struct flow_block_cb *block_cb,
 			      struct flow_block_offload *bo);
 void ekho_helper_block_cb_remove(struct flow_block_cb *block_cb,
 				 struct flow_block_offload *bo, bool indirect);
+void ekho_helper_flowtable_lock(struct flow_block *block);
+void ekho_helper_flowtable_unlock(struct flow_block *block);
 void ekho_helper_block_cb_add_last(struct flow_block_cb *block_cb,
 				   struct flow_block *block);
 void ekho_helper_block_cb_unlink(struct flow_block_cb *block_cb);

@@ -243,6 +243,22 @@ void ekho_helper_block_cb_remove(struct flow_block_cb *block_cb,
 		flow_block_cb_remove(block_cb, bo);
 }
 
+/*
+ * The list of a flowtable's callbacks, for a request that came through an
+ * indirect block. Requests that came directly have it locked already.
+ */
+void ekho_helper_flowtable_lock(struct flow_block *block)
+{
+	down_write(&container_of(block, struct nf_flowtable, flow_block)
+			    ->flow_block_lock);
+}
+
+void ekho_helper_flowtable_unlock(struct flow_block *block)
+{
+	up_write(&container_of(block, struct nf_flowtable, flow_block)
+			  ->flow_block_lock);
+}
+
 /* To the end of the block's own list, which may be walked under RCU meanwhile. */
 void ekho_helper_block_cb_add_last(struct flow_block_cb *block_cb,
 				   struct flow_block *block)

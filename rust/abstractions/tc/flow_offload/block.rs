@@ -315,6 +315,27 @@ pub(super) struct Indirect {
     pub(super) cleanup: Option<unsafe extern "C" fn(*mut bindings::flow_block_cb)>,
 }
 
+/// Keeps the list of a block's callbacks locked for a request that changes or searches it.
+///
+/// The kernel locks the list of a tc block by its `cb_lock`, that of a chain by the `commit_mutex` of
+/// its ruleset. It holds the `flow_block_lock` of a flowtable, with which workers walk the list and
+/// call firmware, for direct requests only (`nf_flow_table_offload_cmd()`), so indirect ones take it
+/// here. It comes after `flow_indr_block_lock`, which isn't taken by those who walk the list.
+///
+/// # Invariants
+///
+/// If there is a block, it is that of a flowtable that is alive, and whose lock this has taken.
+struct ListLock(Option<NonNull<bindings::flow_block>>);
+
+impl Drop for ListLock {
+    fn drop(&mut self) {
+        if let Some(block) = self.0 {
+            // SAFETY: By the type invariants.
+            unsafe { bindings::ekho_helper_flowtable_unlock(block.as_ptr()) };
+        }
+    }
+}
+
 /// A request to bind a callback of type `T` to a block, or to unbind it: `struct
 /// flow_block_offload`.
 ///
@@ -464,8 +485,25 @@ impl<'a, T: BlockCallback> BlockOffload<'a, T> {
         }
     }
 
+    /// Locks the list of the block's callbacks, if the kernel hasn't.
+    fn lock_list(&self) -> ListLock {
+        let is_locked = self.indirect.is_none() || self.binder != Binder::Flowtable;
+        if is_locked {
+            return ListLock(None);
+        }
+        let block = NonNull::new(self.bo.block);
+        if let Some(block) = block {
+            // SAFETY: The block is part of a flowtable, which is alive for the length of the
+            // request. The kernel doesn't hold the lock, and it may be waited for.
+            unsafe { bindings::ekho_helper_flowtable_lock(block.as_ptr()) };
+        }
+        // INVARIANT: Just locked.
+        ListLock(block)
+    }
+
+    /// The list must be locked: see [`ListLock`].
     fn lookup(&self, ident: usize) -> *mut bindings::flow_block_cb {
-        // SAFETY: The block is locked by the kernel for the length of the request.
+        // SAFETY: The list is locked.
         unsafe {
             bindings::flow_block_cb_lookup(
                 self.flow_block(),
@@ -478,12 +516,13 @@ impl<'a, T: BlockCallback> BlockOffload<'a, T> {
     /// Lets `ident` share the callback that it bound to this block before (the other direction of
     /// the same device). Returns false if there is none.
     pub(crate) fn share(&mut self, ident: usize) -> bool {
+        let _list = self.lock_list();
         let block_cb = self.lookup(ident);
         if block_cb.is_null() {
             return false;
         }
         self.bo.unlocked_driver_cb = true;
-        // SAFETY: Just found; the kernel holds the block's lock.
+        // SAFETY: Just found; the list is locked.
         unsafe { bindings::flow_block_cb_incref(block_cb) };
         true
     }
@@ -555,12 +594,13 @@ impl<'a, T: BlockCallback> BlockOffload<'a, T> {
     /// The kernel then asks it to destroy each flow and releases it. Sleeps for a grace period if
     /// the block is a chain's, which is walked under RCU.
     pub(crate) fn unbind(&mut self, ident: usize) -> Result<bool> {
+        let _list = self.lock_list();
         let block_cb = self.lookup(ident);
         if block_cb.is_null() {
             return Err(ENOENT);
         }
         self.bo.unlocked_driver_cb = true;
-        // SAFETY: Found on the block, which the kernel has locked.
+        // SAFETY: Found on the block, whose list is locked.
         unsafe {
             if bindings::flow_block_cb_decref(block_cb) != 0 {
                 return Ok(false);
