@@ -55,16 +55,9 @@ pub(crate) fn setup(dev: &NetDevice, request: BlockOffload<'_, Binding>) -> Resu
 
 fn bind(dev: &NetDevice, block: Block, hook: u8, mut request: BlockOffload<'_, Binding>) -> Result {
     let indirect = request.is_indirect();
-    // See `IndirectDriver`. Filters of a shared block that is bound to such a device later than
-    // they were added stay in software there.
-    if indirect && !request.is_empty() {
-        return Err(eopnotsupp());
-    }
-    // nftables doesn't unbind a chain from a device that is unregistered, and the kernel's cleanup
-    // of indirect blocks would use the freed device.
-    if indirect && matches!(block, Block::Chain(_)) {
-        return Err(eopnotsupp());
-    }
+    // Filters of a shared block that is bound to an indirect device later than they were added stay
+    // in software there.
+    request.check()?;
     let device = devices::get_or_create(dev, !indirect)?;
     // One callback serves both directions of a device: each filter is one flow.
     if request.share(device.key()) {

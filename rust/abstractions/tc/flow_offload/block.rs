@@ -460,7 +460,7 @@ impl<'a, T: BlockCallback> BlockOffload<'a, T> {
 
     /// Whether the block has no chains, and so no filters that the kernel will offer. True for
     /// blocks that aren't tc's.
-    pub(crate) fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         let Some(block) = self.tc_block() else {
             return true;
         };
@@ -527,7 +527,28 @@ impl<'a, T: BlockCallback> BlockOffload<'a, T> {
         true
     }
 
+    /// Fails if an indirect device can't be bound to the block, as [`Self::bind`] does:
+    ///
+    /// - A tc block with filters: should one of them be refused, the kernel frees the callback
+    ///   without taking it off its list of indirect ones (`tcf_block_bind()`).
+    /// - A chain of nftables: it isn't unbound from a device that is unregistered, and the kernel's
+    ///   cleanup of indirect blocks would use the freed device.
+    ///
+    /// The answer stays the same for the length of the request: a filter that is offered has a chain
+    /// since before its block's `cb_lock` was taken, which the kernel holds.
+    pub(crate) fn check(&self) -> Result {
+        let is_tc = self.tc_block().is_some();
+        let is_allowed = match self.binder {
+            _ if self.indirect.is_none() => true,
+            Binder::Block => is_tc && self.is_empty(),
+            Binder::Flowtable => true,
+        };
+        is_allowed.then_some(()).ok_or_else(eopnotsupp)
+    }
+
     /// Adds `callback` to the block. The kernel then asks it for each filter that is there.
+    ///
+    /// Fails for a block that [`Self::check`] doesn't allow.
     ///
     /// Requests will arrive without RTNL, and in parallel.
     ///
@@ -535,6 +556,7 @@ impl<'a, T: BlockCallback> BlockOffload<'a, T> {
     /// first error: a rule that they refuse isn't added here, and when they fail to report
     /// statistics, none were reported here.
     pub(crate) fn bind(&mut self, ident: usize, callback: Arc<T>) -> Result<BoundCallback> {
+        self.check()?;
         let bound = Bound {
             callback,
             block: self.tc_block(),

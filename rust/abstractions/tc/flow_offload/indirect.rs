@@ -43,9 +43,8 @@ pub(crate) trait IndirectDriver: 'static {
 
     /// A block of filters is bound to such a device, or unbound.
     ///
-    /// Process context; under RTNL if the block is a qdisc's. A bind must not be accepted if the
-    /// block has filters ([`BlockOffload::is_empty`]): should one of them be refused, the kernel
-    /// frees the callback without taking it off its list of indirect ones.
+    /// Process context; under RTNL if the block is a qdisc's. Not all blocks can be bound:
+    /// [`BlockOffload::check`].
     fn setup_block(dev: &NetDevice, block: BlockOffload<'_, Self::Callback>) -> Result;
 }
 
