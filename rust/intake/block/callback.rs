@@ -135,9 +135,12 @@ fn setup_flow(binding: &Binding, request: &mut FlowRequest<'_>) -> Result {
 /// Keeps the counters of a filter that one device of the block counts by action and others as a whole:
 /// the kernel asks for each action then, and drops what was reported for the filter. The device that
 /// counts by action reports it with each action instead. The block's `cb_lock` is held for reading.
+///
+/// If no device of this module does, what was reported stays in the request, for actions that the
+/// kernel doesn't ask about.
 #[expect(unsafe_code)]
 fn hand_on(binding: &Binding, cookie: usize, request: &mut FlowRequest<'_>) {
-    let (Some(callback), Some(whole)) = (binding.bound(), request.take_forgotten()) else {
+    let (Some(callback), Some(whole)) = (binding.bound(), request.forgotten()) else {
         return;
     };
     let by_action = |other: &Binding| {
@@ -145,7 +148,9 @@ fn hand_on(binding: &Binding, cookie: usize, request: &mut FlowRequest<'_>) {
         taken.then_some(())
     };
     // SAFETY: The block is asked for statistics, with its lock held.
-    let _ = unsafe { callback.find(by_action) };
+    if unsafe { callback.find(by_action) }.is_some() {
+        request.forget();
+    }
 }
 
 /// Replaces a u32 node, for which the kernel uses the same handle before and after.

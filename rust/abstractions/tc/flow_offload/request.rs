@@ -19,10 +19,7 @@ use crate::{
     },
     bindings, //
 };
-use core::{
-    ffi::c_void,
-    mem, //
-};
+use core::ffi::c_void;
 use kernel::prelude::*;
 
 /// What a request asks for.
@@ -359,9 +356,9 @@ impl<'a> FlowRequest<'a> {
         true
     }
 
-    /// Takes what was reported for the flow as a whole, by any device, if the kernel is going to drop
-    /// it, as it asks for each action instead (`tcf_exts_hw_stats_update()`).
-    pub(crate) fn take_forgotten(&mut self) -> Option<WholeStats> {
+    /// What was reported for the flow as a whole, by any device, if the kernel is going to drop it, as
+    /// it asks for each action instead (`tcf_exts_hw_stats_update()`).
+    pub(crate) fn forgotten(&mut self) -> Option<WholeStats> {
         let by_action = match &self.raw {
             Raw::Flower(request) => request.use_act_stats,
             Raw::Matchall(request) => request.use_act_stats,
@@ -369,12 +366,22 @@ impl<'a> FlowRequest<'a> {
         };
         let stats = self.stats().filter(|_| by_action)?;
         let whole = WholeStats {
-            packets: mem::take(&mut stats.pkts),
-            bytes: mem::take(&mut stats.bytes),
-            drops: mem::take(&mut stats.drops),
-            last_used: mem::take(&mut stats.lastused),
+            packets: stats.pkts,
+            bytes: stats.bytes,
+            drops: stats.drops,
+            last_used: stats.lastused,
         };
         (!whole.is_empty()).then_some(whole)
+    }
+
+    /// Takes back what was reported for the flow as a whole.
+    pub(crate) fn forget(&mut self) {
+        if let Some(stats) = self.stats() {
+            stats.pkts = 0;
+            stats.bytes = 0;
+            stats.drops = 0;
+            stats.lastused = 0;
+        }
     }
 
     /// Adds what was reported to another request.
