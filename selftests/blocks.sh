@@ -250,4 +250,41 @@ test_binds_that_fail_leave_a_block_as_it_was() {
 	unload ek0
 }
 
+# The kernel leaves a filter out when it takes back those of a block, if it can't offload an action
+# of it any more: firmware would go on with the rule, at an address that the next filter may get.
+test_filters_whose_action_is_not_offloadable_any_more_go_with_the_block() {
+	local ns=ekho-selftest-$$ dev
+	ip netns add "$ns"
+	defer ip netns del "$ns"
+	for dev in ek0 ek1 ek2; do
+		ip link add "$dev" up type ekho
+		tc qdisc add dev "$dev" ingress_block 22 clsact
+		load stats "$dev"
+	done
+	tc actions add action drop index 7
+	defer tc actions flush action gact
+	tc filter add block 22 protocol ip prio 1 handle 1 flower skip_sw dst_ip 10.0.0.1 action gact index 7
+	tc filter add block 22 protocol ip prio 2 handle 1 matchall action gact index 7
+	# Another one after the first of those that are skip_sw.
+	tc filter add block 22 protocol ip prio 1 handle 2 flower skip_sw dst_ip 10.0.0.2 action drop
+	expect_in_hw 'block 22' 3 3 3
+	tc actions replace action pipe index 7
+	tc qdisc del dev ek0 clsact
+	expect 'flows of the device that left' '' "$(records flows dev=ek0 block=22)"
+	expect 'occupied' 0 "$(get devices ek0 occupied)"
+	expect 'flows of one that stays' 3 "$(n_flows dev=ek1 block=22)"
+	# A device that moves leaves its blocks.
+	ip link set ek1 netns "$ns"
+	expect 'flows of the device that moved' '' \
+		"$(netns=$(netns_id "/run/netns/$ns") records flows dev=ek1 block=22)"
+	# One that stays until the block itself goes.
+	tc qdisc del dev ek2 clsact
+	expect 'flows of the last' '' "$(records flows dev=ek2 block=22)"
+	# The device isn't spoilt.
+	tc qdisc add dev ek0 clsact
+	drop ek0 1 skip_sw
+	expect_in_hw 'dev ek0 ingress' 1
+	expect_figures ek0 violations=0
+}
+
 main "$@"

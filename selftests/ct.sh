@@ -302,6 +302,22 @@ test_each_kind_of_filter_and_a_shared_action_bring_connections() {
 	cleared
 }
 
+# See blocks.sh.
+test_a_filter_whose_action_is_not_offloadable_any_more_takes_its_zone_along() {
+	hosts
+	load stats ek0
+	tc actions add action pass index 7
+	defer tc actions flush action gact
+	tc filter add dev ek0 ingress protocol ip pref 1 handle 1 flower skip_sw action ct zone 5 pipe action gact index 7
+	expect 'zones' 1 "$(zones ek0)"
+	tc actions replace action pipe index 7
+	tc qdisc del dev ek0 clsact
+	expect 'zones without the qdisc' 0 "$(zones ek0)"
+	expect 'filters of flower' 0 "$(n_flows dev=ek0 source=flower)"
+	unload ek0
+	cleared
+}
+
 test_a_shared_block_has_each_of_its_devices_asked() {
 	hosts
 	tc qdisc del dev ek0 clsact

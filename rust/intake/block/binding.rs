@@ -164,11 +164,6 @@ impl Binding {
         self.nodes.lock().remove(&node)
     }
 
-    /// Whether there are u32 nodes.
-    pub(crate) fn has_nodes(&self) -> bool {
-        !self.nodes.lock().is_empty()
-    }
-
     /// Opens the gate of a binding that receives no requests yet.
     pub(crate) fn open(&self) {
         self.gate.set(Gate::Open);

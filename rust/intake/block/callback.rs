@@ -76,11 +76,12 @@ impl BlockCallback for Binding {
                 if !self.is_unbound() && CLOSING.load(Relaxed) {
                     released.uncount_indirect_cleanup();
                 }
-                // u32 also offers filters that are skip_hw, and doesn't destroy those.
-                if self.has_nodes() {
-                    self.destroy_rest();
-                    requests::destroy_unasked(&self.device);
-                }
+                // Filters whose rule the kernel can't make any more, as an action of theirs was
+                // replaced by one that isn't offloadable, or for want of memory, are left out when
+                // it takes back those of a block; of flower also those after one that is skip_sw.
+                // u32 offers filters that are skip_hw, and doesn't destroy them.
+                self.destroy_rest();
+                requests::destroy_unasked(&self.device);
             }
             // nftables doesn't destroy the flows of an unbound block.
             Block::Chain(_) | Block::Flowtable(_) => self.destroy_rest(),
