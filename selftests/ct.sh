@@ -173,14 +173,10 @@ test_a_connection_is_offered_where_a_filter_tracks_its_zone() {
 	cleared
 }
 
-# The kernel offloads UDP before there is an answer, in one direction, and asks again once there
-# is one: the same flow, which is now of an established connection.
-test_udp_is_offloaded_one_way_until_it_is_answered() {
-	local ready=$EKHO_TMP/server.$$ answer=$EKHO_TMP/answer.$$
-	hosts
-	load tracker ek0
-	track 'dev ek0 ingress' vs
-	track 'dev ek1 ingress' vc
+# talk: c sends to port 80 of s ten times a second, which sends back once there is a file $answer.
+talk() {
+	local ready=$EKHO_TMP/server.$$
+	answer=$EKHO_TMP/answer.$$
 	ip netns exec ekho-selftest-s python3 -c "
 import os, socket
 s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -200,6 +196,16 @@ while True:
     s.send(b'x' * 100)
     time.sleep(0.1)
 " &
+}
+
+# The kernel offloads UDP before there is an answer, in one direction, and asks again once there
+# is one: the same flow, which is now of an established connection.
+test_udp_is_offloaded_one_way_until_it_is_answered() {
+	hosts
+	load tracker ek0
+	track 'dev ek0 ingress' vs
+	track 'dev ek1 ingress' vc
+	talk
 	patience=30 eventually has ek0 1
 	# IP_CT_NEW
 	expect 'what the firmware was told' 'zone=5 info=2 orig=1' "$(lines ek0 | sort -u)"
@@ -211,6 +217,33 @@ while True:
 	patience=30 eventually told
 	expect 'connections' 2 "$(n_flows dev=ek0 source=ct)"
 	expect_figures ek0 violations=0
+	unload ek0
+	cleared
+}
+
+test_what_udp_counted_before_the_answer_is_not_lost() {
+	local cookie
+	hosts
+	load stats ek0
+	track 'dev ek0 ingress' vs
+	track 'dev ek1 ingress' vc
+	# The kernel asks for counters when a tenth of this is over: not before the answer.
+	echo 3000 >/proc/sys/net/netfilter/nf_flowtable_udp_timeout
+	talk
+	patience=30 eventually has ek0 1
+	cookie=$(field cookie "$(records flows dev=ek0 source=ct)")
+	fw stats set --dev ek0 --cookie "$cookie" --packets 100000 --bytes 10000000 >/dev/null
+	touch "$answer"
+	patience=30 eventually has ek0 2
+	# The same flow again.
+	replaced() { [[ $(figures ek0 destroy) == destroy=1 ]]; }
+	patience=30 eventually replaced
+	echo 3 >/proc/sys/net/netfilter/nf_flowtable_udp_timeout
+	counted() {
+		said=$(conntrack -L -w 5 2>/dev/null | sed 's/.*udp .*packets=\([0-9]*\) .*packets=.*/\1/')
+		((${said:-0} >= 100000))
+	}
+	patience=30 eventually counted
 	unload ek0
 	cleared
 }

@@ -343,6 +343,29 @@ test_a_shared_action_is_a_flow_of_its_own() {
 	refused - tc actions get action gact index 1007
 }
 
+test_a_shared_action_that_is_changed_keeps_what_it_had_counted() {
+	port ek0
+	load stats ek0
+	# count PACKETS: what the device counts for the action from now on.
+	count() {
+		fw stats set --dev ek0 --cookie "$(field cookie "$(records flows source=action)")" \
+			--packets "$1" --bytes "$1"00 >/dev/null
+	}
+	tc actions add action drop index 1007
+	count 2
+	expect 'counted' '1007 in_hw=1 drop hw=2' "$(actions)"
+	count 3
+	# Nobody has asked for one packet of it.
+	tc actions replace action gact pass index 1007
+	count 4
+	tc actions replace action gact trap index 1007
+	expect 'counted before the changes' '1007 in_hw=1 trap hw=7' "$(actions)"
+	count 5
+	expect 'counted in all' '1007 in_hw=1 trap hw=12' "$(actions)"
+	tc actions flush action gact
+	expect_figures ek0 flows=0 violations=0
+}
+
 test_shared_actions_of_other_namespaces_are_not_asked_for() {
 	port ek0
 	load brief ek0

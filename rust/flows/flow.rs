@@ -57,37 +57,27 @@ pub(super) unsafe fn end() {
     unsafe { CACHE.destroy() };
 }
 
-/// An action of a flow that is counted separately.
-pub(crate) struct Part {
-    /// The cookie of its flow.
-    pub(crate) flow: usize,
-    pub(crate) counters: Counters,
-    /// What other devices counted for the flow, and the kernel hasn't been told yet.
-    carried: [Atomic<u64>; 4],
-}
+/// What was counted elsewhere, and the kernel hasn't been told yet.
+struct Carried([Atomic<u64>; 4]);
 
-impl Part {
-    /// A part with counters of zero.
-    pub(crate) const fn new(flow: usize) -> Self {
-        Self {
-            flow,
-            counters: Counters::new(),
-            carried: [const { Atomic::new(0) }; 4],
-        }
+impl Carried {
+    /// Nothing.
+    const fn new() -> Self {
+        Self([const { Atomic::new(0) }; 4])
     }
 
-    /// Adds what another device counted, to be reported with the next request. Any context.
-    pub(super) fn carry(&self, whole: WholeStats) {
-        let [packets, bytes, drops, last_used] = &self.carried;
+    /// Adds to it.
+    fn add(&self, whole: WholeStats) {
+        let [packets, bytes, drops, last_used] = &self.0;
         packets.add(whole.packets, Relaxed);
         bytes.add(whole.bytes, Relaxed);
         drops.add(whole.drops, Relaxed);
         last_used.store(whole.last_used, Relaxed);
     }
 
-    /// Returns what other devices counted, once. Any context.
-    pub(crate) fn take_carried(&self) -> Option<WholeStats> {
-        let [packets, bytes, drops, last_used] = &self.carried;
+    /// Returns what there is, once.
+    fn take(&self) -> Option<WholeStats> {
+        let [packets, bytes, drops, last_used] = &self.0;
         // The common case.
         if packets.load(Relaxed) | bytes.load(Relaxed) | drops.load(Relaxed) == 0 {
             return None;
@@ -101,12 +91,44 @@ impl Part {
     }
 }
 
+/// An action of a flow that is counted separately.
+pub(crate) struct Part {
+    /// The cookie of its flow.
+    pub(crate) flow: usize,
+    pub(crate) counters: Counters,
+    /// What other devices counted for the flow, and the kernel hasn't been told yet.
+    carried: Carried,
+}
+
+impl Part {
+    /// A part with counters of zero.
+    pub(crate) const fn new(flow: usize) -> Self {
+        Self {
+            flow,
+            counters: Counters::new(),
+            carried: Carried::new(),
+        }
+    }
+
+    /// Adds what another device counted, to be reported with the next request. Any context.
+    pub(super) fn carry(&self, whole: WholeStats) {
+        self.carried.add(whole);
+    }
+
+    /// Returns what other devices counted, once. Any context.
+    pub(crate) fn take_carried(&self) -> Option<WholeStats> {
+        self.carried.take()
+    }
+}
+
 /// What only few flows have.
 struct Rest {
     /// The encoded rule, if there is no room for it in the flow.
     rule: KVec<u8>,
     /// The firmware's private memory.
     data: KVec<Atomic<u64>>,
+    /// What a flow with the same cookie had counted that this one has replaced.
+    carried: Carried,
 }
 
 impl Rest {
@@ -116,6 +138,7 @@ impl Rest {
         let rest = Self {
             rule: copy_long(rule)?,
             data: KVec::new(),
+            carried: Carried::new(),
         };
         Ok(KBox::new(rest, GFP_KERNEL)?)
     }
@@ -190,14 +213,33 @@ impl Record {
         for _ in 0..words {
             data.push(Atomic::new(0), GFP_KERNEL)?;
         }
-        match &mut self.rest {
-            Some(rest) => rest.data = data,
-            rest => {
-                let rule = KVec::new();
-                *rest = Some(KBox::new(Rest { rule, data }, GFP_KERNEL)?);
-            }
-        }
+        self.make_rest()?.data = data;
         Ok(())
+    }
+
+    fn make_rest(&mut self) -> Result<&mut Rest> {
+        if self.rest.is_none() {
+            let rest = Rest {
+                rule: KVec::new(),
+                data: KVec::new(),
+                carried: Carried::new(),
+            };
+            self.rest = Some(KBox::new(rest, GFP_KERNEL)?);
+        }
+        self.rest.as_deref_mut().ok_or(ENOMEM)
+    }
+
+    /// Adds what a flow had counted that this one replaces, to be reported with the next request. May
+    /// sleep.
+    #[cold]
+    pub(crate) fn carry(&mut self, whole: WholeStats) -> Result {
+        self.make_rest()?.carried.add(whole);
+        Ok(())
+    }
+
+    /// Returns that, once. Any context.
+    pub(crate) fn take_carried(&self) -> Option<WholeStats> {
+        self.rest.as_ref()?.carried.take()
     }
 
     /// The firmware's private memory.

@@ -56,13 +56,13 @@ impl ActionCallback for Actions {
         let cookie = request.cookie();
         match request.command() {
             Command::Replace => {
-                // An action that is changed keeps its cookie. The old record is dropped even if the
-                // new action is refused.
-                let _ = requests::destroy(&context, cookie);
+                // An action that is changed keeps its cookie, and what it has counted. The old record
+                // is dropped even if the new action is refused.
+                let owed = requests::destroy_owed(&context, cookie);
                 if request.action_netns() != Some(self.dev.netns()) {
                     return Err(eopnotsupp());
                 }
-                requests::replace(&context, cookie, request)
+                requests::replace_owed(&context, cookie, request, owed)
             }
             Command::Destroy => requests::destroy(&context, cookie),
             _ => requests::action_stats(&context, cookie, request),

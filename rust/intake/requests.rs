@@ -9,7 +9,8 @@ use crate::{
         tc::{
             flow_offload::{
                 FlowRequest,
-                StatsDelta, //
+                StatsDelta,
+                WholeStats, //
             },
             flow_rule::FlowRule, //
         },
@@ -90,12 +91,18 @@ impl Context<'_> {
     }
 
     /// Whether a connection has to be offered to the firmware: not if the device has it already. It
-    /// is an error if another device receives its packets.
+    /// is an error if another device receives its packets. If the device has it in another state,
+    /// that is destroyed, with what it had counted in the answer.
     ///
     /// A flowtable asks all its devices for all connections, and asks again when packets arrive in
     /// software. Connections of a conntrack zone often have no ingress device (0): the kernel notes
     /// where packets of each direction were seen last, and only in the first network namespace.
-    fn is_new(&self, cookie: usize, position: &Position, rule: &FlowRule<'_>) -> Result<bool> {
+    fn is_new(
+        &self,
+        cookie: usize,
+        position: &Position,
+        rule: &FlowRule<'_>,
+    ) -> Result<Option<Owed>> {
         let is_mine = match rule.ingress_ifindex() {
             Some(0) => self.classifier == Classifier::Ct,
             ifindex => ifindex == Some(self.dev.ifindex()),
@@ -108,14 +115,15 @@ impl Context<'_> {
                 .map(|flow| flow.position.ct_state)
         };
         if is_mine && known == Some(position.ct_state) {
-            return Ok(false);
+            return Ok(None);
         }
         // Its packets arrive at another device now, or it was new and is established.
-        if known.is_some() {
-            let _ = destroy(self, cookie);
-        }
+        let owed = match known {
+            Some(_) => destroy_owed(self, cookie),
+            None => Owed::default(),
+        };
         if is_mine {
-            Ok(true)
+            Ok(Some(owed))
         } else {
             Err(eopnotsupp())
         }
@@ -144,18 +152,39 @@ fn tell(
     refusal.error
 }
 
+/// What a flow that was destroyed had counted, and the kernel hasn't been told.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Owed(WholeStats);
+
 /// Offloads a flow. Process context.
 pub(super) fn replace(context: &Context<'_>, cookie: usize, request: &FlowRequest<'_>) -> Result {
+    replace_owed(context, cookie, request, Owed::default())
+}
+
+/// Offloads a flow that takes the place of one that was just destroyed, and reports what that one had
+/// counted as well. Process context.
+pub(super) fn replace_owed(
+    context: &Context<'_>,
+    cookie: usize,
+    request: &FlowRequest<'_>,
+    mut owed: Owed,
+) -> Result {
     let (dev, device) = (context.dev, context.device);
     let position = context.position(request);
     let rule = request.rule()?;
-    if context.classifier.is_connection() && !context.is_new(cookie, &position, &rule)? {
-        return Ok(());
+    if context.classifier.is_connection() {
+        match context.is_new(cookie, &position, &rule)? {
+            Some(of_before) => owed = of_before,
+            None => return Ok(()),
+        }
     }
     let mut room = Room::new();
     let new = Rule::new(rule, &mut room, request.classid(), request.knode())?;
     // The flow exists before the firmware is asked, so that nothing can fail after its yes.
     let mut flow = Flow::of_rule(cookie, position, context.owner, new.encoding())?;
+    if !owed.0.is_empty() {
+        flow.carry(owed.0)?;
+    }
     let counting = {
         // RCU is held from before the flow can be found, so that it isn't freed if it is removed
         // meanwhile. If the firmware is detached, its flows are removed after this section.
@@ -235,10 +264,38 @@ fn destroy_connections(connections: &Connections) {
 /// The kernel also requests this for filters that weren't accepted, for some twice. When filters
 /// are taken back from firmware, the kernel clears a filter's mark only if this succeeds.
 pub(super) fn destroy(context: &Context<'_>, cookie: usize) -> Result {
+    destroy_after(context, cookie, |_, _| ())
+}
+
+/// Destroys a flow which another one with the same cookie takes the place of, for the same thing: what
+/// it had counted that the kernel hasn't asked for is the other's to report. Process context.
+pub(super) fn destroy_owed(context: &Context<'_>, cookie: usize) -> Owed {
+    let mut owed = WholeStats::default();
+    let _ = destroy_after(context, cookie, |flow, guard| {
+        if let Some(before) = flow.take_carried() {
+            owed = before;
+        }
+        if flow.hw_stats() == 0 || hw_stats_disabled(flow.hw_stats()) {
+            return;
+        }
+        if let Ok(Some(delta)) = advance(context, flow, 0, &flow.counters, guard) {
+            owed.add(delta);
+        }
+    });
+    Owed(owed)
+}
+
+/// Destroys a flow, after it was removed and passed to `last`.
+fn destroy_after(
+    context: &Context<'_>,
+    cookie: usize,
+    last: impl FnOnce(&Flow, &rcu::Guard),
+) -> Result {
     let (dev, device) = (context.dev, context.device);
     let tracks = {
         let guard = rcu::read_lock();
         let flow = device.flows.remove(cookie, &guard).ok_or(ENOENT)?;
+        last(flow, &guard);
         tell_firmware(device, dev, flow, &guard);
         flow.position.tracks()
     };
@@ -283,7 +340,14 @@ pub(super) fn stats(context: &Context<'_>, cookie: usize, request: &mut FlowRequ
         request.update_stats(StatsDelta::default(), flow.hw_stats());
         return Ok(());
     }
-    count(context, flow, 0, &flow.counters, request, &guard)
+    let result = count(context, flow, 0, &flow.counters, request, &guard);
+    match flow.take_carried() {
+        None => result,
+        Some(before) => {
+            request.add_whole(before, flow.hw_stats());
+            Ok(())
+        }
+    }
 }
 
 /// Reports what an action has counted: one that filters share, or that is counted as part of a
@@ -339,16 +403,26 @@ fn count(
         request.update_stats(StatsDelta::default(), hw_stats);
         return Ok(());
     }
-    let firmware = context.device.firmware.get(guard).ok_or(ENOENT)?;
-    let delta: StatsDelta = match firmware.stats(context.dev, flow, action, guard)? {
-        None => return Ok(()),
-        Some(StatsReport::Totals { totals, map }) => {
-            counters.advance(firmware.generation, map, totals)
-        }
-        Some(StatsReport::Deltas(delta)) => counters.add(delta),
-    };
-    request.update_stats(delta, hw_stats);
+    if let Some(delta) = advance(context, flow, action, counters, guard)? {
+        request.update_stats(delta, hw_stats);
+    }
     Ok(())
+}
+
+/// Asks the firmware as [`count`] does, and returns what is new, if it reports any counters.
+fn advance(
+    context: &Context<'_>,
+    flow: &Flow,
+    action: u64,
+    counters: &Counters,
+    guard: &rcu::Guard,
+) -> Result<Option<StatsDelta>> {
+    let firmware = context.device.firmware.get(guard).ok_or(ENOENT)?;
+    let report = firmware.stats(context.dev, flow, action, guard)?;
+    Ok(report.map(|report| match report {
+        StatsReport::Totals { totals, map } => counters.advance(firmware.generation, map, totals),
+        StatsReport::Deltas(delta) => counters.add(delta),
+    }))
 }
 
 /// A template is set for a chain. Process context.

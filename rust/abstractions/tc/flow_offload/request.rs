@@ -71,7 +71,7 @@ impl StatsDelta {
     }
 }
 
-/// The counters that devices reported for a flow as a whole.
+/// The counters of a flow as a whole that the kernel is yet to be told.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct WholeStats {
     /// Packets.
@@ -88,6 +88,18 @@ impl WholeStats {
     /// Whether all counters are zero.
     pub(crate) fn is_empty(&self) -> bool {
         self.packets | self.bytes | self.drops == 0
+    }
+
+    /// Adds to the counters.
+    pub(crate) fn add(&mut self, delta: StatsDelta) {
+        self.packets = self.packets.wrapping_add(delta.packets);
+        self.bytes = self.bytes.wrapping_add(delta.bytes);
+        self.drops = self.drops.wrapping_add(delta.drops);
+        if delta.last_used_ns != 0 {
+            // SAFETY: Reads clocks; any context.
+            let jiffies = unsafe { bindings::ekho_helper_ktime_to_jiffies(delta.last_used_ns) };
+            self.last_used = self.last_used.max(jiffies);
+        }
     }
 }
 
