@@ -366,6 +366,24 @@ test_a_shared_action_that_is_changed_keeps_what_it_had_counted() {
 	expect_figures ek0 flows=0 violations=0
 }
 
+# The kernel asks nobody to destroy it, nor does it when a device leaves.
+test_a_shared_action_that_is_not_offloadable_any_more_goes_when_its_device_moves() {
+	local ns=ekho-selftest-$$
+	ip netns add "$ns"
+	defer ip netns del "$ns"
+	port ek0
+	load stats ek0
+	tc actions add action drop index 1007
+	tc actions replace action pipe index 1007
+	tc actions del action gact index 1007
+	expect 'actions' '' "$(actions)"
+	expect 'what firmware has' action "$(field source "$(records flows dev=ek0)")"
+	ip link set ek0 netns "$ns"
+	netns=$(netns_id "/run/netns/$ns")
+	expect 'what firmware has there' '' "$(records flows dev=ek0)"
+	expect_figures ek0 replace=1 destroy=1
+}
+
 test_shared_actions_of_other_namespaces_are_not_asked_for() {
 	port ek0
 	load brief ek0

@@ -147,6 +147,7 @@ struct flow_rule *ekho_helper_rule_of_exts(const struct tcf_exts *exts,
 					   struct netlink_ext_ack *extack);
 void ekho_helper_rule_free(struct flow_rule *rule);
 u32 ekho_helper_action_netns(unsigned long cookie);
+unsigned long ekho_helper_action_id(unsigned long cookie);
 int ekho_helper_ct_add_cb(const struct flow_action_entry *entry,
 			  flow_setup_cb_t *cb, void *cb_priv);
 void ekho_helper_flowtable_del_cb(struct nf_flowtable *table,

@@ -635,6 +635,15 @@ u32 ekho_helper_action_netns(unsigned long cookie)
 	return action->idrinfo->net->ns.inum;
 }
 
+/* Tells it from others that had the same address before. An odd number. */
+unsigned long ekho_helper_action_id(unsigned long cookie)
+{
+	const struct tc_action *action = (const void *)cookie;
+
+	return action->tcfa_tm.install << 33 |
+	       (unsigned long)action->tcfa_index << 1 | 1;
+}
+
 /*
  * Adds a callback to the flowtable that a ct action brings. The callback keeps
  * the table until ekho_helper_flowtable_del_cb().

@@ -147,7 +147,8 @@ impl Rest {
 /// What is known of a flow, but for its cookie.
 pub(crate) struct Record {
     pub(crate) position: Position,
-    /// The binding with which it ends, if the kernel doesn't destroy the flows of an unbound block.
+    /// What it ends with, by address: a binding, or the connections of a zone. For a shared action an
+    /// odd number, which tells it from others that have had its cookie.
     pub(crate) owner: usize,
     /// How it is counted: one bit of `enum ekho_hw_stats`; 0 until the firmware has accepted it.
     hw_stats: Atomic<u32>,

@@ -42,6 +42,17 @@ impl Actions {
     }
 }
 
+/// Destroys what is left of shared actions, of which the device isn't asked any more. Process context.
+///
+/// An action that was replaced by one that isn't offloadable is left: the kernel makes the request to
+/// destroy it like one to offload it, and can't (`offload_action_init()`).
+pub(crate) fn destroy_rest(device: &Device, dev: &NetDevice) {
+    requests::destroy_where(device, dev, |flow| {
+        flow.position.classifier == Classifier::Action
+    });
+    requests::destroy_unasked(device);
+}
+
 impl ActionCallback for Actions {
     fn setup(&self, request: &mut FlowRequest<'_>) -> Result {
         let context = Context {
@@ -50,7 +61,7 @@ impl ActionCallback for Actions {
             classifier: Classifier::Action,
             block_index: 0,
             hooks: 0,
-            owner: 0,
+            owner: request.action_id(),
             ct_zone: 0,
         };
         let cookie = request.cookie();

@@ -58,7 +58,7 @@ pub(super) struct Context<'a> {
     pub(super) classifier: Classifier,
     pub(super) block_index: u32,
     pub(super) hooks: u8,
-    /// The binding with which its flows end, or 0: see [`Flow::owner`].
+    /// See [`Flow::owner`].
     pub(super) owner: usize,
     /// The conntrack zone of connections of tc, else 0.
     pub(super) ct_zone: u16,
@@ -358,8 +358,10 @@ pub(super) fn action_stats(
     request: &mut FlowRequest<'_>,
 ) -> Result {
     let guard = rcu::read_lock();
-    // An action that was offloaded as a shared action is a flow.
-    if context.device.flows.get(cookie, &guard).is_some() {
+    // An action that was offloaded as a shared action is a flow. One of another action that had the
+    // address before is left if the kernel couldn't destroy it: see `actions::destroy_rest`.
+    let shared = context.device.flows.get(cookie, &guard);
+    if shared.is_some_and(|flow| flow.owner == context.owner) {
         return stats(context, cookie, request);
     }
     let part = context

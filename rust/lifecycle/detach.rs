@@ -6,12 +6,14 @@
 use crate::{
     abstractions::{
         net::net_device::{
+            NetDevice,
             Rtnl,
             RtnlGuard, //
         },
         sync::rcu::RcuSlot, //
     },
     intake::{
+        actions,
         block::bindings,
         requests::destroy_rest, //
     },
@@ -71,8 +73,9 @@ pub(super) fn retire(attached: Attached, rtnl: &Rtnl) {
 }
 
 /// A netdev moves to another namespace: takes back the shared actions of the one that it leaves.
-pub(super) fn device_leaves(device: &Arc<Device>, rtnl: &Rtnl) {
+pub(super) fn device_leaves(device: &Arc<Device>, dev: &NetDevice, rtnl: &Rtnl) {
     drop(replace_actions(device, None, rtnl));
+    actions::destroy_rest(device, dev);
 }
 
 /// A netdev is unregistered: takes the firmware off.

@@ -76,7 +76,7 @@ impl Watcher for Devices {
             Event::Unregister => {
                 if let Some(device) = devices::get(dev) {
                     chain::check(&device, rtnl);
-                    detach::device_leaves(&device, rtnl);
+                    detach::device_leaves(&device, dev, rtnl);
                     tell(events::Event::DeviceDel, &device);
                 }
             }

@@ -335,6 +335,16 @@ impl<'a> FlowRequest<'a> {
         }
     }
 
+    /// An odd number that tells a shared action from others that had the same cookie before it; 0 for
+    /// other flows.
+    pub(crate) fn action_id(&self) -> usize {
+        match &self.0 {
+            // SAFETY: As for `action_netns`.
+            Raw::Action(request) => unsafe { bindings::ekho_helper_action_id(request.cookie) },
+            _ => 0,
+        }
+    }
+
     /// The extack for the reason of a refusal.
     ///
     /// The acknowledgement isn't part of the request: the request can still be read meanwhile.
