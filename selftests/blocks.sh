@@ -263,9 +263,8 @@ test_filters_whose_action_is_not_offloadable_any_more_go_with_the_block() {
 	done
 	tc actions add action drop index 7
 	defer tc actions flush action gact
-	tc filter add block 22 protocol ip prio 1 handle 1 flower skip_sw dst_ip 10.0.0.1 action gact index 7
+	tc filter add block 22 protocol ip prio 1 handle 1 flower dst_ip 10.0.0.1 action gact index 7
 	tc filter add block 22 protocol ip prio 2 handle 1 matchall action gact index 7
-	# Another one after the first of those that are skip_sw.
 	tc filter add block 22 protocol ip prio 1 handle 2 flower skip_sw dst_ip 10.0.0.2 action drop
 	expect_in_hw 'block 22' 3 3 3
 	tc actions replace action pipe index 7

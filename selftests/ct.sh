@@ -341,7 +341,7 @@ test_a_filter_whose_action_is_not_offloadable_any_more_takes_its_zone_along() {
 	load stats ek0
 	tc actions add action pass index 7
 	defer tc actions flush action gact
-	tc filter add dev ek0 ingress protocol ip pref 1 handle 1 flower skip_sw action ct zone 5 pipe action gact index 7
+	tc filter add dev ek0 ingress protocol ip pref 1 handle 1 flower action ct zone 5 pipe action gact index 7
 	expect 'zones' 1 "$(zones ek0)"
 	tc actions replace action pipe index 7
 	tc qdisc del dev ek0 clsact

@@ -126,7 +126,7 @@ test_actions_are_told_in_order_with_their_numbers() {
 		'protocol ip flower skip_sw action mirred egress mirror dev ek1 pipe action vlan push id 7 priority 3 pipe action mirred egress redirect dev ek1' \
 		'eth_type=0x0800 -> mirror:ek1 vlan_push:7[protocol=0x8100 priority=3] redirect:ek1' \
 		'protocol ip flower skip_sw action skbedit mark 17 pipe action mpls push protocol mpls_uc label 20 ttl 64 pipe action goto chain 4' \
-		'eth_type=0x0800 -> mark:17 mpls_push:20[protocol=0x8847 tc=0 bos=1 ttl=64] goto:4' \
+		'eth_type=0x0800 -> mark:17 mpls_push:20[protocol=0x8847 ttl=64] goto:4' \
 		'protocol all matchall skip_sw action trap' \
 		' -> trap'
 	# More than firmware reads at a time.

@@ -17,6 +17,9 @@ const GENEVE_HEADER: usize = 4;
 /// The bits of the length, above which others are reserved.
 const GENEVE_LENGTH: u8 = 0x1f;
 
+/// `VXLAN_GBP_MASK`: policy, and the flags of the header.
+const GBP_ALL: u64 = 0x48_ffff;
+
 /// The version of `struct erspan_metadata`.
 fn erspan_version(data: &[u8]) -> Option<u8> {
     let version = data.first_chunk::<4>()?;
@@ -25,7 +28,7 @@ fn erspan_version(data: &[u8]) -> Option<u8> {
 
 /// What of `struct erspan_metadata` is encoded, as of a version: index, or direction and hardware id.
 fn erspan(version: u8, data: &[u8]) -> Option<[u8; 6]> {
-    let &[_, _, _, _, a, b, c, d, hwid_upper, bits, ..] = data else {
+    let &[_, _, _, _, a, b, c, d, _, _, hwid_upper, bits, ..] = data else {
         return None;
     };
     Some(match version {
@@ -56,6 +59,8 @@ pub(super) fn encode(encoder: &mut Encoder<'_>, kind: u32, key: &[u8], mask: &[u
         bindings::EKHO_CONST_IP_TUNNEL_VXLAN_OPT => {
             let gbp = |of: &[u8]| of.first_chunk().map(|gbp| u32::from_ne_bytes(*gbp).into());
             if let Some((key, mask)) = gbp(key).zip(gbp(mask)) {
+                // All that flower takes.
+                let mask = if mask == GBP_ALL { u32::MAX.into() } else { mask };
                 encoder.number(field::ENC_VXLAN_GBP, key, mask);
             }
         }

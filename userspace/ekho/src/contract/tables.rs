@@ -65,6 +65,7 @@ impl Field {
 /// An action.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Action {
+    #[cfg_attr(not(test), expect(dead_code, reason = "it is the place in the list"))]
     pub(crate) number: u32,
     name: &'static str,
     pub(crate) argument: Format,
