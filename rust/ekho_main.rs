@@ -45,7 +45,6 @@ use abstractions::{
         net_device::Watch,
         rtnl_link::LinkRegistration, //
     },
-    stopwatch,
     tc::flow_offload::{
         nft,
         IndirectRegistration, //
@@ -150,7 +149,6 @@ impl End {
     fn new() -> Result<Self> {
         // Made first: `drop` copes with what isn't initialised yet.
         let end = Self;
-        stopwatch::init();
         budget::set_default(compat::param(module_parameters::budget_us.value()));
         flows::init()?;
         devices::init();

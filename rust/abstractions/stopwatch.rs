@@ -6,19 +6,6 @@
 
 use crate::bindings;
 use core::mem::MaybeUninit;
-use kernel::sync::atomic::{
-    Atomic,
-    Relaxed, //
-};
-
-/// See `ekho_helper_tsc_mult()`.
-static TSC_MULT: Atomic<u32> = Atomic::new(0);
-
-/// To be called when the module is initialised: clocks are read faster from then on.
-pub(crate) fn init() {
-    // SAFETY: Any context.
-    TSC_MULT.store(unsafe { bindings::ekho_helper_tsc_mult() }, Relaxed);
-}
 
 /// The time of a task by several clocks; see `ekho_helper_task_time()` in `c/helpers.c`.
 pub(crate) struct Stopwatch(bindings::ekho_task_time);
@@ -26,10 +13,8 @@ pub(crate) struct Stopwatch(bindings::ekho_task_time);
 /// What a [`Stopwatch`] measured, in nanoseconds.
 #[derive(Clone, Copy)]
 pub(crate) struct Elapsed {
-    /// The time that has passed.
-    pub(crate) wall: u64,
-    /// The run time of the task: less than `wall` if it was preempted, or if a hypervisor says that
-    /// other guests had the CPU.
+    /// The run time of the task: less than has passed if it was preempted, or if a hypervisor says
+    /// that other guests had the CPU.
     pub(crate) ran: u64,
     /// The same by timer interrupts: the length of a tick for each that found the task at work.
     pub(crate) ticked: u64,
@@ -42,7 +27,7 @@ impl Stopwatch {
         let mut time = MaybeUninit::uninit();
         // SAFETY: Fills in all of it.
         unsafe {
-            bindings::ekho_helper_task_time(time.as_mut_ptr(), TSC_MULT.load(Relaxed));
+            bindings::ekho_helper_task_time(time.as_mut_ptr());
             Self(time.assume_init())
         }
     }
@@ -59,7 +44,7 @@ impl Stopwatch {
     #[inline]
     pub(crate) fn wall(&self) -> u64 {
         // SAFETY: Reads a clock; any context.
-        let now = unsafe { bindings::ekho_helper_clock(TSC_MULT.load(Relaxed)) };
+        let now = unsafe { bindings::ekho_helper_clock() };
         // The clocks of CPUs differ a little, if the task has moved.
         now.saturating_sub(self.0.now_ns)
     }
@@ -74,7 +59,6 @@ impl Stopwatch {
         let between = now.exec_start_ns.saturating_sub(self.0.exec_start_ns);
         let others = between.saturating_sub(now.runtime_ns.wrapping_sub(self.0.runtime_ns));
         Elapsed {
-            wall,
             ran: wall.saturating_sub(others).saturating_sub(steal),
             ticked: now.ticks_ns.saturating_sub(self.0.ticks_ns),
         }

@@ -164,8 +164,7 @@ u64 ekho_helper_ktime_to_jiffies(u64 ktime_ns);
 u64 ekho_helper_ktime_ns(void);
 u64 ekho_helper_ktime_age_ms(u64 ktime_ns);
 
-u32 ekho_helper_tsc_mult(void);
-u64 ekho_helper_clock(u32 tsc_mult);
+u64 ekho_helper_clock(void);
 
 struct ekho_task_time {
 	u64 now_ns;
@@ -175,7 +174,7 @@ struct ekho_task_time {
 	u64 steal_ns;
 };
 
-void ekho_helper_task_time(struct ekho_task_time *time, u32 tsc_mult);
+void ekho_helper_task_time(struct ekho_task_time *time);
 void *ekho_helper_alloc_percpu(size_t size, size_t align);
 void ekho_helper_free_percpu(void *ptr);
 void *ekho_helper_stay_on_cpu(void *ptr);

@@ -438,36 +438,9 @@ u64 ekho_helper_ktime_age_ms(u64 ktime_ns)
 	return ktime_ns >= now ? 0 : div_u64(now - ktime_ns, NSEC_PER_MSEC);
 }
 
-#define EKHO_TSC_SHIFT 22
-
-/*
- * By what the time stamp counter is multiplied, and then shifted, for nanoseconds;
- * 0 if there is none.
- */
-u32 ekho_helper_tsc_mult(void)
+/* Nanoseconds, for differences on one CPU. */
+u64 ekho_helper_clock(void)
 {
-#ifdef CONFIG_X86_TSC
-	u64 mult = 0;
-
-	if (boot_cpu_has(X86_FEATURE_TSC) && tsc_khz)
-		mult = div_u64((u64)NSEC_PER_MSEC << EKHO_TSC_SHIFT, tsc_khz);
-	return mult <= U32_MAX ? mult : 0;
-#else
-	return 0;
-#endif
-}
-
-/*
- * Nanoseconds, for differences on one CPU: by the time stamp counter, as long as
- * the kernel relies on that, or by the scheduler's clock, which takes five times
- * as many instructions.
- */
-u64 ekho_helper_clock(u32 tsc_mult)
-{
-#ifdef CONFIG_X86_TSC
-	if (likely(tsc_mult && !check_tsc_unstable()))
-		return mul_u64_u32_shr(rdtsc(), tsc_mult, EKHO_TSC_SHIFT);
-#endif
 	return local_clock();
 }
 
@@ -484,14 +457,14 @@ u64 ekho_helper_clock(u32 tsc_mult)
  * time isn't accounted by ticks (nohz_full), the same as now_ns.
  * steal_ns: what other guests had of this CPU, as far as a hypervisor says so.
  */
-void ekho_helper_task_time(struct ekho_task_time *time, u32 tsc_mult)
+void ekho_helper_task_time(struct ekho_task_time *time)
 {
 	struct sched_entity *se = &current->se;
 
 	do {
 		time->exec_start_ns = READ_ONCE(se->exec_start);
 		time->runtime_ns = READ_ONCE(se->sum_exec_runtime);
-		time->now_ns = ekho_helper_clock(tsc_mult);
+		time->now_ns = local_clock();
 	} while (time->exec_start_ns != READ_ONCE(se->exec_start));
 	time->ticks_ns = vtime_accounting_enabled_cpu(raw_smp_processor_id()) ?
 				 time->now_ns :

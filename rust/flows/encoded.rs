@@ -6,8 +6,8 @@
 
 use kernel::prelude::*;
 
-/// The bytes that the flow itself has room for: TCP over IPv4 with addresses and ports fits.
-const ROOM: usize = 35;
+/// The bytes that the flow itself has room for: TCP over IPv4 with both addresses and ports fits, with one action.
+const ROOM: usize = 31;
 
 /// An encoded rule, if it fits into the flow.
 pub(super) struct Encoded {

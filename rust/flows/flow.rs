@@ -2,7 +2,7 @@
 
 //! One flow.
 //!
-//! A flow is one allocation of 176 bytes, in a slab cache, that ends with the encoded rule. A long rule, or private
+//! A flow is one allocation of 184 bytes, in a slab cache, that ends with the encoded rule. A long rule, or private
 //! memory of the firmware, is a second allocation.
 
 #![deny(unsafe_code)]
@@ -36,7 +36,7 @@ use kernel::{
     },
 };
 
-const _: () = assert!(size_of::<Flow>() == 176);
+const _: () = assert!(size_of::<Flow>() == 184);
 
 /// The memory of flows.
 static CACHE: SlabCache<Flow> = SlabCache::new(c"ekho_flow");

@@ -338,7 +338,7 @@ impl<'a> FlowRequest<'a> {
     /// An odd number that tells a shared action from others that had the same cookie before it; 0 for
     /// other flows.
     pub(crate) fn action_id(&self) -> usize {
-        match &self.0 {
+        match &self.raw {
             // SAFETY: As for `action_netns`.
             Raw::Action(request) => unsafe { bindings::ekho_helper_action_id(request.cookie) },
             _ => 0,
