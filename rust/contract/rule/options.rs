@@ -60,7 +60,11 @@ pub(super) fn encode(encoder: &mut Encoder<'_>, kind: u32, key: &[u8], mask: &[u
             let gbp = |of: &[u8]| of.first_chunk().map(|gbp| u32::from_ne_bytes(*gbp).into());
             if let Some((key, mask)) = gbp(key).zip(gbp(mask)) {
                 // All that flower takes.
-                let mask = if mask == GBP_ALL { u32::MAX.into() } else { mask };
+                let mask = if mask == GBP_ALL {
+                    u32::MAX.into()
+                } else {
+                    mask
+                };
                 encoder.number(field::ENC_VXLAN_GBP, key, mask);
             }
         }
