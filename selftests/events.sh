@@ -67,7 +67,7 @@ test_events_carry_the_match_given_to_tc() {
 		"protocol ipv6 flower skip_sw src_ip 2001:db8::/32 dst_ip fe80::1 $end" \
 		'eth_type=0x86dd src_ip=2001:db8::/ffff:ffff:: dst_ip=fe80::1 -> drop' \
 		"$ip ip_proto tcp src_port 1234 dst_port 80/0xfff0 tcp_flags 0x2/0x3f $end" \
-		'eth_type=0x0800 ip_proto=6 src_port=1234 dst_port=80/0xfff0 tcp_flags=0x0002/0x003f -> drop' \
+		'eth_type=0x0800 ip_proto=6 tcp_flags=0x0002/0x003f src_port=1234 dst_port=80/0xfff0 -> drop' \
 		"$ip ip_proto udp src_port 10-20 dst_port 1000-2000 $end" \
 		'eth_type=0x0800 ip_proto=17 src_port_min=10 src_port_max=20 dst_port_min=1000 dst_port_max=2000 -> drop' \
 		"$ip ip_proto icmp type 8 code 0 $end" \
@@ -79,7 +79,7 @@ test_events_carry_the_match_given_to_tc() {
 		"protocol 802.1Q flower skip_sw vlan_id 4001 vlan_prio 5 $end" \
 		'vlan_id=4001 vlan_prio=5 vlan_tpid=0x8100 -> drop' \
 		"$ip ip_tos 0x10/0xfc ip_ttl 64 ip_flags frag $end" \
-		'ip_flags=0x1/0x1 eth_type=0x0800 ip_tos=0x10/0xfc ip_ttl=64 -> drop' \
+		'eth_type=0x0800 ip_flags=0x1/0x1 ip_tos=0x10/0xfc ip_ttl=64 -> drop' \
 		"$ip enc_key_id 42 enc_dst_ip 198.51.100.7 enc_dst_port 4789 enc_tos 4 $end" \
 		'eth_type=0x0800 enc_key_id=42 enc_dst_ip=198.51.100.7 enc_dst_port=4789 enc_tos=0x04 -> drop' \
 		"$ip ct_state +trk+est ct_zone 9 ct_mark 0x5/0xf $end" \
