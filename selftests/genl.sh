@@ -123,7 +123,7 @@ test_faults_are_set_told_and_cleared() {
 	says 'injected fault'
 	drop ek0 3 skip_sw
 	expect_say 'dump fault-get' '[.[] | del(.ifindex, .ifname, .netns)]' \
-		'[{"point":"replace","nth":2,"errno":12,"calls":3},{"point":"destroy","calls":0,"stall-us":20,"interrupt":true},{"point":"stats","delay-us":10,"recurse":true,"calls":0},{"nospc-after":7},{"stats":"freeze"}]'
+		'[{"point":"replace","nth":2,"errno":12,"calls":3},{"point":"destroy","stall-us":20,"interrupt":true,"calls":0},{"point":"stats","delay-us":10,"recurse":true,"calls":0},{"nospc-after":7},{"stats":"freeze"}]'
 	expect_say "do device-get {\"ifindex\":$index}" '.["max-flows"]' 7
 	expect_say "do fault-clear {\"ifindex\":$index}" . null
 	expect_say 'dump fault-get' . '[]'
