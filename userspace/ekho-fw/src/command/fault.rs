@@ -101,7 +101,7 @@ impl Devices {
 /// A fault.
 #[derive(Debug, clap::Args)]
 #[command(group = ArgGroup::new("what").args(["point", "nospc_after", "stats"]).required(true))]
-#[command(group = ArgGroup::new("happens").args(["errno", "delay_us", "stall_us", "recurse", "interrupt"]).multiple(true).requires("point"))]
+#[command(group = ArgGroup::new("happens").args(["errno", "delay_us", "stall_us", "recurse", "interrupt"]).multiple(true).requires("point").conflicts_with_all(["nospc_after", "stats"]))]
 struct Set {
     #[command(flatten)]
     devices: Devices,

@@ -306,7 +306,8 @@ fn notifications_are_told_apart() {
             other => panic!("{other:?}"),
         }
     }
-    assert!(notification::parse(EKHO_CMD_FIRMWARE_ATTACH_NTF, Attributes(&message)).is_err());
+    assert!(notification::parse(EKHO_CMD_FIRMWARE_ATTACH_NTF, Attributes(&[])).is_err());
+    assert!(notification::parse(200, Attributes(&[])).is_err());
 }
 
 #[test]
