@@ -455,14 +455,14 @@ mod tests {
     #[test]
     fn two_cpus_say_how_far_rounds_are_apart() {
         let mut parallel = Figures::default();
-        for ratio in [1.3, 1.5, 1.6] {
+        for ratio in [1.5, 1.8, 1.9] {
             parallel.push("parallel/ratio", ratio);
         }
         let goal = goals(&[], Some(&parallel)).pop().unwrap();
-        assert_eq!((goal.result, goal.met), (Some(1.5), Some(true)));
+        assert_eq!((goal.result, goal.met), (Some(1.8), Some(true)));
         assert!(goal
             .what
-            .ends_with("(one round in ten below 1.300, one above 1.600)"));
+            .ends_with("(one round in ten below 1.500, one above 1.900)"));
     }
 
     #[test]
