@@ -9,7 +9,8 @@
  * Rules of change: fields are appended, never moved, renamed or reused; an op
  * or field that old firmware doesn't know must mean "as before" when absent.
  * Firmware finds additions by name (weak kfuncs, CO-RE); BPF_FLOW_OFFLOAD_ABI
- * grows for a change that it couldn't find in this way.
+ * grows for a change that it couldn't find in this way, or whose lack would go
+ * unnoticed.
  */
 #ifndef EKHO_ABI_H
 #define EKHO_ABI_H
