@@ -68,7 +68,7 @@ each_return() {
 
 wrong_replace() {
 	refused 2 drop ek0 "10$1" skip_sw
-	says "ek0: firmware 'violation' was stopped: replace returned ${returns[$1]}; load another"
+	says "ek0: firmware 'violation' stopped: replace returned ${returns[$1]}; load another"
 }
 
 test_a_wrong_return_of_replace_stops_the_firmware() {
@@ -192,10 +192,10 @@ test_filters_go_back_to_software_and_skip_sw_is_told_why() {
 	# The flow that it refused may be on record yet.
 	expect_exits 'ek0 violation 1 op=replace code=return value=1 flows=[23] reason=replace returned 1'
 	refused 2 drop ek0 12 skip_sw
-	says "ek0: firmware 'violation' was stopped: replace returned 1; load another"
+	says "ek0: firmware 'violation' stopped: replace returned 1; load another"
 	# verbose tells it to those who didn't insist.
 	accepted drop ek0 13 verbose
-	says 'was stopped: replace returned 1'
+	says 'stopped: replace returned 1'
 	# Until there is another, or until that one is unloaded.
 	load stats ek0
 	expect_in_hw 'dev ek0 ingress' 1 1 1 1
@@ -236,7 +236,7 @@ test_firmware_that_takes_too_long_is_stopped() {
 	port ek0
 	load default_budget ek0
 	refused 2 drop ek0 104 skip_sw
-	[[ $said =~ "ek0: firmware 'violation' was stopped: replace took "([0-9]+)'/10000 us; load another' ]] ||
+	[[ $said =~ "ek0: firmware 'violation' stopped: replace took "([0-9]+)'/10000 us; load another' ]] ||
 		fail 'budget' 'expected: replace took ...' "seen:     $said"
 	((BASH_REMATCH[1] > 10000))
 	expect_exits "ek0 violation 1 op=replace code=budget value=${BASH_REMATCH[1]} flows=* reason=replace took ${BASH_REMATCH[1]}/10000 us"
@@ -283,7 +283,7 @@ test_firmware_is_stopped_after_repeated_overruns() {
 	done
 	expect 'exits' '' "$(exits)"
 	refused 2 tc filter add dev ek0 ingress protocol ip prio 106 handle 16 flower skip_sw dst_ip 10.0.1.16 action drop
-	[[ $said =~ "ek0: firmware 'violation' was stopped: ops took "([0-9]+)'/10000 us; load another' ]] ||
+	[[ $said =~ "ek0: firmware 'violation' stopped: ops took "([0-9]+)'/10000 us; load another' ]] ||
 		fail 'budget' 'expected: ops took ...' "seen:     $said"
 	((BASH_REMATCH[1] > 20000))
 	expect_exits "ek0 violation 1 op=replace code=budget value=${BASH_REMATCH[1]} *"
@@ -344,7 +344,7 @@ test_overruns_with_interrupts_off_are_stopped_when_repeated() {
 	done
 	expect 'exits' '' "$(exits)"
 	refused 2 drop ek0 11 skip_sw
-	says 'was stopped: ops took '
+	says 'stopped: ops took '
 	expect_exits 'ek0 violation 1 op=replace code=budget *'
 }
 
@@ -355,7 +355,7 @@ test_firmware_that_is_entered_again_is_stopped() {
 	drop ek0 10
 	echo 'dev=ek0 op=replace recurse' >"$debugfs/faults"
 	refused 2 drop ek0 11 skip_sw
-	says 'was stopped: replace was entered again; load another'
+	says 'stopped: replace was entered again; load another'
 	eventually stopped ek0
 	expect_exits 'ek0 violation 1 op=replace code=recursion value=0 flows=* reason=replace was entered again'
 	echo 'dev=ek0 clear' >"$debugfs/faults"
@@ -378,7 +378,7 @@ test_an_interrupt_in_the_middle_of_an_op_is_no_recursion() {
 	# It is entered all the same: one that enters twice is found.
 	echo 'dev=ek0 op=replace interrupt recurse' >"$debugfs/faults"
 	refused 2 drop ek0 11 skip_sw
-	says 'was stopped: replace was entered again; load another'
+	says 'stopped: replace was entered again; load another'
 }
 
 # There is room for any number of them, and they may be preempted in the middle.

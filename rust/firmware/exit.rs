@@ -70,12 +70,13 @@ pub(crate) struct Exit {
     pub(crate) reason: Reason,
 }
 
-/// What users of the device read in the extack.
+/// What users of the device read in the extack, which cuts what is longer than 79 bytes: the remedy is
+/// last.
 impl kernel::fmt::Display for Exit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "firmware '{}' was stopped: {}; load another",
+            "firmware '{}' stopped: {}; load another",
             self.firmware, self.reason
         )
     }
