@@ -126,7 +126,7 @@ userspace: setup ## build userspace/target/release/ekho-fw
 	@$(step) build 'user space' userspace $(in) sh -c 'cd userspace && cargo build --release --locked'
 
 .PHONY: lint
-lint: setup ## rustfmt, clippy, imports, checkpatch, clang-format, shellcheck
+lint: setup module ## rustfmt, clippy, imports, checkpatch, clang-format, shellcheck
 	@$(lab)/lint
 
 .PHONY: netlink

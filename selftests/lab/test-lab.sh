@@ -1171,8 +1171,8 @@ test_vm_command() { #: vm: status, output, input, directory and tools are the co
 		says "mounted $fs"
 	done
 	says 'v0@'
-	says slub_debug=FZPU
-	says kfence.sample_interval=1
+	says 'slub_debug=FZPU,kmalloc-*;FZP'
+	says kfence.sample_interval=100
 	says panic_on_warn=1
 	[[ -e $EKHO_SRC/build/written-in-guest ]] || fails 'the clone was not writable in the guest'
 	rm "$EKHO_SRC/build/written-in-guest"
