@@ -81,19 +81,19 @@ guests() {
 	echo "$n"
 }
 
-# shared_tests LOGS N TIMES [COMMAND...]: the files of selftests/ in N guests, each of them in
-# one. COMMAND has to run the command that it is given, and is to do so TIMES times.
+# shared_tests LOGS N TIMES LIST [COMMAND...]: the files of selftests/ that `make LIST` there
+# prints in N guests, each of them in one. COMMAND has to run the command that it is given, and is to do so TIMES times.
 shared_tests() {
-	local logs=$1 n=$2 times=$3 i file ran
-	shift 3
+	local logs=$1 n=$2 times=$3 list=$4 i file ran
+	shift 4
 	rm -rf "$logs/taken" "$logs"/guest-*
 	for ((i = 1; i <= n; i++)); do
-		guest_begin "$logs/guest-$i" "$* selftests/lab/share ${logs@Q}/taken"
+		guest_begin "$logs/guest-$i" "$* selftests/lab/share ${logs@Q}/taken $list"
 	done
 	for ((i = 1; i <= n; i++)); do
 		guest_end "$logs/guest-$i"
 	done
-	for file in $(make -s -C selftests list); do
+	for file in $(make -s -C selftests "$list"); do
 		ran=$(cat "$logs"/guest-*/guest.log | grep -cE "^(not )?ok [0-9]+ selftests: $file( |\$)") || :
 		((ran == times)) || count failed "$file ran ${ran:-0} times, and not $times"
 	done
