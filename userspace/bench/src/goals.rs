@@ -317,6 +317,18 @@ fn of_boot(figures: &BTreeMap<String, Figure>) -> Vec<Goal> {
         );
         goals.why(|goals| goals.why_scale(op));
     }
+    goals.ratio(
+        "list of flows, each: over netlink / as text in debugfs",
+        "list/netlink@1000",
+        "list/debugfs@1000",
+        1.0,
+    );
+    goals.ratio(
+        "list of flows over netlink, each: at 100 000 flows / at 1 000",
+        "list/netlink@100000",
+        "list/netlink@1000",
+        1.10,
+    );
     for (op, firmware) in [
         ("replace", "stats"),
         ("replace", "acl"),

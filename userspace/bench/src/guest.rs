@@ -17,6 +17,8 @@ use nix::time::{clock_gettime, ClockId};
 use crate::figures::Figures;
 use crate::kernel::{self, Attached, Cgroup, Insmod, Memory, FLOW_BYTES, FLOW_SLAB};
 use ekho::kernel::netlink::device;
+use ekho::module::state::Filter;
+use ekho::module::{Netlink, State as _};
 
 use crate::netlink::{self, Connection, Place};
 use crate::profile;
@@ -24,6 +26,9 @@ use crate::profile;
 /// Rounds that aren't counted, and those that are.
 pub const WARM_UP: usize = 10;
 pub const ROUNDS: usize = 20;
+
+/// Rounds of lists that aren't counted: nothing but the first differs.
+const LIST_WARM_UP: usize = 2;
 
 /// Ops of a round.
 const BATCH: u32 = 100;
@@ -63,6 +68,8 @@ pub enum Part {
     Stats,
     /// The same with `noop` at different numbers of flows, and replacements of firmware.
     Scale,
+    /// What a list of all flows costs, over netlink and by debugfs.
+    List,
     /// Where the kernel is while it adds.
     Profile,
     /// The memory of a flow.
@@ -421,6 +428,49 @@ impl Bench {
         Ok(())
     }
 
+    /// `list` of one flow: all flows of the device, as the module sends them over netlink, with
+    /// the library's decoding of that, and as debugfs has them as text.
+    fn list(&mut self, ifindex: u32, flows: u32) -> Result<()> {
+        let device = Filter::device("ek0")?;
+        let (mut family, request) = netlink::list_flows(ifindex)?;
+        for round in 0..LIST_WARM_UP + ROUNDS {
+            let mut time = |with: &str, list: &mut dyn FnMut() -> Result<usize>| {
+                let start = Instant::now();
+                let listed = list()?;
+                let each = start.elapsed().as_nanos() as f64 / f64::from(flows);
+                ensure!(
+                    listed == flows as usize,
+                    "{listed} of {flows} flows in a list, {with}"
+                );
+                if round >= LIST_WARM_UP {
+                    self.figures.push(&format!("list/{with}@{flows}"), each);
+                }
+                Ok(())
+            };
+            time("netlink", &mut || family.count(&request))?;
+            time("decoded", &mut || Ok(Netlink.flows(&device)?.len()))?;
+            // Text of many flows is made again and again, each time with room for twice as much.
+            if flows == FLOWS {
+                time("debugfs", &mut || kernel::flows_of_debugfs())?;
+            }
+        }
+        Ok(())
+    }
+
+    fn lists(&mut self, source: &Path) -> Result<()> {
+        let port = kernel::add_port(&mut self.connection, "ek0")?;
+        let noop = Attached::new(source, "noop", port)?;
+        let mut there = 0;
+        for flows in [SCALE[0], SCALE[SCALE.len() - 1]] {
+            self.fill(port, Place::Hardware, there + 1..=flows)?;
+            self.list(port, flows)?;
+            there = flows;
+        }
+        drop(noop);
+        device::delete("ek0")?;
+        Ok(())
+    }
+
     fn profiles(&mut self, source: &Path) -> Result<()> {
         let port = kernel::add_port(&mut self.connection, "ek0")?;
         let software = kernel::add_port(&mut self.connection, "ek1")?;
@@ -469,11 +519,12 @@ pub fn run(source: &Path, only: &[Part]) -> Result<Figures> {
             Part::Add | Part::Ops => bench.compare_all(source, &real, *part)?,
             Part::Driver => bench.against_driver(source)?,
             Part::Netdevsim => bench.against_netdevsim(source)?,
-            Part::Stats | Part::Scale | Part::Profile | Part::Memory => {
+            Part::Stats | Part::Scale | Part::List | Part::Profile | Part::Memory => {
                 let module = Insmod::new(&real, c"")?;
                 match part {
                     Part::Stats => bench.against_software(source)?,
                     Part::Scale => bench.scale(source)?,
+                    Part::List => bench.lists(source)?,
                     Part::Profile => bench.profiles(source)?,
                     _ => bench.memories(source)?,
                 }

@@ -150,6 +150,12 @@ impl Attached {
     }
 }
 
+/// How many flows debugfs lists: it is read as text, as whoever wants it has to.
+pub fn flows_of_debugfs() -> Result<usize> {
+    let text = fs::read("/sys/kernel/debug/ekho/flows").context("the flows in debugfs")?;
+    Ok(text.iter().filter(|&&byte| byte == b'\n').count())
+}
+
 const TRACING: &str = "/sys/kernel/tracing";
 
 /// The durations of an op that the module traced while `run` ran.

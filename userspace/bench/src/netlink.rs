@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The rtnetlink requests of the benchmark: built before the clock runs, sent as they are.
+//! The requests of the benchmark: built before the clock runs, sent as they are.
 
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
+use ekho::contract::MODULE;
+use ekho::kernel::netlink::generic::{self, Family};
 use ekho::kernel::netlink::{self, Request};
+use ekho::module::netlink::uapi as family;
 use ekho_testkit::tc::{self, bitfield32, tc_gen, tcmsg, INGRESS, NEW};
 use ekho_testkit::uapi;
 
@@ -84,6 +87,15 @@ pub fn dump_filters(ifindex: u32) -> Vec<u8> {
     tc::dump_filters(ifindex).finish()
 }
 
+/// A request for all flows of a device, of the module's own family, and a socket for it.
+pub fn list_flows(ifindex: u32) -> Result<(Connection, Vec<u8>)> {
+    let mut connection = generic::connect()?;
+    let ekho = Family::find(&mut connection, MODULE)?.map_err(std::io::Error::from)?;
+    let mut request = ekho.dump(family::EKHO_CMD_FLOW_GET, family::EKHO_FAMILY_VERSION);
+    request.put_u32(family::EKHO_A_FLOW_IFINDEX, ifindex);
+    Ok((Connection(connection), request.finish()))
+}
+
 /// A socket, in the thread's network namespace.
 pub struct Connection(netlink::Connection);
 
@@ -98,6 +110,15 @@ impl Connection {
             .exchange(request, |_, _| ())?
             .map_err(std::io::Error::from)?;
         Ok(())
+    }
+
+    /// Sends a request for a dump, and counts the answers.
+    pub fn count(&mut self, request: &[u8]) -> Result<usize> {
+        let mut answers = 0;
+        self.0
+            .exchange(request, |_, _| answers += 1)?
+            .map_err(std::io::Error::from)?;
+        Ok(answers)
     }
 
     /// Sends a request for a dump: how long each part of at least `n` answers took.
