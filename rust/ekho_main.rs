@@ -13,7 +13,7 @@
 //!                                                 ▼
 //!   bpf(2) ──▶ lifecycle ──▶ offload ──────▶ firmware ──▶ contract ──▶ BPF
 //!                              │
-//!                              └──▶ observe ──▶ debugfs
+//!                              └──▶ observe ──▶ netlink, debugfs
 //! ```
 //!
 //! Layers, from low to high; each uses only those before it, which `make lint` checks: [`bindings`]
@@ -69,7 +69,10 @@ use lifecycle::{
     attach,
     notifier::Devices, //
 };
-use observe::genl;
+use observe::{
+    debugfs,
+    genl, //
+};
 use offload::{
     devices,
     work, //
@@ -97,7 +100,7 @@ module! {
 #[pin_data]
 struct Ekho {
     #[pin]
-    observe: Files,
+    debugfs: Files,
     netlink: genl::Registered,
     indirect: Indirect,
     #[pin]
@@ -121,7 +124,7 @@ impl kernel::InPlaceModule for Ekho {
             link <- LinkRegistration::new(),
             indirect: Indirect(IndirectRegistration::new()?),
             netlink: genl::Registered::new(module)?,
-            observe <- observe::files(module),
+            debugfs <- debugfs::files(module),
             _: {
                 attach::register(module).inspect_err(|error| {
                     if *error == ENOEXEC {

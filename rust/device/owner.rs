@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Who takes a device's offload requests.
+//! Who takes a netdev's offload requests, and so whether EKHO can have a device of it.
 
 #![deny(unsafe_code)]
 
@@ -8,11 +8,20 @@ use crate::{
     abstractions::net::{
         net_device::{
             NetDevice,
+            Rtnl,
             SetupTc, //
         },
         rtnl_link::LinkDriver, //
     },
-    device::netdev::Ekho, //
+    device::netdev::Ekho,
+    offload::devices::{
+        self,
+        Claim, //
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::aref::ARef, //
 };
 
 /// Who takes a device's offload requests.
@@ -32,5 +41,17 @@ pub(crate) fn owner(dev: &NetDevice) -> Owner {
         SetupTc::None => Owner::Indirect,
         SetupTc::Driver(f) if f == Ekho::SETUP_TC.address() => Owner::Ekho,
         SetupTc::Driver(_) => Owner::Other,
+    }
+}
+
+/// The device of a netdev, made if it isn't known; none if the netdev isn't registered, or can't be
+/// served.
+pub(crate) fn claim(dev: Option<ARef<NetDevice>>, rtnl: &Rtnl) -> Result<Option<Claim>> {
+    let Some(dev) = dev.filter(|dev| dev.is_registered(rtnl)) else {
+        return Ok(None);
+    };
+    match owner(&dev) {
+        Owner::Other => Ok(None),
+        owner => devices::get_or_create(&dev, owner == Owner::Ekho).map(Some),
     }
 }

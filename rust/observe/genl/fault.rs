@@ -33,6 +33,7 @@ use crate::{
         },
     },
     contract::uapi,
+    device::owner::claim,
     faults::{
         self,
         parse::{
@@ -45,7 +46,6 @@ use crate::{
         FaultSlot,
         Setting, //
     },
-    observe::faults::claim,
     offload::{
         device::Device,
         ident::Ident, //

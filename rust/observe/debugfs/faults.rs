@@ -10,10 +10,7 @@ use crate::{
         Rtnl,
         RtnlGuard, //
     },
-    device::owner::{
-        self,
-        Owner, //
-    },
+    device::owner::claim,
     faults::{
         parse::{
             self,
@@ -82,16 +79,4 @@ fn find(name: Device<'_>, rtnl: &Rtnl) -> Result<Option<Claim>> {
         Device::New => None,
     };
     claim(dev, rtnl)
-}
-
-/// The device of a netdev, made if it isn't known. None if the netdev isn't registered, or can't be
-/// served.
-pub(super) fn claim(dev: Option<ARef<NetDevice>>, rtnl: &Rtnl) -> Result<Option<Claim>> {
-    let Some(dev) = dev.filter(|dev| dev.is_registered(rtnl)) else {
-        return Ok(None);
-    };
-    match owner::owner(&dev) {
-        Owner::Other => Ok(None),
-        owner => devices::get_or_create(&dev, owner == Owner::Ekho).map(Some),
-    }
 }
