@@ -3,7 +3,7 @@
 //! Firmware: what implements `bpf_flow_offload_ops` for a device.
 //!
 //! [`Firmware`] is one attached table. All calls of its ops go through [`Firmware::run`], which
-//! injects faults ([`crate::faults`]), detects recursion ([`Recursion`]) and overruns ([`watchdog`]),
+//! injects faults ([`crate::faults`]), detects recursion ([`Recursion`]) and overruns ([`budget`]),
 //! counts ([`figures`], [`refusals`]), fires the tracepoint, and stops firmware that violates the
 //! contract ([`exit`]).
 
@@ -13,7 +13,6 @@ pub(crate) mod budget;
 pub(crate) mod exit;
 pub(crate) mod figures;
 pub(crate) mod refusals;
-mod watchdog;
 
 use crate::{
     abstractions::{
@@ -54,6 +53,10 @@ use crate::{
     },
     flows::flow::Flow, //
 };
+use budget::{
+    Spent,
+    Verdict, //
+};
 use exit::{
     Code,
     Exit, //
@@ -81,10 +84,6 @@ use refusals::{
     RefusalCount,
     Refusals, //
 };
-use watchdog::{
-    Spent,
-    Verdict, //
-};
 
 /// A firmware on a device.
 #[pin_data]
@@ -101,7 +100,7 @@ pub(crate) struct Firmware {
     stopped: fn(),
     /// The ops of the device that are running, of this firmware or another.
     recursion: Arc<Recursion>,
-    /// Points for ops that took too long: see [`watchdog`].
+    /// Points for ops that took too long: see [`budget`].
     overruns: Atomic<u32>,
     faults: Arc<FaultSlot>,
     #[pin]
@@ -244,7 +243,7 @@ impl Firmware {
         };
         let budget_ns = self.budget_ns();
         let points = self.overruns.load(Relaxed);
-        match watchdog::judge(points, spent, budget_ns) {
+        match budget::judge(points, spent, budget_ns) {
             // Firmware that is never late writes nothing. Of ops in parallel one's points may be
             // lost; the next op has them again.
             Verdict::Fine(now) if now == points => {}
