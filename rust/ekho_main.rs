@@ -66,8 +66,8 @@ use intake::{
 };
 use kernel::prelude::*;
 use lifecycle::{
-    attach,
-    notifier::Devices, //
+    notifier::Devices,
+    struct_ops, //
 };
 use observe::{
     debugfs,
@@ -126,7 +126,7 @@ impl kernel::InPlaceModule for Ekho {
             netlink: genl::Registered::new(module)?,
             debugfs <- debugfs::files(module),
             _: {
-                attach::register(module).inspect_err(|error| {
+                struct_ops::register(module).inspect_err(|error| {
                     if *error == ENOEXEC {
                         pr_err!("the module was built without BTF: build it with a vmlinux in the kernel's build directory\n");
                     }

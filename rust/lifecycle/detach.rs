@@ -5,21 +5,19 @@
 
 use crate::{
     abstractions::{
+        bpf::struct_ops::Link,
         net::net_device::{
-            NetDevice,
             Rtnl,
             RtnlGuard, //
         },
         sync::rcu::RcuSlot, //
     },
     intake::{
-        actions,
         block::bindings,
         requests::destroy_rest, //
     },
     lifecycle::{
         attached::{
-            replace_actions,
             take,
             Attached, //
         },
@@ -72,10 +70,13 @@ pub(super) fn retire(attached: Attached, rtnl: &Rtnl) {
     }
 }
 
-/// A netdev moves to another namespace: takes back the shared actions of the one that it leaves.
-pub(super) fn device_leaves(device: &Arc<Device>, dev: &NetDevice, rtnl: &Rtnl) {
-    drop(replace_actions(device, None, rtnl));
-    actions::destroy_rest(device, dev);
+/// Detaches the firmware that is attached through a link.
+pub(super) fn detach_link(link: &Link) {
+    let rtnl = RtnlGuard::lock();
+    // Nothing to do if the netdev was unregistered before.
+    if let Some(attached) = take(&rtnl, |a| a.link == link.key()) {
+        retire(attached, &rtnl);
+    }
 }
 
 /// A netdev is unregistered: takes the firmware off.

@@ -18,21 +18,33 @@
 //! one takes the firmware off, and the others do nothing. An `update` of a link whose firmware was
 //! stopped is refused. If the old firmware is stopped during an `update`, the new one stays.
 //!
-//! A swap doesn't replay filters: flows are kept, and the new firmware shares maps with the old
-//! one.
+//! A replacement doesn't replay filters: flows are kept, and the new firmware shares maps with the
+//! old one.
+//!
+//! | | |
+//! |---|---|
+//! | [`struct_ops`] | the callbacks `reg`, `update`, `unreg`, which lead to the next three |
+//! | [`attach`], [`replace`], [`detach`] | each does what its name says |
+//! | [`attached`] | the links whose firmware is on a device |
+//! | [`orphan`] | detaches a link whose firmware is gone |
+//! | [`notifier`] | what happens when netdevs come, change and go |
+//! | [`exits`] | records of firmware that was stopped |
+//! | [`events`], [`uevents`] | tell user space of all that |
 
-pub(crate) mod attach;
+mod attach;
 pub(crate) mod attached;
 mod detach;
 pub(crate) mod events;
 pub(crate) mod exits;
 pub(crate) mod notifier;
 mod orphan;
+mod replace;
+pub(crate) mod struct_ops;
 mod uevents;
 
 use kernel::prelude::*;
 
-/// Initialises the globals; to be called once, before [`attach::register`].
+/// Initialises the globals; to be called once, before [`struct_ops::register`].
 pub(crate) fn init() -> Result {
     attached::init();
     exits::init();

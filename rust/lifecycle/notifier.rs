@@ -1,23 +1,33 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Keeps the set of devices up to date with netdevs.
+//! Follows netdevs: keeps the set of devices up to date, and takes firmware and shared actions off a
+//! netdev that goes.
 
 #![deny(unsafe_code)]
 
 use crate::{
-    abstractions::net::net_device::{
-        Event,
-        NetDevice,
-        Rtnl,
-        Watcher, //
+    abstractions::{
+        net::net_device::{
+            Event,
+            NetDevice,
+            Rtnl,
+            Watcher, //
+        },
+        tc::flow_offload::ActionRegistration, //
     },
     device::owner::{
         owner,
         Owner, //
     },
-    intake::block::chain,
+    intake::{
+        actions::{
+            self,
+            Actions, //
+        },
+        block::chain, //
+    },
     lifecycle::{
-        attach,
+        attached,
         detach,
         events, //
     },
@@ -26,7 +36,10 @@ use crate::{
         devices, //
     },
 };
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::Arc, //
+};
 
 /// The netdevice notifier.
 pub(crate) struct Devices;
@@ -41,13 +54,13 @@ impl Watcher for Devices {
             Event::Register if owner(dev) == Owner::Ekho => {
                 let device = devices::get_or_create(dev, true)?;
                 device.refresh(dev);
-                attach::device_arrives(&device, dev, rtnl);
+                restore_actions(&device, dev, rtnl);
                 tell(events::Event::DeviceAdd, &device);
             }
             Event::Register => {
                 if let Some(device) = devices::get(dev) {
                     device.refresh(dev);
-                    attach::device_arrives(&device, dev, rtnl);
+                    restore_actions(&device, dev, rtnl);
                     tell(events::Event::DeviceAdd, &device);
                 }
             }
@@ -76,11 +89,37 @@ impl Watcher for Devices {
             Event::Unregister => {
                 if let Some(device) = devices::get(dev) {
                     chain::check(&device, rtnl);
-                    detach::device_leaves(&device, dev, rtnl);
+                    withdraw_actions(&device, dev, rtnl);
                     tell(events::Event::DeviceDel, &device);
                 }
             }
         }
         Ok(())
     }
+}
+
+/// A netdev is registered in a namespace: offers the shared actions of it to the firmware, if the
+/// netdev has some from before a move.
+fn restore_actions(device: &Arc<Device>, dev: &NetDevice, rtnl: &Rtnl) {
+    if !attached::lacks_actions(device, rtnl) {
+        return;
+    }
+    let callback = Arc::new(Actions::new(device.clone(), dev.into()), GFP_KERNEL);
+    match callback
+        .map_err(Error::from)
+        .and_then(ActionRegistration::new)
+    {
+        Ok(actions) => drop(attached::replace_actions(device, Some(actions), rtnl)),
+        Err(error) => pr_err!(
+            "{}: shared actions aren't offloaded until firmware is loaded again (errno {})\n",
+            dev.name(),
+            -error.to_errno()
+        ),
+    }
+}
+
+/// A netdev moves to another namespace: takes back the shared actions of the one that it leaves.
+fn withdraw_actions(device: &Arc<Device>, dev: &NetDevice, rtnl: &Rtnl) {
+    drop(attached::replace_actions(device, None, rtnl));
+    actions::destroy_rest(device, dev);
 }

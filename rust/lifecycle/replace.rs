@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Replaces the firmware of a device.
+//!
+//! Filters aren't offered again: the new firmware takes over the flows, and shares maps with the old
+//! one.
+
+#![deny(unsafe_code)]
+
+use crate::{
+    abstractions::{
+        bpf::struct_ops::{
+            Link,
+            TableRef, //
+        },
+        net::net_device::RtnlGuard, //
+    },
+    contract::{
+        calls::Ops,
+        table::Table, //
+    },
+    firmware::Firmware,
+    lifecycle::{
+        attached,
+        detach,
+        events::{
+            self,
+            Event, //
+        },
+        exits, //
+    },
+};
+use kernel::{
+    prelude::*,
+    sync::rcu, //
+};
+
+/// Replaces the firmware that is attached through a link. Flows and counters are kept.
+pub(super) fn replace(table: TableRef<Table>, link: &Link) -> Result {
+    let ops = Ops::new(table);
+    let rtnl = RtnlGuard::lock();
+    let (device, dev) = attached::find(link.key(), &rtnl)
+        // Firmware that was stopped can't be replaced.
+        .filter(|(device, _)| !device.has_stopped_firmware())
+        .ok_or(ENODEV)?;
+    if !dev.may_configure(&rtnl) {
+        return Err(EPERM);
+    }
+    if ops.ifindex() != 0 && ops.ifindex() != dev.ifindex() {
+        return Err(EINVAL);
+    }
+    let generation = device
+        .firmware
+        .get(&rcu::read_lock())
+        .map_or(1, |firmware| firmware.generation.wrapping_add(1).max(1));
+    let firmware = Firmware::new(
+        ops,
+        generation,
+        device.recursion.clone(),
+        device.faults.clone(),
+        detach::stopped,
+    )?;
+    firmware.attach(&dev).inspect_err(|_| {
+        if let Some(exit) = firmware.exit() {
+            exits::exited(exit, 0, &device, &dev, &rtnl);
+        }
+    })?;
+    // Waits until no op of the old firmware runs.
+    if let Some(old) = device.firmware.replace(Some(firmware.clone())) {
+        old.detach(&dev);
+        if let Some(exit) = old.exit() {
+            exits::exited(exit, 0, &device, &dev, &rtnl);
+        }
+    }
+    events::tell(Event::FirmwareReplace(&firmware), &device, &dev, &rtnl);
+    Ok(())
+}
