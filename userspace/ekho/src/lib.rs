@@ -23,7 +23,7 @@
 //! | to … | see |
 //! |---|---|
 //! | look into a firmware object without privileges | [`firmware::Firmware::open`] |
-//! | attach, replace, detach | [`firmware::attach`] |
+//! | attach, replace, detach | [`firmware::load`], [`firmware::replace`], [`firmware::unload`] |
 //! | list devices, firmware, flows | [`module::State`] |
 //! | write counters of flows | [`flows::stats::Stats`], [`flows::feed::feed`] |
 //! | read what firmware tells of requests | [`events::Listener`], [`events::Event`] |

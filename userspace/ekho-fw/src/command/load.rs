@@ -5,7 +5,8 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use ekho::firmware::attach;
+use ekho::firmware::load::load;
+use ekho::firmware::replace::replace;
 
 use crate::args::FirmwareArgs;
 use crate::context::{doing, keep_log, open_firmware, Context};
@@ -39,11 +40,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
     let (file, dev) = (&args.firmware.file, &args.firmware.dev);
     let firmware = open_firmware(&args.firmware)?;
     let attached = args.replace && context.state.attached(dev)?.is_some();
-    let operation = if attached {
-        attach::replace
-    } else {
-        attach::load
-    };
+    let operation = if attached { replace } else { load };
     let outcome = operation(firmware, dev, &*context.state, &context.pins);
     let outcome = doing(keep_log(&args.firmware, outcome), || {
         format!("can't load {} on {dev}", file.display())

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use ekho::firmware::attach;
+use ekho::firmware::replace::replace;
 
 use crate::args::FirmwareArgs;
 use crate::context::{doing, keep_log, open_firmware, Context};
@@ -32,7 +32,7 @@ pub struct Args {
 pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
     let (file, dev) = (&args.firmware.file, &args.firmware.dev);
     let firmware = open_firmware(&args.firmware)?;
-    let outcome = attach::replace(firmware, dev, &*context.state, &context.pins);
+    let outcome = replace(firmware, dev, &*context.state, &context.pins);
     let outcome = doing(keep_log(&args.firmware, outcome), || {
         format!("can't replace the firmware of {dev} by {}", file.display())
     })?;

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use ekho::firmware::{attach, status};
+use ekho::firmware::{attachment, status};
 
 use crate::context::Context;
 use crate::results::Shown;
@@ -38,7 +38,7 @@ pub struct Args {
 pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
     let dev = args.dev.as_deref().or(args.positional.as_deref());
     if let Some(dev) = dev {
-        attach::find(&*context.state, dev)?;
+        attachment::find(&*context.state, dev)?;
     }
     let filter = context.filter(dev)?;
     let status = status::status(&*context.state, &context.pins, &filter)?;

@@ -5,7 +5,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use ekho::firmware::attach;
+use ekho::firmware::unload::unload;
 
 use crate::context::Context;
 
@@ -27,7 +27,7 @@ pub struct Args {
 
 /// Detaches firmware.
 pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
-    let removal = attach::unload(&args.dev, &*context.state, &context.pins)
+    let removal = unload(&args.dev, &*context.state, &context.pins)
         .with_context(|| format!("can't unload the firmware of {}", args.dev))?;
     context.output.print(&removal);
     Ok(ExitCode::SUCCESS)

@@ -4,9 +4,10 @@
 
 use ekho::contract::Capabilities;
 use ekho::error::errno_name;
-use ekho::firmware::attach::{Outcome, Removal};
 use ekho::firmware::image::Inspection;
+use ekho::firmware::load::Outcome;
 use ekho::firmware::status::Status;
+use ekho::firmware::unload::Removal;
 use ekho::module::state::Firmware;
 
 use super::common::{exit_text, joined, netns_text, nothing, path_text, Rows};

@@ -12,8 +12,7 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 
 use crate::contract::{EVENTS_MAP as RING, LOST_MAP as LOST};
 use crate::error::{Error, Result};
-use crate::firmware::attach;
-use crate::firmware::Attachment;
+use crate::firmware::attachment::{self, Attachment};
 use crate::kernel::bpf::{Map, Ring};
 use crate::kernel::capability::{self, Capability};
 use crate::module::Module;
@@ -48,7 +47,7 @@ impl Listener {
     /// (`CAP_SYS_ADMIN`).
     pub fn open(state: &dyn State, dev: &str) -> Result<Self> {
         capability::require("reading events", &[Capability::SysAdmin])?;
-        let record = attach::find(state, dev)?;
+        let record = attachment::find(state, dev)?;
         let attachment = Attachment::open(&Module::open()?, record)?;
         let silent = || Error::NoEvents {
             firmware: attachment.record().firmware.clone(),

@@ -11,7 +11,10 @@ use std::path::PathBuf;
 use super::pins;
 use crate::error::{Error, Result};
 use crate::kernel::bpf::{self, Map, ProgramInfo};
-use crate::module::{state, Module};
+use crate::kernel::clock;
+use crate::kernel::netlink::device;
+use crate::module::state::{self, Filter, State};
+use crate::module::Module;
 
 /// The maps of attached firmware by full name, where it is known.
 #[derive(Debug)]
@@ -139,6 +142,28 @@ impl Attachment {
     pub fn map(&self, name: &str) -> Result<Option<Map>> {
         let mut maps = self.maps(&[])?;
         Ok(take_map(&mut maps, name).map(|found| found.map))
+    }
+}
+
+/// The firmware of a device, or why there is none.
+pub fn find(state: &dyn State, dev: &str) -> Result<state::Firmware> {
+    match state.attached(dev)? {
+        Some(record) => Ok(record),
+        None => {
+            device::ifindex(dev)?;
+            // Why it has none, where that was the module's doing.
+            match state.exits(&Filter::device(dev)?)?.pop() {
+                Some(exit) => Err(Error::Stopped {
+                    dev: dev.to_owned(),
+                    firmware: exit.firmware,
+                    seconds: clock::now_ns().saturating_sub(exit.time_ns) / 1_000_000_000,
+                    reason: exit.reason,
+                }),
+                None => Err(Error::NotAttached {
+                    dev: dev.to_owned(),
+                }),
+            }
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 //! A firmware object: a BPF ELF file with `bpf_flow_offload_ops` in it.
 //!
 //! ```text
-//!  file ──open()──▶ Firmware ──load()──▶ Loaded ──▶ attach::load / attach::replace
+//!  file ──open()──▶ Firmware ──load()──▶ Loaded ──▶ load / replace
 //!                      │ no privileges      │ programs and maps in the kernel,
 //!                      ▼                    ▼ nothing attached, nothing pinned
 //!                  Inspection            dropped: gone without a trace

@@ -8,12 +8,19 @@
 //!                   pinned                          same pin               pins removed
 //!                   maps pinned                     same maps, by name
 //! ```
+//!
+//! Each of the three ([`load`], [`replace`], [`unload`]) either succeeds as a whole or
+//! leaves what it found. [`image`] is firmware as a file and loaded, [`attachment`] is
+//! firmware that is attached, [`pins`] are its files in bpffs, and [`status`] is what is
+//! shown of it.
 
-pub mod attach;
 pub mod attachment;
 pub mod image;
+pub mod load;
 pub mod pins;
+pub mod replace;
 pub mod status;
+pub mod unload;
 
 pub use attachment::Attachment;
 pub use image::Firmware;
