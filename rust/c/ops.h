@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The ops of struct bpf_flow_offload_ops: all that C has for each op is made
- * from this list. Rust has the same list in contract/op.rs, and doesn't compile
+ * from this list. Rust has the same list in contract/ops.rs, and doesn't compile
  * if the two differ.
  *
  * OP(name, result, argument, what a stub returns)

@@ -28,7 +28,7 @@ use crate::{
         },
         flow::FlowArg,
         name::Name,
-        op::{
+        ops::{
             for_each_op,
             Op, //
         },

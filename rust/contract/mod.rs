@@ -14,7 +14,7 @@ pub(crate) mod flow;
 pub(crate) mod hw_stats;
 mod kfuncs;
 pub(crate) mod name;
-pub(crate) mod op;
+pub(crate) mod ops;
 pub(crate) mod reason;
 pub(crate) mod rule;
 pub(crate) mod stats;

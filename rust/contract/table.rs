@@ -7,7 +7,7 @@ use crate::{
     bindings,
     contract::{
         name::Name,
-        op::{
+        ops::{
             for_each_op,
             Op, //
         },

@@ -11,7 +11,7 @@ use crate::{
     contract::{
         calls::Ops,
         name::Name,
-        op::{
+        ops::{
             for_each_op,
             Op, //
         },

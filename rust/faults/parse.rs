@@ -19,14 +19,14 @@
 //! --test parse.rs`.
 
 #[cfg(not(test))]
-use crate::contract::op::Op;
+use crate::contract::ops::Op;
 use core::str::SplitAsciiWhitespace;
 #[cfg(test)]
-use op::Op;
+use ops::Op;
 
 #[cfg(test)]
-#[path = "../contract/op.rs"]
-mod op;
+#[path = "../contract/ops.rs"]
+mod ops;
 
 /// A call that faults can be injected into.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -13,7 +13,7 @@
 
 use crate::contract::{
     name::Name,
-    op::Op,
+    ops::Op,
     reason::Reason, //
 };
 use core::fmt;

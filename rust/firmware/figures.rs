@@ -6,7 +6,7 @@
 
 use crate::{
     abstractions::sync::cache::SplitCounters,
-    contract::op::Op, //
+    contract::ops::Op, //
 };
 use kernel::{
     prelude::*,

@@ -41,7 +41,7 @@ use crate::{
             ReplaceCtx, //
         },
         flow::FlowArg,
-        op::Op,
+        ops::Op,
         reason::Reason,
         rule::Rule,
         stats::StatsReport,

@@ -301,11 +301,11 @@ small_module() {
 	mkdir -p tree/rust/{contract,flows,offload} tree/userspace/tool/src
 	echo 'mod contract; mod flows; mod offload; use offload::device;' >tree/rust/ekho_main.rs
 	sed -i 's/; /;\n/g' tree/rust/ekho_main.rs
-	printf 'pub(crate) mod op;\npub(crate) mod name;\n' >tree/rust/contract/mod.rs
-	echo 'use crate::contract::name::Name;' >tree/rust/contract/op.rs
+	printf 'pub(crate) mod ops;\npub(crate) mod name;\n' >tree/rust/contract/mod.rs
+	echo 'use crate::contract::name::Name;' >tree/rust/contract/ops.rs
 	echo 'pub(crate) struct Name;' >tree/rust/contract/name.rs
 	printf 'pub(crate) mod flow;\nmod table;\n' >tree/rust/flows/mod.rs
-	echo 'use crate::contract::{name::Name, op::Op};' >tree/rust/flows/flow.rs
+	echo 'use crate::contract::{name::Name, ops::Op};' >tree/rust/flows/flow.rs
 	echo 'use super::flow::Flow;' >tree/rust/flows/table.rs
 	echo 'pub(crate) mod device;' >tree/rust/offload/mod.rs
 	echo 'use crate::flows; fn f() -> flows::flow::Flow {}' >tree/rust/offload/device.rs
@@ -333,12 +333,12 @@ test_imports_down() { #: imports: a tree whose imports go down passes
 
 test_imports_cycle_of_files() { #: imports: a cycle of files is named with its lines
 	small_module
-	printf '\nuse crate::contract::op::Op;\n' >>tree/rust/contract/name.rs
+	printf '\nuse crate::contract::ops::Op;\n' >>tree/rust/contract/name.rs
 	check_imports
 	status_is 1
-	says 'rust/contract: cycle: name.rs -> op.rs -> name.rs'
-	says 'rust/contract/name.rs:3: imports contract/op.rs'
-	says 'rust/contract/op.rs:1: imports contract/name.rs'
+	says 'rust/contract: cycle: name.rs -> ops.rs -> name.rs'
+	says 'rust/contract/name.rs:3: imports contract/ops.rs'
+	says 'rust/contract/ops.rs:1: imports contract/name.rs'
 }
 
 test_imports_cycle_of_folders() { #: imports: folders form a cycle even if no two files do
@@ -358,13 +358,13 @@ test_imports_cycle_of_folders() { #: imports: folders form a cycle even if no tw
 
 test_imports_cycle_by_reexport() { #: imports: a file that takes from mod.rs what mod.rs takes from it is a cycle
 	small_module
-	printf 'pub(crate) use op::Op;\npub(crate) const N: u32 = 1;\n' >>tree/rust/contract/mod.rs
+	printf 'pub(crate) use ops::Op;\npub(crate) const N: u32 = 1;\n' >>tree/rust/contract/mod.rs
 	check_imports
 	status_is 0
-	echo 'const M: u32 = super::N;' >>tree/rust/contract/op.rs
+	echo 'const M: u32 = super::N;' >>tree/rust/contract/ops.rs
 	check_imports
 	status_is 1
-	says 'rust/contract: cycle: mod.rs -> op.rs -> mod.rs'
+	says 'rust/contract: cycle: mod.rs -> ops.rs -> mod.rs'
 }
 
 test_imports_upwards() { #: imports: a layer that imports a higher one is named, and one that isn't on the list

@@ -18,7 +18,7 @@ use crate::{
     },
     contract::{
         flow::Classifier,
-        op::Op, //
+        ops::Op, //
     },
     intake::{
         block::{

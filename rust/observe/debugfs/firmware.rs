@@ -8,7 +8,7 @@ use crate::{
     contract::{
         flow::Classifier,
         hw_stats::hw_stats_name,
-        op::Op,
+        ops::Op,
         rule::{
             action_names,
             key_names, //

@@ -16,7 +16,7 @@ use crate::{
         Request, //
     },
     contract::{
-        op::Op,
+        ops::Op,
         table::ABI,
         uapi, //
     },

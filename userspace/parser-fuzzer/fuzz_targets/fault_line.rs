@@ -7,15 +7,15 @@
 use libfuzzer_sys::fuzz_target;
 
 #[expect(dead_code, reason = "the module uses the rest of it")]
-#[path = "../../../rust/contract/op.rs"]
-mod op;
+#[path = "../../../rust/contract/ops.rs"]
+mod ops;
 #[expect(dead_code, reason = "the module uses the rest of it")]
 #[path = "../../../rust/faults/parse.rs"]
 mod parse;
 
 /// Where the parser finds the list of ops, as in the module.
 mod contract {
-    pub(crate) use super::op;
+    pub(crate) use super::ops;
 }
 
 fuzz_target!(|text: &str| {

@@ -1,10 +1,38 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The ops of firmware.
+//! The ops of firmware, and what a new op touches.
 //!
-//! [`for_each_op`] is the only list of ops in Rust. [`Op`], names, the check of a table, fault
-//! injection, tracepoints and figures are generated from it. `c/ops.h` is the same list for C; the
-//! build fails if the two differ.
+//! There are two lists: `EKHO_OPS` in `c/ops.h` for C, and [`for_each_op`] here for Rust. The build
+//! fails if they differ in names or order ([`table`](super::table)). A new op goes to the end of
+//! both. From them come:
+//!
+//! | what | list | where |
+//! |---|---|---|
+//! | stub with the op's prototype, member of the stubs | C | `c/bpf.c` |
+//! | tracepoint `ekho_NAME` | C | `c/trace.h` |
+//! | its declaration and its call | Rust | [`trace`](super::trace) |
+//! | [`Op`], its names, whether it has a result | Rust | here |
+//! | whether firmware must have it | Rust | [`table`](super::table) |
+//! | whether firmware has it | Rust | [`Ops::has`](super::calls::Ops::has) |
+//! | fault injection: `op=NAME`, `--point NAME` | Rust | `faults/parse.rs` |
+//! | count of calls, name in netlink and debugfs | Rust | `firmware/figures.rs`, `observe/` |
+//!
+//! To be written by hand, in this order:
+//!
+//! 1. `c/abi.h`: the member of `struct bpf_flow_offload_ops` with its context, and the structure of
+//!    its argument, unless it takes one that is there. An enum that only firmware uses has to be
+//!    emitted in `c/bpf.c`.
+//! 2. The kfuncs by which it answers, if a result isn't enough: `c/bpf.c`, with the part that is
+//!    Rust in [`kfuncs`](super::kfuncs).
+//! 3. [`Ops`](super::calls::Ops): a method that fills in the argument and calls it.
+//! 4. [`Firmware`](crate::firmware::Firmware): a method that calls that through `run`, or
+//!    `run_optional` if it is optional, and `intake/`, which calls this one.
+//! 5. Events: `EKHO_EVENT_LIST` in `bpf/ekho_rule.h`, `ekho_emit_NAME()` in `bpf/ekho.bpf.h`, a part
+//!    in `bpf/ekho_maps.h` if it tells more than others, and its reader,
+//!    `userspace/ekho/src/events/event.rs`.
+//! 6. `docs/firmware.md` (table of ops), `docs/requests.md`, `userspace/SCHEMA.md` (events).
+//! 7. Tests: `selftests/bpf/record.bpf.c` (what it is told), `violation.bpf.c` (a wrong result),
+//!    `bpf/events.bpf.c` with `selftests/events.sh`.
 //!
 //! Depends on `core` only, outside of the module, so that programs on the host can use it.
 
