@@ -38,7 +38,7 @@ firmware  := $(patsubst bpf/%.bpf.c,bpf/build/%.bpf.o,$(wildcard bpf/*.bpf.c))
 # Files of the module that are pure logic, with `#[cfg(test)]` tests that run on
 # the build host: rustc --test FILE.
 export MODULE_HOST_TESTS ?= rust/abstractions/sort.rs rust/abstractions/sync/recursion.rs rust/contract/encoding/mod.rs \
-	rust/faults/parse.rs rust/firmware/budget.rs rust/flows/counter.rs
+	rust/faults/parse.rs rust/firmware/budget.rs rust/flows/delta.rs
 
 .PHONY: help
 help: ## list the targets

@@ -7,7 +7,7 @@
 use crate::{
     abstractions::tc::flow_offload::StatsDelta,
     contract::stats::Totals,
-    flows::counter::{
+    flows::delta::{
         Base,
         Counter, //
     },

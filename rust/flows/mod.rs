@@ -7,10 +7,11 @@
 //! flows under RCU.
 //!
 //! [`table`] holds the flows of a device, [`flow`] is one flow, [`counters`] are its counters,
-//! [`encoded`] is its rule.
+//! [`delta`] is the rule by which they turn totals into what is new, [`encoded`] is what the flow
+//! matches and does.
 
-mod counter;
 pub(crate) mod counters;
+mod delta;
 mod encoded;
 pub(crate) mod flow;
 pub(crate) mod table;

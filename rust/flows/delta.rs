@@ -18,7 +18,7 @@
 //! far it had got. A total that is less than before says nothing new.
 //!
 //! The rule itself is [`step`], which depends on `core` only and is tested on the host:
-//! `rustc --edition 2021 --test counter.rs`.
+//! `rustc --edition 2021 --test delta.rs`.
 
 /// Where a total counts from.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -130,7 +130,7 @@ mod kernel_side {
 }
 
 #[cfg(any(test, CONFIG_KUNIT = "y"))]
-#[cfg_attr(not(test), kernel::macros::kunit_tests(ekho_counter))]
+#[cfg_attr(not(test), kernel::macros::kunit_tests(ekho_delta))]
 mod tests {
     use super::{
         step,
