@@ -58,7 +58,7 @@ use firmware::budget;
 use intake::{
     block::{
         binding::Binding,
-        bindings as block_bindings,
+        binding_set,
         callback,
         chain::Owners, //
     },
@@ -155,7 +155,7 @@ impl End {
         budget::set_default(compat::param(module_parameters::budget_us.value()));
         flows::init()?;
         devices::init();
-        block_bindings::init();
+        binding_set::init();
         zones::init();
         lifecycle::init()?;
         work::init()?;

@@ -67,7 +67,7 @@ impl TcDriver for Ekho {
     type Callback = Binding;
 
     fn setup_block(dev: &NetDevice, block: BlockOffload<'_, Binding>) -> Result {
-        intake::block::bind::setup(dev, block)
+        intake::block::bind_unbind::setup(dev, block)
     }
 
     fn setup_qdisc(qdisc: QdiscRequest<'_>) -> Result {

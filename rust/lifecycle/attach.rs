@@ -32,7 +32,7 @@ use crate::{
     firmware::Firmware,
     intake::{
         actions::Actions,
-        block::bindings, //
+        block::binding_set, //
     },
     lifecycle::{
         attached::{
@@ -45,7 +45,7 @@ use crate::{
             Event, //
         },
         exits,
-        orphan::Orphan, //
+        link_detach::LinkDetach, //
     },
     offload::{
         device::Device,
@@ -60,7 +60,7 @@ use kernel::{
 /// Attaches the firmware of `table` to its device. Existing filters are offered to it.
 pub(super) fn attach(table: TableRef<Table>, link: &Link) -> Result {
     let ops = Ops::new(table);
-    let orphan = Orphan::new()?;
+    let link_detach = LinkDetach::new()?;
     let rtnl = RtnlGuard::lock();
     let dev = NetDevice::by_ifindex(ops.ifindex(), &rtnl)
         .filter(|dev| dev.is_registered(&rtnl))
@@ -79,7 +79,7 @@ pub(super) fn attach(table: TableRef<Table>, link: &Link) -> Result {
     if let Some(stopped) = attached::take(&rtnl, |a| {
         a.dev.key() == dev.key() && a.device.has_stopped_firmware()
     }) {
-        detach::evict(stopped, &rtnl);
+        detach::detach_with_link(stopped, &rtnl);
     }
     let device = devices::get_or_create(&dev, own)?;
     let firmware = Firmware::new(
@@ -99,7 +99,7 @@ pub(super) fn attach(table: TableRef<Table>, link: &Link) -> Result {
         device,
         dev: dev.clone(),
         actions: None,
-        orphan: Some(orphan),
+        link_detach: Some(link_detach),
     };
     attached::reserve(&rtnl)?;
     if let Err(error) = firmware.attach(&dev) {
@@ -122,7 +122,7 @@ pub(super) fn attach(table: TableRef<Table>, link: &Link) -> Result {
             Ok(())
         });
     if let Err(error) = result {
-        detach::retire(attached, &rtnl);
+        detach::detach(attached, &rtnl);
         return Err(error);
     }
     // There is room: it was reserved, and RTNL has been held since.
@@ -132,9 +132,9 @@ pub(super) fn attach(table: TableRef<Table>, link: &Link) -> Result {
 /// Offers existing filters to the firmware of a device.
 ///
 /// Fails if the firmware refuses one that is `skip_sw`; accepted filters are left for
-/// [`detach::retire`].
+/// [`detach::detach`].
 fn offer_filters(device: &Device, dev: &NetDevice, rtnl: &Rtnl) -> Result {
-    for binding in bindings::each(device, rtnl) {
+    for binding in binding_set::each(device, rtnl) {
         let mut ack = OwnExtAck::new();
         binding.replay(&mut ack, rtnl).inspect_err(|error| {
             pr_err!(

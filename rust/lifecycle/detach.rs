@@ -13,7 +13,7 @@ use crate::{
         sync::rcu::RcuSlot, //
     },
     intake::{
-        block::bindings,
+        block::binding_set,
         requests::destroy_rest, //
     },
     lifecycle::{
@@ -47,7 +47,7 @@ use kernel::{
 };
 
 /// Takes the firmware off a device. Its filters go back to software first.
-pub(super) fn retire(attached: Attached, rtnl: &Rtnl) {
+pub(super) fn detach(attached: Attached, rtnl: &Rtnl) {
     let Attached {
         device,
         dev,
@@ -57,7 +57,7 @@ pub(super) fn retire(attached: Attached, rtnl: &Rtnl) {
     let flows = device.flows.len();
     device.keep_exit(rtnl);
     drop(actions);
-    for binding in bindings::each(&device, rtnl) {
+    for binding in binding_set::each(&device, rtnl) {
         binding.withdraw(rtnl);
     }
     if let Some(firmware) = device.firmware.replace(None) {
@@ -75,83 +75,83 @@ pub(super) fn detach_link(link: &Link) {
     let rtnl = RtnlGuard::lock();
     // Nothing to do if the netdev was unregistered before.
     if let Some(attached) = take(&rtnl, |a| a.link == link.key()) {
-        retire(attached, &rtnl);
+        detach(attached, &rtnl);
     }
 }
 
 /// A netdev is unregistered: takes the firmware off.
 pub(super) fn device_gone(device: &Arc<Device>, rtnl: &Rtnl) {
     if let Some(attached) = take(rtnl, |a| Arc::ptr_eq(&a.device, device)) {
-        evict(attached, rtnl);
+        detach_with_link(attached, rtnl);
     }
 }
 
 /// Takes firmware off its device without a request of its owner. The link was just removed from the
 /// list; a work item detaches it, as `update_mutex` has to be taken before RTNL.
-pub(super) fn evict(mut attached: Attached, rtnl: &Rtnl) {
-    let orphan = attached.orphan.take();
+pub(super) fn detach_with_link(mut attached: Attached, rtnl: &Rtnl) {
+    let link_detach = attached.link_detach.take();
     // SAFETY: The link was on the list just now, and RTNL has been held since: `unreg` waits for
     // it before it returns.
     let link = unsafe { attached.link.get() };
-    retire(attached, rtnl);
-    if let (Some(link), Some(orphan)) = (link, orphan) {
-        *orphan.link.lock() = Some(link);
-        work::enqueue(orphan);
+    detach(attached, rtnl);
+    if let (Some(link), Some(link_detach)) = (link, link_detach) {
+        *link_detach.link.lock() = Some(link);
+        work::enqueue(link_detach);
     }
 }
 
 /// Takes firmware that was stopped off its device. One item for all devices, as it is queued in
 /// atomic context.
-static REAPER: RcuSlot<Reaper> = RcuSlot::new();
+static DETACH_STOPPED: RcuSlot<DetachStopped> = RcuSlot::new();
 
 /// Makes the work item; to be called once.
 pub(super) fn init() -> Result {
-    drop(REAPER.replace(Some(Reaper::new()?)));
+    drop(DETACH_STOPPED.replace(Some(DetachStopped::new()?)));
     Ok(())
 }
 
 /// Undoes [`init()`].
 pub(super) fn clear() {
-    drop(REAPER.replace(None));
+    drop(DETACH_STOPPED.replace(None));
 }
 
 /// Firmware of some device was stopped. Any context.
 pub(super) fn stopped() {
-    if let Some(reaper) = REAPER.get_arc(&rcu::read_lock()) {
+    if let Some(item) = DETACH_STOPPED.get_arc(&rcu::read_lock()) {
         // If it is queued already, it will find this firmware as well.
-        work::enqueue(reaper);
+        work::enqueue(item);
     }
 }
 
 /// Takes firmware that was stopped off its device.
 #[pin_data]
-struct Reaper {
+struct DetachStopped {
     #[pin]
-    work: Work<Reaper>,
+    work: Work<DetachStopped>,
 }
 
 impl_has_work! {
-    impl HasWork<Self> for Reaper { self.work }
+    impl HasWork<Self> for DetachStopped { self.work }
 }
 
-impl Reaper {
+impl DetachStopped {
     fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
-                work <- new_work!("ekho::Reaper"),
+                work <- new_work!("ekho::DetachStopped"),
             }),
             GFP_KERNEL,
         )
     }
 }
 
-impl WorkItem for Reaper {
+impl WorkItem for DetachStopped {
     type Pointer = Arc<Self>;
 
     fn run(_this: Arc<Self>) {
         let rtnl = RtnlGuard::lock();
         while let Some(attached) = take(&rtnl, |a| a.device.has_stopped_firmware()) {
-            evict(attached, &rtnl);
+            detach_with_link(attached, &rtnl);
         }
     }
 }

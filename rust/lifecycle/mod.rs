@@ -26,7 +26,7 @@
 //! | [`struct_ops`] | the callbacks `reg`, `update`, `unreg`, which lead to the next three |
 //! | [`attach`], [`replace`], [`detach`] | each does what its name says |
 //! | [`attached`] | the links whose firmware is on a device |
-//! | [`orphan`] | detaches a link whose firmware is gone |
+//! | [`link_detach`] | detaches a link whose firmware is gone |
 //! | [`notifier`] | what happens when netdevs come, change and go |
 //! | [`exits`] | records of firmware that was stopped |
 //! | [`events`], [`uevents`] | tell user space of all that |
@@ -36,8 +36,8 @@ pub(crate) mod attached;
 mod detach;
 pub(crate) mod events;
 pub(crate) mod exits;
+mod link_detach;
 pub(crate) mod notifier;
-mod orphan;
 mod replace;
 pub(crate) mod struct_ops;
 mod uevents;

@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A block of filters that is bound to a device.
+//! A block of filters that is bound to a device, and which of its requests reach the firmware.
 
 #![deny(unsafe_code)]
 
 use crate::{
     abstractions::{
+        error::eopnotsupp,
         net::net_device::NetDevice,
         tc::flow_offload::{
             nft,
             BoundCallback,
+            FlowRequest,
+            Origin,
             TcBlock, //
         },
     },
-    intake::block::gate::{
-        Gate,
-        GateState, //
-    },
+    contract::flow::Classifier,
+    intake::requests::Context,
     offload::devices::Claim, //
 };
 use kernel::{
@@ -44,6 +45,43 @@ pub(crate) enum Block {
     Chain(usize),
     /// A flowtable of nftables, likewise.
     Flowtable(usize),
+}
+
+/// Which requests for new flows reach the firmware.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[repr(u32)]
+pub(crate) enum Gate {
+    /// None.
+    Closed,
+    /// Those for filters that aren't `skip_sw`. Existing filters are being offered to new firmware;
+    /// a new filter with `skip_sw` would be offered twice, and fail the second time.
+    Attaching,
+    /// All.
+    Open,
+}
+
+/// The [`Gate`] of a binding. It is changed under RTNL; for a block of tc while no request runs.
+pub(super) struct GateState(Atomic<u32>);
+
+impl GateState {
+    /// A closed gate.
+    pub(super) fn new() -> Self {
+        Self(Atomic::new(Gate::Closed as u32))
+    }
+
+    /// Changes its state.
+    pub(super) fn set(&self, gate: Gate) {
+        self.0.store(gate as u32, Relaxed);
+    }
+
+    /// Its state.
+    pub(super) fn get(&self) -> Gate {
+        match self.0.load(Relaxed) {
+            gate if gate == Gate::Open as u32 => Gate::Open,
+            gate if gate == Gate::Attaching as u32 => Gate::Attaching,
+            _ => Gate::Closed,
+        }
+    }
 }
 
 /// What identifies a u32 node in a block: chain, preference, handle.
@@ -182,5 +220,60 @@ impl Binding {
     /// Whether the kernel asked to unbind.
     pub(crate) fn is_unbound(&self) -> bool {
         self.unbound.load(Relaxed)
+    }
+
+    /// The context of a request that arrives through a self.
+    pub(super) fn context(&self, origin: Origin) -> Context<'_> {
+        let (classifier, block_index) = match (self.block, origin) {
+            (Block::Chain(_), _) => (Classifier::Nft, 0),
+            (Block::Flowtable(_), _) => (Classifier::Flowtable, 0),
+            (Block::Tc(block), Origin::Matchall) => (Classifier::Matchall, block.index()),
+            (Block::Tc(block), Origin::U32) => (Classifier::U32, block.index()),
+            (Block::Tc(block), _) => (Classifier::Flower, block.index()),
+        };
+        Context {
+            dev: &self.dev,
+            device: &self.device,
+            classifier,
+            block_index,
+            hooks: self.hooks(),
+            owner: self.id(),
+            ct_zone: 0,
+        }
+    }
+
+    /// Checks whether a new flow may be requested from the firmware.
+    pub(super) fn admit(&self, request: &FlowRequest<'_>) -> Result {
+        let dev = &self.dev;
+        if !self.indirect && !dev.hw_tc_offload() {
+            request.extack().set(fmt!(
+                "{}: hw-tc-offload is off; ethtool -K {} hw-tc-offload on",
+                dev.name(),
+                dev.name()
+            ));
+            return Err(eopnotsupp());
+        }
+        match self.gate() {
+            Gate::Open => Ok(()),
+            Gate::Attaching if !request.skip_sw() => Ok(()),
+            Gate::Attaching => {
+                request.extack().set(fmt!(
+                    "{}: firmware is just being attached; try again",
+                    dev.name()
+                ));
+                Err(EBUSY)
+            }
+            Gate::Closed => {
+                let mut extack = request.extack();
+                match self.device.exit() {
+                    Some(exit) => extack.set(fmt!("{}: {}", dev.name(), exit)),
+                    None => extack.set(fmt!(
+                        "{}: no firmware attached; use ekho-fw load",
+                        dev.name()
+                    )),
+                }
+                Err(eopnotsupp())
+            }
+        }
     }
 }

@@ -22,17 +22,13 @@ use crate::{
     },
     intake::{
         block::{
-            admit::{
-                admit,
-                context, //
-            },
             binding::{
                 Binding,
-                Block, //
+                Block,
+                Gate, //
             },
-            bindings,
-            chain,
-            gate::Gate, //
+            binding_set,
+            chain, //
         },
         requests::{
             self,
@@ -87,7 +83,7 @@ impl BlockCallback for Binding {
             Block::Chain(_) | Block::Flowtable(_) => self.destroy_rest(),
         }
         self.set_released();
-        bindings::remove(self);
+        binding_set::remove(self);
     }
 }
 
@@ -101,7 +97,7 @@ impl Binding {
 /// Handles a request for a flow that isn't a rule of nftables.
 fn setup_flow(binding: &Binding, request: &mut FlowRequest<'_>) -> Result {
     let command = request.command();
-    let context = context(binding, request.origin());
+    let context = binding.context(request.origin());
     let mut cookie = request.cookie();
     if context.classifier == Classifier::U32 {
         let node = (request.chain_index(), request.prio(), cookie as u32);
@@ -116,7 +112,7 @@ fn setup_flow(binding: &Binding, request: &mut FlowRequest<'_>) -> Result {
     }
     match command {
         Command::Replace => {
-            admit(binding, request)?;
+            binding.admit(request)?;
             requests::replace(&context, cookie, request)
         }
         Command::Destroy => requests::destroy(&context, cookie),
@@ -126,7 +122,7 @@ fn setup_flow(binding: &Binding, request: &mut FlowRequest<'_>) -> Result {
             result
         }
         Command::TemplateCreate => {
-            admit(binding, request)?;
+            binding.admit(request)?;
             requests::template_create(&context, cookie, request)
         }
         Command::TemplateDestroy => requests::template_destroy(&context, cookie, request),
@@ -164,7 +160,8 @@ fn replace_node(
 ) -> Result {
     // The old node is gone even if the new one is refused, as the kernel expects.
     let _ = requests::destroy(context, cookie);
-    admit(binding, request)
+    binding
+        .admit(request)
         .and_then(|()| requests::replace(context, cookie, request))
         .inspect_err(|_| {
             binding.forget_node(node);

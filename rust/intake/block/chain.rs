@@ -45,12 +45,8 @@ use crate::{
     },
     intake::{
         block::{
-            admit::{
-                admit,
-                context, //
-            },
             binding::Binding,
-            bindings, //
+            binding_set, //
         },
         requests, //
     },
@@ -69,7 +65,7 @@ pub(super) fn setup(
     request: &mut FlowRequest<'_>,
 ) -> Result {
     let cookie = request.cookie();
-    let context = context(binding, request.origin());
+    let context = binding.context(request.origin());
     match request.command() {
         Command::Replace => {}
         Command::Destroy => {
@@ -89,8 +85,9 @@ pub(super) fn setup(
     }
     // A flow that is left belonged to another rule at the same address.
     let _ = requests::destroy(&context, cookie);
-    let result =
-        admit(binding, request).and_then(|()| requests::replace(&context, cookie, request));
+    let result = binding
+        .admit(request)
+        .and_then(|()| requests::replace(&context, cookie, request));
     if result.is_err() && rule == Rule::Restored {
         // The rule is in software, as all rules are after a detach.
         return Ok(());
@@ -107,7 +104,7 @@ pub(super) fn setup(
 /// renamed, or leaves its namespace. Process context, to be called after nftables' notifier.
 #[expect(unsafe_code)]
 pub(crate) fn check(device: &Device, _rtnl: &Rtnl) {
-    for binding in bindings::chains(device) {
+    for binding in binding_set::chains(device) {
         // SAFETY: The chain is of the namespace that the device is in, or is just about to leave.
         unsafe { binding.check_chain() };
     }
@@ -121,7 +118,7 @@ impl nft::Watcher for Owners {
     fn owner_gone(namespace: nft::Namespace) {
         // Without memory they are found with the next process, or when the device is removed.
         for device in devices::all().iter().flatten() {
-            for binding in bindings::chains(device) {
+            for binding in binding_set::chains(device) {
                 if binding
                     .chain
                     .as_ref()

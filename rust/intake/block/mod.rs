@@ -2,9 +2,14 @@
 
 //! Blocks of filters that are bound to devices, and the requests that arrive through them.
 //!
-//! [`bind`] makes a [`binding::Binding`] and adds it to the set of [`bindings`]. [`callback`]
-//! receives its requests, [`chain`] those for rules of nftables. [`replay`] offers existing filters
-//! to new firmware, and takes them back from firmware that is detached.
+//! | file | what is in it |
+//! |---|---|
+//! | [`bind_unbind`] | the kernel binds a block to a device, or unbinds it |
+//! | [`binding`] | one block that is bound to a device, and which of its requests reach the firmware |
+//! | [`binding_set`] | the bindings of all devices |
+//! | [`callback`] | the kernel's requests that arrive through a binding |
+//! | [`chain`] | those for rules of nftables, and the end of their chains |
+//! | [`replay`] | existing filters are offered to new firmware, and taken back from firmware that is detached |
 //!
 //! | state | changed under | read under |
 //! |---|---|---|
@@ -13,11 +18,9 @@
 //! | `Binding::hooks` | the locks of bind and unbind | no lock: a reader may see the old ones |
 //! | `Binding::nodes` | `nodes` | `nodes` |
 
-mod admit;
-pub(crate) mod bind;
+pub(crate) mod bind_unbind;
 pub(crate) mod binding;
-pub(crate) mod bindings;
+pub(crate) mod binding_set;
 pub(crate) mod callback;
 pub(crate) mod chain;
-pub(crate) mod gate;
 mod replay;

@@ -10,12 +10,10 @@ use crate::{
         netlink::OwnExtAck, //
     },
     faults::parse::Point,
-    intake::block::{
-        binding::{
-            Binding,
-            Block, //
-        },
-        gate::Gate, //
+    intake::block::binding::{
+        Binding,
+        Block,
+        Gate, //
     },
 };
 use kernel::{

@@ -6,7 +6,7 @@
 
 use crate::{
     intake::{
-        block::bindings,
+        block::binding_set,
         zones, //
     },
     offload::devices, //
@@ -23,7 +23,7 @@ pub(super) fn devices(f: &mut fmt::Formatter<'_>) -> fmt::Result {
             "{ident} kind={} hw_tc_offload={} bindings={} flows={} occupied={} parts={} ct_zones={} firmware=",
             if device.own { "ekho" } else { "indirect" },
             u8::from(ident.hw_tc_offload),
-            bindings::count(device),
+            binding_set::count(device),
             device.flows.len(),
             device.flows.occupied(),
             device.flows.n_parts(),

@@ -22,7 +22,7 @@ use crate::{
     },
     faults::parse::Point,
     intake::{
-        block::bindings,
+        block::binding_set,
         zones, //
     },
     offload::{
@@ -75,7 +75,10 @@ impl Described for DeviceGet {
         };
         message.u32(uapi::EKHO_A_DEVICE_KIND, kind)?;
         message.flag(uapi::EKHO_A_DEVICE_HW_TC_OFFLOAD, ident.hw_tc_offload)?;
-        message.u32(uapi::EKHO_A_DEVICE_BINDINGS, bindings::count(device) as u32)?;
+        message.u32(
+            uapi::EKHO_A_DEVICE_BINDINGS,
+            binding_set::count(device) as u32,
+        )?;
         message.uint(uapi::EKHO_A_DEVICE_FLOWS, device.flows.len() as u64)?;
         message.u32(uapi::EKHO_A_DEVICE_OCCUPIED, device.flows.occupied())?;
         message.uint(uapi::EKHO_A_DEVICE_PARTS, device.flows.n_parts() as u64)?;

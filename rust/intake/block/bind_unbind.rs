@@ -26,7 +26,7 @@ use crate::{
             Binding,
             Block, //
         },
-        bindings, //
+        binding_set, //
     },
     offload::devices, //
 };
@@ -61,7 +61,7 @@ fn bind(dev: &NetDevice, block: Block, hook: u8, mut request: BlockOffload<'_, B
     let device = devices::get_or_create(dev, !indirect)?;
     // One callback serves both directions of a device: each filter is one flow.
     if request.share(device.key()) {
-        bindings::with(&device, block, |binding| binding.add_hook(hook));
+        binding_set::with(&device, block, |binding| binding.add_hook(hook));
         return Ok(());
     }
     // When a transaction is aborted, nftables warns of any error but ENOMEM.
@@ -72,7 +72,7 @@ fn bind(dev: &NetDevice, block: Block, hook: u8, mut request: BlockOffload<'_, B
     }
     let binding = Binding::new(device, dev, block, request.nft_chain()?, indirect)?;
     binding.add_hook(hook);
-    bindings::add(&binding)?;
+    binding_set::add(&binding)?;
     // In this order: nftables binds without RTNL, so an attach that runs at the same time either
     // finds the binding in the set, or its firmware is seen here.
     if binding.device.has_firmware() {
@@ -80,7 +80,7 @@ fn bind(dev: &NetDevice, block: Block, hook: u8, mut request: BlockOffload<'_, B
     }
     let callback = request
         .bind(binding.device.key(), binding.clone())
-        .inspect_err(|_| bindings::remove(&binding))?;
+        .inspect_err(|_| binding_set::remove(&binding))?;
     binding.set_bound(callback);
     Ok(())
 }
@@ -98,7 +98,7 @@ fn unbind(
     let Some(device) = devices::get(dev) else {
         return Ok(());
     };
-    bindings::with(&device, block, |binding| {
+    binding_set::with(&device, block, |binding| {
         if last {
             binding.set_unbound();
         } else {

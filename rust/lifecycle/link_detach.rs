@@ -22,30 +22,30 @@ use kernel::{
 
 /// A work item that detaches a link, which tells its owner.
 #[pin_data]
-pub(super) struct Orphan {
+pub(super) struct LinkDetach {
     #[pin]
     pub(super) link: Mutex<Option<OwnedLink>>,
     #[pin]
-    work: Work<Orphan>,
+    work: Work<LinkDetach>,
 }
 
 impl_has_work! {
-    impl HasWork<Self> for Orphan { self.work }
+    impl HasWork<Self> for LinkDetach { self.work }
 }
 
-impl Orphan {
+impl LinkDetach {
     pub(super) fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
-                link <- new_mutex!(None, "ekho::Orphan::link"),
-                work <- new_work!("ekho::Orphan"),
+                link <- new_mutex!(None, "ekho::LinkDetach::link"),
+                work <- new_work!("ekho::LinkDetach"),
             }),
             GFP_KERNEL,
         )
     }
 }
 
-impl WorkItem for Orphan {
+impl WorkItem for LinkDetach {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
