@@ -63,7 +63,7 @@ test_flows_are_listed_with_match_actions_and_counters() {
 	drop ek0 10 skip_sw
 	tc -s filter show dev ek0 ingress >/dev/null
 	accepted fw flows --dev ek0
-	says 'dst_ip 10.0.0.10' 'drop' '1000' "$(cookie ek0 10)"
+	says 'eth_type ipv4, dst_ip 10.0.0.10' 'drop' '1000' "$(cookie ek0 10)"
 	expect 'as JSON' '10 1000 drop' "$(fw -j flows --dev ek0 | jq -r '.[0] | "\(.packets) \(.bytes) \(.actions[0].name)"')"
 }
 

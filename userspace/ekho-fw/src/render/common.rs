@@ -5,6 +5,7 @@
 use std::path::Path;
 
 use ekho::contract::rule::{Action, Argument, Match};
+use ekho::contract::words::words;
 use ekho::kernel::netns;
 use ekho::module::state::{Exit, OnDevice};
 
@@ -75,7 +76,11 @@ impl Rows {
     }
 }
 
+/// A field and what it must be: in tc's words, or as programs get it.
 pub fn match_text(item: &Match) -> String {
+    if let Some(words) = words(item) {
+        return format!("{} {words}", item.field);
+    }
     match &item.mask {
         Some(mask) => format!("{} {}/{mask}", item.field, item.value),
         None => format!("{} {}", item.field, item.value),

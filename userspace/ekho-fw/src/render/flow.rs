@@ -156,6 +156,27 @@ ek0     flower      0    10  ip             10   1000      0    1200 ms  skip_sw
     }
 
     #[test]
+    fn matches_are_in_words_of_tc() {
+        let mut flow = flow();
+        let item = |field: &str, value: &str, mask: Option<&str>| Match {
+            field: field.into(),
+            value: value.into(),
+            mask: mask.map(Into::into),
+        };
+        flow.matches = vec![
+            item("eth_type", "0x0800", None),
+            item("ip_proto", "6", None),
+            item("ip_flags", "0x0", Some("0x1")),
+            item("ct_state", "0xa", Some("0xb")),
+            item("ct_zone", "5", None),
+        ];
+        let text = [flow].text(PLAIN);
+        let want =
+            "eth_type ipv4, ip_proto tcp, ip_flags nofrag, ct_state +trk-new+est, ct_zone 5  drop";
+        assert!(text.contains(want), "{text}");
+    }
+
+    #[test]
     fn what_is_not_known_or_cut_is_shown_to_be() {
         let mut flow = flow();
         flow.cookie = None;

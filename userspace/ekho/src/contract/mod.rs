@@ -7,6 +7,7 @@
 
 pub mod rule;
 pub(crate) mod tables;
+pub mod words;
 
 use serde::Serialize;
 
