@@ -250,6 +250,31 @@ test_doctor_finds_this_system_ready() {
 	says 'module ekho is loaded and speaks ABI 3'
 }
 
+# waits_for_lock PROCESS
+waits_for_lock() {
+	grep -qE -- "-> FLOCK .* $1 " /proc/locks
+}
+
+# The maps of a load whose link isn't pinned yet look as those of one that was killed.
+test_a_load_leaves_the_pins_of_another_that_is_not_done() {
+	local maps=$pins/ek0/maps lock pid
+	port ek0
+	mkdir -p "$maps"
+	bpftool map create "$maps/other" type hash key 8 value 8 entries 1 name other
+	exec {lock}<"$pins"
+	flock "$lock"
+	"$EKHO_FW" --pin-root "$pins" load "$(object stats)" --dev ek0 {lock}<&- &
+	pid=$!
+	eventually waits_for_lock "$pid"
+	[[ -e $maps/other ]] || fail 'the pin of the other load is gone'
+	# It is killed.
+	exec {lock}<&-
+	wait "$pid"
+	expect 'pinned maps' 'flow_stats' "$(ls "$maps")"
+	is_attached ek0 || fail 'not attached'
+	unload ek0
+}
+
 test_completions_and_manual_pages() {
 	accepted fw completions bash
 	says 'ekho-fw'

@@ -117,8 +117,7 @@ pub fn load(firmware: Firmware, dev: &str, state: &dyn State, pins: &Pins) -> Re
             link: Some(attached.link),
         });
     }
-    let place = pins
-        .place(dev, ifindex)
+    pins.prepare(dev, ifindex)
         .map_err(|error| name_owner(error, state))?;
 
     let loaded = firmware.load(&module, ifindex, &[])?;
@@ -126,7 +125,8 @@ pub fn load(firmware: Firmware, dev: &str, state: &dyn State, pins: &Pins) -> Re
     let link = bpf::link_create(loaded.ops_map())
         .map_err(|source| explain_attach(state, dev, loaded.name(), loaded.has_attach(), source))?;
     let pin = pins
-        .create(&place, link.as_fd(), loaded.maps())
+        .create(dev, ifindex, link.as_fd(), loaded.maps())
+        .map_err(|error| name_owner(error, state))
         .inspect_err(|_| {
             // Closing the link detaches too, but not before this returns.
             let _ = bpf::link_detach(link.as_fd());

@@ -10,6 +10,11 @@
 //! Where another device of that name (in another network namespace, or before it was
 //! renamed) has its pins there, it is `<root>/<dev>%<netns>-<ifindex>`.
 //!
+//! Whoever makes or removes them locks the root meanwhile, so that others see all of them or
+//! none: maps without a link are what is left by a process that was killed. The lock is one of
+//! the directory, with `flock`: it is the same in each mount namespace that has this bpffs, and
+//! it ends with its process.
+//!
 //! `<dev>` is the device's name when the firmware was loaded. A device may be
 //! renamed since, so what belongs to firmware is found by the link's id and never
 //! by name alone. bpffs reserves dots in names: `eth0.5` is stored as `eth0%2E5`.
@@ -17,8 +22,11 @@
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
 use nix::sys::statfs::{statfs, BPF_FS_MAGIC};
 
 use crate::error::{Error, Result};
@@ -124,6 +132,38 @@ impl Drop for Transaction {
         for directory in self.directories.drain(..).rev() {
             let _ = fs::remove_dir(directory);
         }
+    }
+}
+
+/// The lock of a root, until it is dropped.
+#[derive(Debug)]
+pub struct Lock {
+    /// The root and its parents, where they were missing. Those that are empty go before the
+    /// lock does.
+    _directories: Transaction,
+    _flock: Flock<fs::File>,
+}
+
+/// Takes the lock of a directory, or returns `None` if that was removed by whoever had it.
+fn lock_directory(path: &Path) -> io::Result<Option<Flock<fs::File>>> {
+    let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let mut file = match fs::File::open(path) {
+        Err(error) if is_gone(&error) => return Ok(None),
+        opened => opened?,
+    };
+    let flock = loop {
+        match Flock::lock(file, FlockArg::LockExclusive) {
+            Ok(flock) => break flock,
+            Err((unlocked, Errno::EINTR)) => file = unlocked,
+            Err((_, errno)) => return Err(errno.into()),
+        }
+    };
+    let locked = flock.metadata()?;
+    match fs::metadata(path) {
+        Ok(now) if (now.dev(), now.ino()) == (locked.dev(), locked.ino()) => Ok(Some(flock)),
+        Ok(_) => Ok(None),
+        Err(error) if is_gone(&error) => Ok(None),
+        Err(error) => Err(error),
     }
 }
 
@@ -244,6 +284,30 @@ impl Pins {
         })
     }
 
+    /// Locks the root, and makes it if it is missing.
+    pub fn lock(&self) -> Result<Lock> {
+        loop {
+            let mut directories = Transaction::default();
+            match directories.directory(&self.root) {
+                // A parent was removed just now.
+                Err(Error::Pin { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                    continue
+                }
+                made => made?,
+            }
+            let locked = lock_directory(&self.root).map_err(|source| Error::Pin {
+                path: self.root.clone(),
+                source,
+            })?;
+            if let Some(flock) = locked {
+                return Ok(Lock {
+                    _directories: directories,
+                    _flock: flock,
+                });
+            }
+        }
+    }
+
     fn device(&self, dev: &str) -> PathBuf {
         self.root.join(file_name(dev))
     }
@@ -253,8 +317,14 @@ impl Pins {
         self.device(dev).join(LINK)
     }
 
-    /// Finds the directory for new pins of a device, and makes room there.
-    pub fn place(&self, dev: &str, ifindex: u32) -> Result<PathBuf> {
+    /// Makes room for the pins of a device, or tells what is in the way.
+    pub fn prepare(&self, dev: &str, ifindex: u32) -> Result<()> {
+        let _lock = self.lock()?;
+        self.place(dev, ifindex).map(drop)
+    }
+
+    /// Finds the directory for new pins of a device, and makes room there. The root is locked.
+    fn place(&self, dev: &str, ifindex: u32) -> Result<PathBuf> {
         let plain = self.device(dev);
         match make_room(&plain) {
             Ok(_) => Ok(plain),
@@ -277,16 +347,23 @@ impl Pins {
     /// Removes the pins of a link that is detached, as its device went away; false if there
     /// are none, or others.
     pub fn remove_stale(&self, dev: &str) -> bool {
+        let Ok(_lock) = self.lock() else {
+            return false;
+        };
         make_room(&self.device(dev)).unwrap_or(false)
     }
 
-    /// Pins a link and the maps of a device's firmware in a directory: all of them or none.
+    /// Pins a link and the maps of a device's firmware: all of them or none.
     pub fn create<'maps>(
         &self,
-        directory: &Path,
+        dev: &str,
+        ifindex: u32,
         link: BorrowedFd<'_>,
         maps: impl IntoIterator<Item = &'maps (String, Map)>,
     ) -> Result<PathBuf> {
+        let _lock = self.lock()?;
+        // Not where there was room before: firmware of another device may be there by now.
+        let directory = self.place(dev, ifindex)?;
         let mut transaction = Transaction::default();
         for (name, map) in maps {
             transaction.pin(map.as_fd(), &directory.join(MAPS).join(name))?;
@@ -313,9 +390,13 @@ impl Pins {
         found
     }
 
-    /// Removes a pinned link and the maps that were pinned with it; returns what
-    /// was removed.
-    pub fn remove(&self, link: &Path) -> Vec<PathBuf> {
+    /// Removes a pinned link and the maps that were pinned with it, unless another link is there
+    /// by now; returns what was removed.
+    pub fn remove(&self, link: &Path, id: u32) -> Vec<PathBuf> {
+        let _lock = self.lock();
+        if !matches!(pinned(link), Some(Pinned::Link(info)) if info.id == id) {
+            return Vec::new();
+        }
         let removed = remove_layout(link);
         // Only when it is empty, and not where a filesystem is mounted.
         let _ = fs::remove_dir(&self.root);
@@ -446,6 +527,27 @@ none /mnt/two\\040words bpf rw 0 0
         assert_eq!(pins.place("ek0", 1).unwrap_err().id(), "pin-occupied");
         assert_eq!(pins.place("ek1", 1).unwrap(), directory.path().join("ek1"));
         assert!(!pins.remove_stale("ek1"));
+    }
+
+    #[test]
+    fn a_lock_is_of_the_root_that_is_there() {
+        let directory = tempfile::tempdir().unwrap();
+        let pins = Pins::new(directory.path().join("a/b"));
+        let lock = pins.lock().unwrap();
+        let waits = {
+            let pins = pins.clone();
+            std::thread::spawn(move || {
+                let _lock = pins.lock().unwrap();
+                pins.root().is_dir()
+            })
+        };
+        let file = fs::File::open(pins.root()).unwrap();
+        let (_, errno) = Flock::lock(file, FlockArg::LockExclusiveNonblock).unwrap_err();
+        assert_eq!(errno, Errno::EAGAIN);
+        // Takes the root along, for which the other may wait.
+        drop(lock);
+        assert!(waits.join().unwrap());
+        assert!(!directory.path().join("a").exists());
     }
 
     #[test]

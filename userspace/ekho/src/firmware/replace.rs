@@ -57,6 +57,7 @@ pub fn replace(firmware: Firmware, dev: &str, state: &dyn State, pins: &Pins) ->
         .iter()
         .filter(|(name, _)| !carried.iter().any(|(known, _)| known == name))
         .collect();
+    let lock = pins.lock()?;
     let mut transaction = Transaction::default();
     for link in &links {
         for (name, map) in &new_maps {
@@ -75,6 +76,7 @@ pub fn replace(firmware: Firmware, dev: &str, state: &dyn State, pins: &Pins) ->
             let _ = std::fs::remove_file(path);
         }
     }
+    drop(lock);
     Ok(Outcome {
         dev: dev.to_owned(),
         ifindex: old.record.ifindex,

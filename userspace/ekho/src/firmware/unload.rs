@@ -61,7 +61,10 @@ pub fn unload(dev: &str, state: &dyn State, pins: &Pins) -> Result<Removal> {
     let link = bpf::link_by_id(id).map_err(failed("open", id, &firmware))?;
     let links = pins.find_link(id);
     bpf::link_detach(link.as_fd()).map_err(failed("detach", id, &firmware))?;
-    let unpinned = links.iter().flat_map(|link| pins.remove(link)).collect();
+    let unpinned = links
+        .iter()
+        .flat_map(|link| pins.remove(link, id))
+        .collect();
     Ok(Removal {
         dev: dev.to_owned(),
         firmware: Some(firmware),
