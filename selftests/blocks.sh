@@ -270,7 +270,7 @@ test_filters_whose_action_is_not_offloadable_any_more_go_with_the_block() {
 	tc actions replace action pipe index 7
 	tc qdisc del dev ek0 clsact
 	expect 'flows of the device that left' '' "$(records flows dev=ek0 block=22)"
-	expect 'occupied' 0 "$(get devices ek0 occupied)"
+	expect 'table entries' 0 "$(get devices ek0 table_entries)"
 	expect 'flows of one that stays' 3 "$(n_flows dev=ek1 block=22)"
 	# A device that moves leaves its blocks.
 	ip link set ek1 netns "$ns"

@@ -108,7 +108,7 @@ isnt_offloaded() {
 
 # has DEV N: the device has so many connections.
 has() {
-	[[ $(n_flows "dev=$1" source=ct) == "$2" ]]
+	[[ $(n_flows "dev=$1" classifier=ct) == "$2" ]]
 }
 
 # offers DEV N: packets are exchanged until the device has so many.
@@ -159,7 +159,7 @@ test_a_connection_is_offered_where_a_filter_tracks_its_zone() {
 	offers ek1 2
 	conntrack_says HW_OFFLOAD || fail 'conntrack says otherwise' "$(conntrack -L 2>/dev/null)"
 	local line
-	line=$(records flows dev=ek0 source=ct | grep dst_port:80)
+	line=$(records flows dev=ek0 classifier=ct | grep dst_port:80)
 	expect 'zone' 5 "$(field ct_zone "$line")"
 	expect 'match' 'eth_type:0x0800,ip_proto:6,src_ip:192.0.2.1,dst_ip:192.0.2.2' \
 		"$(field match "$line" | grep -oE 'eth_type:0x0800,ip_proto:6,src_ip:192.0.2.1,dst_ip:192.0.2.2')"
@@ -167,7 +167,7 @@ test_a_connection_is_offered_where_a_filter_tracks_its_zone() {
 	expect 'what the firmware was told' $'zone=5 info=0 orig=1\nzone=5 info=3 orig=0' \
 		"$(lines ek0 | sort -u)"
 	unload ek0
-	expect 'connections' '0 2' "$(n_flows dev=ek0) $(n_flows dev=ek1 source=ct)"
+	expect 'connections' '0 2' "$(n_flows dev=ek0) $(n_flows dev=ek1 classifier=ct)"
 	unload ek1
 	expect 'zones' '0 0' "$(zones ek0) $(zones ek1)"
 	cleared
@@ -215,7 +215,7 @@ test_udp_is_offloaded_one_way_until_it_is_answered() {
 		[[ $(lines ek0 | sort -u) == $'zone=5 info=0 orig=1\nzone=5 info=2 orig=1\nzone=5 info=3 orig=0' ]]
 	}
 	patience=30 eventually told
-	expect 'connections' 2 "$(n_flows dev=ek0 source=ct)"
+	expect 'connections' 2 "$(n_flows dev=ek0 classifier=ct)"
 	expect_figures ek0 violations=0
 	unload ek0
 	cleared
@@ -231,7 +231,7 @@ test_what_udp_counted_before_the_answer_is_not_lost() {
 	echo 3000 >/proc/sys/net/netfilter/nf_flowtable_udp_timeout
 	talk
 	patience=30 eventually has ek0 1
-	cookie=$(field cookie "$(records flows dev=ek0 source=ct)")
+	cookie=$(field cookie "$(records flows dev=ek0 classifier=ct)")
 	fw stats set --dev ek0 --cookie "$cookie" --packets 100000 --bytes 10000000 >/dev/null
 	touch "$answer"
 	patience=30 eventually has ek0 2
@@ -258,7 +258,7 @@ test_connections_of_a_zone_end_with_its_last_filter() {
 	offers ek0 2
 	tc filter del dev ek0 ingress protocol ip pref 1 handle 1 flower
 	expect 'zones' 1 "$(zones ek0)"
-	expect 'connections' 2 "$(n_flows dev=ek0 source=ct)"
+	expect 'connections' 2 "$(n_flows dev=ek0 classifier=ct)"
 	expect_figures ek0 destroy=1
 	tc filter del dev ek0 ingress protocol ip pref 1 handle 1 chain 1 flower
 	expect 'zones' 0 "$(zones ek0)"
@@ -294,7 +294,7 @@ test_firmware_can_refuse_the_connections_of_a_zone() {
 		[[ $(records refusals dev=ek0) == *'reason=no connections of zone 6'* ]]
 	}
 	eventually refusals
-	expect 'connections' 0 "$(n_flows dev=ek0 source=ct)"
+	expect 'connections' 0 "$(n_flows dev=ek0 classifier=ct)"
 	isnt_offloaded || fail 'offloaded all the same'
 	unload ek0
 	cleared
@@ -346,7 +346,7 @@ test_a_filter_whose_action_is_not_offloadable_any_more_takes_its_zone_along() {
 	tc actions replace action pipe index 7
 	tc qdisc del dev ek0 clsact
 	expect 'zones without the qdisc' 0 "$(zones ek0)"
-	expect 'filters of flower' 0 "$(n_flows dev=ek0 source=flower)"
+	expect 'filters of flower' 0 "$(n_flows dev=ek0 classifier=flower)"
 	unload ek0
 	cleared
 }
@@ -371,7 +371,7 @@ test_a_shared_block_has_each_of_its_devices_asked() {
 	offers ek0 2
 	offers ek1 2
 	unload ek0
-	expect 'connections' '0 2' "$(n_flows dev=ek0) $(n_flows dev=ek1 source=ct)"
+	expect 'connections' '0 2' "$(n_flows dev=ek0) $(n_flows dev=ek1 classifier=ct)"
 	# The other device has it still.
 	exchange
 	load stats ek0
@@ -379,7 +379,7 @@ test_a_shared_block_has_each_of_its_devices_asked() {
 	offers ek0 2
 	tc qdisc del dev ek0 ingress_block 22 clsact
 	expect 'zones' '0 1' "$(zones ek0) $(zones ek1)"
-	expect 'connections' '0 2' "$(n_flows dev=ek0) $(n_flows dev=ek1 source=ct)"
+	expect 'connections' '0 2' "$(n_flows dev=ek0) $(n_flows dev=ek1 classifier=ct)"
 	unload ek0
 	unload ek1
 	tc qdisc del dev ek1 ingress_block 22 clsact
@@ -398,7 +398,7 @@ test_existing_connections_are_offered_to_new_firmware_and_kept_by_a_replacement(
 	offers ek0 2
 	conntrack_says HW_OFFLOAD || fail 'conntrack says otherwise' "$(conntrack -L 2>/dev/null)"
 	replace stats ek0
-	expect 'connections' 2 "$(n_flows dev=ek0 source=ct)"
+	expect 'connections' 2 "$(n_flows dev=ek0 classifier=ct)"
 	expect 'zones' 1 "$(zones ek0)"
 	exchange 2
 	expect_figures ek0 generation=2 replace=0 flows=5
@@ -439,7 +439,7 @@ test_counters_reach_conntrack_and_keep_a_connection() {
 	connect
 	exchange 3
 	offers ek0 2
-	cookie=$(field cookie "$(records flows dev=ek0 source=ct | grep dst_port:80)")
+	cookie=$(field cookie "$(records flows dev=ek0 classifier=ct | grep dst_port:80)")
 	deadline=$((SECONDS + 6))
 	fw stats set --dev ek0 --cookie "$cookie" --packets 1000 --bytes 100000 >/dev/null
 	while ((SECONDS < deadline)); do
@@ -468,7 +468,7 @@ test_zones_end_with_their_device() {
 	offers ek0 2
 	offers ek1 2
 	ip link del ek0
-	expect 'connections' 2 "$(n_flows dev=ek1 source=ct)"
+	expect 'connections' 2 "$(n_flows dev=ek1 classifier=ct)"
 	ip link set ek1 name ek2
 	expect 'zones' 1 "$(zones ek2)"
 	ip link add ek0 type ekho

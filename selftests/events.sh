@@ -153,7 +153,7 @@ test_other_classifiers_and_chains_are_told_apart() {
 	# The kernel's u32 doesn't tell that its filters are skip_sw.
 	expect 'flows' 'matchall 1 chain 0 ingress true
 flower 2 chain 7 ingress false
-u32 3 chain 0 egress false' "$(jq -r 'select(.what == "replace") | "\(.source) \(.prio) chain \(.chain) \(.hooks | join("+")) \(.skip_sw)"' <<<"$said")"
+u32 3 chain 0 egress false' "$(jq -r 'select(.what == "replace") | "\(.classifier) \(.prio) chain \(.chain) \(.hooks | join("+")) \(.skip_sw)"' <<<"$said")"
 	expect 'template' '8 10.0.0.0/255.0.0.0' "$(jq -r 'select(.what == "template_create") | "\(.chain) \(.match[] | select(.field == "dst_ip") | "\(.value)/\(.mask)")"' <<<"$said")"
 	[[ $(jq -r 'select(.what == "hnode") | .hnode.command' <<<"$said") == new* ]] || fail 'no hnode' "$said"
 	tc chain del dev ek0 ingress chain 8
@@ -357,7 +357,7 @@ test_firmware_declares_what_show_and_inspect_print() {
 		"$(jq -S -c '.[0].capabilities | del(.budget_us)' <<<"$said")"
 	(($(jq '.[0].capabilities.budget_us' <<<"$said") > 0)) || fail 'no budget' "$said"
 	expect 'limits' '1024 1 1' "$(jq -r '.[0].capabilities | "\(.max_flows) \(.max_chains) \(.max_actions)"' <<<"$said")"
-	expect 'used' 1 "$(jq '.[0].occupied' <<<"$said")"
+	expect 'used' 1 "$(jq '.[0].table_entries' <<<"$said")"
 	expect 'refusals' "95 2 IP protocol 17 isn't TCP" "$(jq -r '.[0].refusals[] | "\(.errno) \(.count) \(.reason)"' <<<"$said")"
 }
 
@@ -367,9 +367,9 @@ test_flows_name_their_classifier() {
 	drop ek0 10 skip_sw
 	tc filter add dev ek0 ingress pref 11 protocol all matchall skip_sw action drop
 	expect 'sources' '10 flower
-11 matchall' "$(fw -j flows --dev ek0 | jq -r 'sort_by(.prio)[] | "\(.prio) \(.source)"')"
+11 matchall' "$(fw -j flows --dev ek0 | jq -r 'sort_by(.prio)[] | "\(.prio) \(.classifier)"')"
 	accepted fw flows --dev ek0
-	says SOURCE matchall
+	says CLASSIFIER matchall
 }
 
 # begin_monitor FILE: follows what becomes of firmware, from when this returns.

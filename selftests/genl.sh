@@ -82,14 +82,14 @@ test_what_is_there_is_told() {
 	drop ek0 2 skip_sw
 	feed ek0 1 10 1000
 	tc -s filter show dev ek0 ingress >/dev/null
-	expect_say "do device-get {\"ifindex\":$index}" '[.ifname, .flows, .occupied, .firmware]' '["ek0",2,2,"stats"]'
+	expect_say "do device-get {\"ifindex\":$index}" '[.ifname, .flows, .["table-entries"], .firmware]' '["ek0",2,2,"stats"]'
 	expect_say "do port-get {\"ifindex\":$index}" '[.ifname, .index]' '["ek0",0]'
 	say 'dump device-get' '[.[].id]'
 	expect 'ids' "$said" "$(say 'dump port-get' '[.[]["device-id"]]' && echo "$said")"
-	expect_say 'dump firmware-get' '[.[] | [.ifname, .name, .abi, .generation, .flows, .op, (.figures.call[] | select(.op == "replace").count), (.figures.call[] | select(.op == "stats").count > 0), .["link-id"] > 0, .["map-id"] > 0]]' \
+	expect_say 'dump firmware-get' '[.[] | [.ifname, .name, .abi, .generation, .flows, .op, (.["op-stats"].call[] | select(.op == "replace").count), (.["op-stats"].call[] | select(.op == "stats").count > 0), .["link-id"] > 0, .["map-id"] > 0]]' \
 		'[["ek0","stats",3,1,2,["replace","destroy","stats"],2,true,true,true]]'
 	expect_say 'dump capability-get' '[.[] | [.firmware, .["hw-stats"]]]' '[["stats",["delayed","disabled"]]]'
-	expect_say 'dump flow-get' '[.[] | [.source, .chain, .prio, .protocol, .["skip-sw"], .hooks, .packets, .bytes, .polls > 0]] | sort' \
+	expect_say 'dump flow-get' '[.[] | [.classifier, .chain, .prio, .protocol, .["skip-sw"], .hooks, .packets, .bytes, .["stats-requests"] > 0]] | sort' \
 		'[["flower",0,1,2048,true,["ingress"],10,1000,true],["flower",0,2,2048,true,["ingress"],0,0,true]]'
 }
 

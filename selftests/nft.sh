@@ -54,7 +54,7 @@ rule_of() {
 		if [[ $line == *"dst_port:$1 "* || $line == *"dst_port:$1,"* ]]; then
 			field cookie "$line"
 		fi
-	done < <(records flows source=nft ${2:+"dev=$2"})
+	done < <(records flows classifier=nft ${2:+"dev=$2"})
 }
 
 # n_rules: how many rules the chain has.
@@ -101,7 +101,7 @@ test_a_rule_of_a_chain_reaches_the_firmware() {
 	expect_figures ek0 replace=1 flows=1
 	local line
 	line=$(records flows dev=ek0)
-	expect 'source' nft "$(field source "$line")"
+	expect 'classifier' nft "$(field classifier "$line")"
 	expect 'priority' 1 "$(field prio "$line")"
 	expect 'match' 'eth_type:0x0800,ip_proto:6,src_ip:10.0.0.0/255.255.255.0,dst_ip:10.0.1.1,dst_port:1' \
 		"$(field match "$line")"
@@ -693,7 +693,7 @@ test_a_connection_is_offloaded_in_both_directions() {
 	local there back port vc vs
 	vc=$(get devices vc ifindex) vs=$(get devices vs ifindex)
 	there=$(records flows dev=vc) back=$(records flows dev=vs)
-	expect 'source' 'flowtable flowtable' "$(field source "$there") $(field source "$back")"
+	expect 'classifier' 'flowtable flowtable' "$(field classifier "$there") $(field classifier "$back")"
 	port=$(field match "$there")
 	port=${port##*src_port:} port=${port%%,*}
 	expect 'match of the request' \
@@ -752,7 +752,7 @@ test_counters_reach_conntrack_and_keep_a_connection() {
 		pause 0.3
 	done
 	is_offloaded || fail 'a connection in use has aged' "$(conntrack -L -p udp)"
-	(($(field polls "$(records flows "cookie=$cookie")") > 0)) || fail 'nobody asked for counters'
+	(($(field stats_requests "$(records flows "cookie=$cookie")") > 0)) || fail 'nobody asked for counters'
 	local packets
 	packets=$(conntrack -L -p udp 2>/dev/null)
 	packets=${packets#*packets=} packets=${packets%% *}

@@ -19,7 +19,7 @@ test_a_flow_is_on_record_with_match_actions_and_counters() {
 	tc -s filter show dev ek0 ingress >/dev/null
 	said=" $(records flows dev=ek0) "
 	says ' cookie=0x' ' chain=0 ' ' prio=10 ' ' protocol=0x0800 ' ' skip_sw=1 ' ' packets=10 ' ' bytes=1000 ' \
-		' drops=0 ' ' polls=1 ' ' last_used_ms=-1 ' 'ip_proto:6' 'src_ip:10.1.0.0/255.255.0.0' 'dst_port:80' \
+		' drops=0 ' ' stats_requests=1 ' ' last_used_ms=-1 ' 'ip_proto:6' 'src_ip:10.1.0.0/255.255.0.0' 'dst_port:80' \
 		' actions=drop '
 }
 
@@ -63,7 +63,7 @@ test_statistics_are_counted_by_how_often_they_were_asked_for() {
 	tc -s filter show dev ek0 ingress >/dev/null
 	tc -s filter show dev ek0 ingress >/dev/null
 	expect_figures ek0 stats=4
-	expect 'polls' 2 "$(field polls "$(records flows prio=11)")"
+	expect 'stats requests' 2 "$(field stats_requests "$(records flows prio=11)")"
 }
 
 main "$@"

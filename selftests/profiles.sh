@@ -177,7 +177,7 @@ test_spectrum_holds_5631_flows_and_not_one_more() {
 	refused - fill 5632
 	says 'Error: ek0: the device holds 5631 flows'
 	expect_figures ek0 flows=5631 replace_refused=1
-	expect 'its table' 5631 "$(get devices ek0 occupied)"
+	expect 'its table' 5631 "$(get devices ek0 table_entries)"
 	# There is room again when one goes.
 	tc filter del dev ek0 ingress protocol ip prio 1 handle 77 flower
 	tc filter add dev ek0 ingress protocol ip prio 1 handle 5632 flower skip_sw dst_ip 10.0.22.0 action drop

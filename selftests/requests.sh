@@ -348,7 +348,7 @@ test_a_shared_action_that_is_changed_keeps_what_it_had_counted() {
 	load stats ek0
 	# count PACKETS: what the device counts for the action from now on.
 	count() {
-		fw stats set --dev ek0 --cookie "$(field cookie "$(records flows source=action)")" \
+		fw stats set --dev ek0 --cookie "$(field cookie "$(records flows classifier=action)")" \
 			--packets "$1" --bytes "$1"00 >/dev/null
 	}
 	tc actions add action drop index 1007
@@ -377,7 +377,7 @@ test_a_shared_action_that_is_not_offloadable_any_more_goes_when_its_device_moves
 	tc actions replace action pipe index 1007
 	tc actions del action gact index 1007
 	expect 'actions' '' "$(actions)"
-	expect 'what firmware has' action "$(field source "$(records flows dev=ek0)")"
+	expect 'what firmware has' action "$(field classifier "$(records flows dev=ek0)")"
 	ip link set ek0 netns "$ns"
 	netns=$(netns_id "/run/netns/$ns")
 	expect 'what firmware has there' '' "$(records flows dev=ek0)"

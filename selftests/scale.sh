@@ -97,10 +97,10 @@ test_very_many_filters_in_and_out() {
 	load noop ek0
 	batch ek0 1 1 "$many" | tc -b -
 	expect_figures ek0 flows="$many" replace="$many" replace_refused=0
-	expect 'its table' "$many" "$(get devices ek0 occupied)"
+	expect 'its table' "$many" "$(get devices ek0 table_entries)"
 	tc filter del dev ek0 ingress
 	expect_figures ek0 flows=0 destroy="$many"
-	expect 'its table' 0 "$(get devices ek0 occupied)"
+	expect 'its table' 0 "$(get devices ek0 table_entries)"
 	# The namespace would take longer than a case is given for it.
 	ip link del ek0
 }
@@ -124,7 +124,7 @@ test_filters_are_added_and_deleted_in_parallel() {
 	expect 'status of tc' 0 "$status"
 	expect_figures ek0 flows=0 replace=3000 destroy=3000 replace_refused=0
 	expect_figures ek1 flows=0 replace=1500 destroy=1500 replace_refused=0
-	expect 'their tables' '0 0' "$(get devices ek0 occupied) $(get devices ek1 occupied)"
+	expect 'their tables' '0 0' "$(get devices ek0 table_entries) $(get devices ek1 table_entries)"
 }
 
 # Devices that take their time don't wait for each other: if RTNL were held, each

@@ -235,7 +235,7 @@ test_actions_of_a_filter_count_one_by_one() {
 	# Parts are no flows.
 	expect_figures ek0 flows=2 violations=0
 	expect 'flows on record' 2 "$(n_flows)"
-	expect 'parts' 4 "$(get devices ek0 parts)"
+	expect 'action counters' 4 "$(get devices ek0 action_counters)"
 }
 
 test_actions_count_by_what_is_new() {
@@ -281,16 +281,16 @@ test_what_actions_have_counted_goes_with_the_filter() {
 	tc filter add dev ek0 ingress protocol ip prio 30 u32 match ip dst 10.0.0.1/32 action drop
 	expect 'a node of u32' 'errno=95 count=1 reason=count_actions: -95' "$(records refusals | sed 's/.*\(errno=.*\)/\1/')"
 	expect_figures ek0 flows=0 replace=4 destroy=3 violations=0
-	expect 'parts' 0 "$(get devices ek0 parts)"
+	expect 'action counters' 0 "$(get devices ek0 action_counters)"
 	# Whichever way it goes.
 	mirror ek0 10 flower dst_ip 10.0.0.1
 	tc qdisc del dev ek0 clsact
-	expect 'parts without the block' 0 "$(get devices ek0 parts)"
+	expect 'action counters without the block' 0 "$(get devices ek0 action_counters)"
 	tc qdisc add dev ek0 clsact
 	mirror ek0 10 matchall
-	expect 'parts' 2 "$(get devices ek0 parts)"
+	expect 'action counters' 2 "$(get devices ek0 action_counters)"
 	unload ek0
-	expect 'parts without firmware' 0 "$(get devices ek0 parts)"
+	expect 'action counters without firmware' 0 "$(get devices ek0 action_counters)"
 }
 
 test_actions_are_counted_on_by_the_next_firmware() {
@@ -343,7 +343,7 @@ test_a_shared_action_counts_with_its_last_filter_or_by_itself() {
 	undrop ek0 101
 	before=$(counted 102)
 	expect 'packets with one filter left' "$((before + 1))" "$(counted 102)"
-	expect 'parts' 2 "$(get devices ek0 parts)"
+	expect 'action counters' 2 "$(get devices ek0 action_counters)"
 	tc filter del dev ek0 ingress
 	tc actions flush action gact
 	expect_figures ek0 flows=0 violations=0

@@ -32,9 +32,9 @@ test_listings_are_json_with_the_documented_keys() {
 	fw -j load "$(object stats)" --dev ek0 | keys dev ifindex firmware abi link map pin replaced carried_maps new_maps
 	drop ek0 10 skip_sw
 	fw -j list | keys ifindex dev netns netns_name firmware abi link map generation flows ops calls
-	fw -p show ek0 | keys ifindex dev firmware pins programs maps calls capabilities occupied refusals exits
-	fw -j flows --dev ek0 | keys ifindex dev netns cookie source chain prio protocol skip_sw packets bytes drops last_used_ms polls match actions
-	fw -j device list | keys ifindex dev netns kind hw_tc_offload bindings flows occupied firmware
+	fw -p show ek0 | keys ifindex dev firmware pins programs maps calls capabilities table_entries refusals exits
+	fw -j flows --dev ek0 | keys ifindex dev netns cookie classifier chain prio protocol skip_sw packets bytes drops last_used_ms stats_requests match actions
+	fw -j device list | keys ifindex dev netns kind hw_tc_offload bindings flows table_entries firmware
 	fw -j monitor --dev ek0 --timeout 0 | keys event time_ns dev firmware replaced op code reason flows
 	fw -j stats set --dev ek0 --prio 10 --handle 1 --packets 1 | keys dev cookie packets bytes drops last_used_ns
 	fw -j stats feed - </dev/null | keys lines applied malformed unknown failed
@@ -117,7 +117,7 @@ test_everything_works_with_debugfs_unmounted() {
 	expect 'firmware' '["ek0","stats",1,["replace","destroy","stats"]]' \
 		"$("${tool[@]}" -j list | jq -c ".[] | select(.netns == $netns) | [.dev, .firmware, .flows, .ops]")"
 	expect 'the firmware in full' '["ek0",3,["delayed","disabled"],1]' \
-		"$("${tool[@]}" -j show --dev ek0 | jq -c '.[] | [.dev, (.programs | length), .capabilities.hw_stats, .occupied]')"
+		"$("${tool[@]}" -j show --dev ek0 | jq -c '.[] | [.dev, (.programs | length), .capabilities.hw_stats, .table_entries]')"
 	expect 'flows' "[\"ek0\",\"$cookie\",10,true,\"10.0.0.10\",\"drop\"]" \
 		"$("${tool[@]}" -j flows --dev ek0 | jq -c '.[] | [.dev, .cookie, .prio, .skip_sw, (.match[] | select(.field == "dst_ip").value), .actions[0].name]')"
 	accepted "${tool[@]}" stats set --dev ek0 --prio 10 --handle 1 --packets 10 --bytes 1000

@@ -155,7 +155,7 @@ pub(crate) struct Record {
     /// The cookies of its actions, if they are counted one by one.
     actions: OnceBox<KVec<u64>>,
     /// How often the kernel has asked for statistics.
-    polls: Atomic<u32>,
+    stats_requests: Atomic<u32>,
     pub(crate) counters: Counters,
     rest: Option<KBox<Rest>>,
     rule: Encoded,
@@ -182,7 +182,7 @@ impl Flow {
             owner,
             hw_stats: Atomic::new(0),
             actions: OnceBox::new(),
-            polls: Atomic::new(0),
+            stats_requests: Atomic::new(0),
             counters: Counters::new(),
             rest,
             rule: encoded,
@@ -279,13 +279,13 @@ impl Record {
     }
 
     /// Counts a request for statistics. Any context.
-    pub(crate) fn poll(&self) {
-        self.polls.add(1, Relaxed);
+    pub(crate) fn count_stats_request(&self) {
+        self.stats_requests.add(1, Relaxed);
     }
 
     /// The number of requests for statistics, modulo 2^32.
-    pub(crate) fn polls(&self) -> u32 {
-        self.polls.load(Relaxed)
+    pub(crate) fn stats_requests(&self) -> u32 {
+        self.stats_requests.load(Relaxed)
     }
 
     /// Match and actions, encoded.

@@ -110,8 +110,8 @@ impl Flows {
         self.flows.len()
     }
 
-    /// The number of parts.
-    pub(crate) fn n_parts(&self) -> usize {
+    /// The number of actions that are counted one by one: of parts.
+    pub(crate) fn action_counters(&self) -> usize {
         self.parts.len()
     }
 
@@ -238,7 +238,7 @@ impl Flows {
     }
 
     /// The number of occupied entries of the device's table.
-    pub(crate) fn occupied(&self) -> u32 {
+    pub(crate) fn table_entries(&self) -> u32 {
         self.written.occupied.load(Relaxed)
     }
 

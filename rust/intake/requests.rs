@@ -334,7 +334,7 @@ pub(crate) fn destroy_rest(device: &Device, dev: &NetDevice, firmware: &Firmware
 pub(super) fn stats(context: &Context<'_>, cookie: usize, request: &mut FlowRequest<'_>) -> Result {
     let guard = rcu::read_lock();
     let flow = context.device.flows.get(cookie, &guard).ok_or(ENOENT)?;
-    flow.poll();
+    flow.count_stats_request();
     if flow.has_parts() && request.ask_for_actions() {
         // The kernel shows this for an action that it can't request statistics of.
         request.update_stats(StatsDelta::default(), flow.hw_stats());

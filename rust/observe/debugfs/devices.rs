@@ -20,13 +20,13 @@ pub(super) fn devices(f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ident = device.ident();
         write!(
             f,
-            "{ident} kind={} hw_tc_offload={} bindings={} flows={} occupied={} parts={} ct_zones={} firmware=",
+            "{ident} kind={} hw_tc_offload={} bindings={} flows={} table_entries={} action_counters={} ct_zones={} firmware=",
             if device.own { "ekho" } else { "indirect" },
             u8::from(ident.hw_tc_offload),
             binding_set::count(device),
             device.flows.len(),
-            device.flows.occupied(),
-            device.flows.n_parts(),
+            device.flows.table_entries(),
+            device.flows.action_counters(),
             zones::count(device),
         )?;
         match device.firmware.get(&rcu::read_lock()) {

@@ -34,7 +34,7 @@ fn flow_line(f: &mut fmt::Formatter<'_>, ident: &Ident, flow: &Flow) -> fmt::Res
     let totals = flow.counters.reported();
     write!(
         f,
-        "{ident} cookie={:#x} source={} chain={} prio={} protocol={:#06x} skip_sw={} packets={} bytes={} drops={} polls={}",
+        "{ident} cookie={:#x} classifier={} chain={} prio={} protocol={:#06x} skip_sw={} packets={} bytes={} drops={} stats_requests={}",
         flow.cookie(),
         flow.position.classifier.name(),
         flow.position.chain_index,
@@ -44,7 +44,7 @@ fn flow_line(f: &mut fmt::Formatter<'_>, ident: &Ident, flow: &Flow) -> fmt::Res
         totals.packets,
         totals.bytes,
         totals.drops,
-        flow.polls(),
+        flow.stats_requests(),
     )?;
     if flow.position.classifier == Classifier::Ct {
         write!(f, " ct_zone={}", flow.position.ct_zone)?;

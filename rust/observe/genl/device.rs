@@ -80,8 +80,14 @@ impl Described for DeviceGet {
             binding_set::count(device) as u32,
         )?;
         message.uint(uapi::EKHO_A_DEVICE_FLOWS, device.flows.len() as u64)?;
-        message.u32(uapi::EKHO_A_DEVICE_OCCUPIED, device.flows.occupied())?;
-        message.uint(uapi::EKHO_A_DEVICE_PARTS, device.flows.n_parts() as u64)?;
+        message.u32(
+            uapi::EKHO_A_DEVICE_TABLE_ENTRIES,
+            device.flows.table_entries(),
+        )?;
+        message.uint(
+            uapi::EKHO_A_DEVICE_ACTION_COUNTERS,
+            device.flows.action_counters() as u64,
+        )?;
         message.uint(uapi::EKHO_A_DEVICE_CT_ZONES, zones::count(device) as u64)?;
         let guard = rcu::read_lock();
         let firmware = device.firmware.get(&guard);

@@ -65,17 +65,17 @@ pub(super) fn put(message: &mut Message<'_>, device: &Device, firmware: &Firmwar
         message.string(uapi::EKHO_A_FIRMWARE_OP, op.name().as_bytes())?;
     }
     message.flag(uapi::EKHO_A_FIRMWARE_STOPPED, firmware.exit().is_some())?;
-    message.nest(uapi::EKHO_A_FIRMWARE_FIGURES, |message| {
+    message.nest(uapi::EKHO_A_FIRMWARE_OP_STATS, |message| {
         let figures = &firmware.figures;
         for op in Op::ALL {
-            message.nest(uapi::EKHO_A_FIGURES_CALL, |message| {
+            message.nest(uapi::EKHO_A_OP_STATS_CALL, |message| {
                 message.string(uapi::EKHO_A_CALL_OP, op.name().as_bytes())?;
                 message.uint(uapi::EKHO_A_CALL_COUNT, figures.calls(*op))
             })?;
         }
-        message.uint(uapi::EKHO_A_FIGURES_REFUSED, figures.refused())?;
-        message.uint(uapi::EKHO_A_FIGURES_VIOLATIONS, figures.violations())?;
-        message.uint(uapi::EKHO_A_FIGURES_LONGEST_US, figures.longest_us())
+        message.uint(uapi::EKHO_A_OP_STATS_REFUSED, figures.refused())?;
+        message.uint(uapi::EKHO_A_OP_STATS_VIOLATIONS, figures.violations())?;
+        message.uint(uapi::EKHO_A_OP_STATS_LONGEST_US, figures.longest_us())
     })
 }
 
@@ -101,8 +101,8 @@ impl Described for Capability {
         for action in action_names(can.actions) {
             message.string(uapi::EKHO_A_CAPABILITY_ACTION, action.as_bytes())?;
         }
-        for source in Classifier::of(can.classifiers) {
-            message.u32(uapi::EKHO_A_CAPABILITY_SOURCE, source.number())?;
+        for classifier in Classifier::of(can.classifiers) {
+            message.u32(uapi::EKHO_A_CAPABILITY_CLASSIFIER, classifier.number())?;
         }
         for way in (0..3).map(|n| 1 << n).filter(|way| can.hw_stats & way != 0) {
             message.string(

@@ -51,7 +51,7 @@ fn put(message: &mut Message<'_>, ident: &Ident, flow: &Flow, with_cookie: bool)
         message.u64(uapi::EKHO_A_FLOW_COOKIE, flow.cookie() as u64)?;
     }
     let position = &flow.position;
-    message.u32(uapi::EKHO_A_FLOW_SOURCE, position.classifier.number())?;
+    message.u32(uapi::EKHO_A_FLOW_CLASSIFIER, position.classifier.number())?;
     message.u32(uapi::EKHO_A_FLOW_CHAIN, position.chain_index)?;
     message.u32(uapi::EKHO_A_FLOW_PRIO, position.prio)?;
     message.u16(uapi::EKHO_A_FLOW_PROTOCOL, position.protocol)?;
@@ -64,7 +64,10 @@ fn put(message: &mut Message<'_>, ident: &Ident, flow: &Flow, with_cookie: bool)
     message.uint(uapi::EKHO_A_FLOW_PACKETS, totals.packets)?;
     message.uint(uapi::EKHO_A_FLOW_BYTES, totals.bytes)?;
     message.uint(uapi::EKHO_A_FLOW_DROPS, totals.drops)?;
-    message.uint(uapi::EKHO_A_FLOW_POLLS, flow.polls().into())?;
+    message.uint(
+        uapi::EKHO_A_FLOW_STATS_REQUESTS,
+        flow.stats_requests().into(),
+    )?;
     if totals.last_used_ns != 0 {
         let idle_ms = StatsDelta::age_ms(totals.last_used_ns);
         message.uint(uapi::EKHO_A_FLOW_IDLE_MS, idle_ms)?;

@@ -476,7 +476,7 @@ impl Model {
         }
         declared?;
         let line = format!(
-            "source={} chain={} prio={} protocol={:#06x} skip_sw={}",
+            "classifier={} chain={} prio={} protocol={:#06x} skip_sw={}",
             filter.spec.kind.name(),
             filter.spec.chain,
             filter.spec.prio,
@@ -1058,7 +1058,7 @@ impl Model {
             if matches!(firmware.fw, Fw::Acl | Fw::Tight) {
                 return no;
             }
-            let line = "source=nft chain=0 prio=1 protocol=0x0800 skip_sw=0".to_owned();
+            let line = "classifier=nft chain=0 prio=1 protocol=0x0800 skip_sw=0".to_owned();
             dev.flows.insert(uid, Flow::new(line, firmware));
         }
         dev.bindings.push(BlockId::Nft { slot, flowtable });
@@ -1075,7 +1075,7 @@ impl Model {
             .retain(|id| *id != BlockId::Nft { slot, flowtable });
         if !flowtable {
             dev.flows
-                .retain(|_, flow| !flow.line.contains("source=nft"));
+                .retain(|_, flow| !flow.line.contains("classifier=nft"));
         }
     }
 
@@ -1445,7 +1445,7 @@ impl Model {
         }
         for flow in dev.flows.values() {
             lines.push(format!(
-                "flow {port} {} packets={} polls={}",
+                "flow {port} {} packets={} stats_requests={}",
                 flow.line,
                 flow.before + flow.last,
                 flow.polls,

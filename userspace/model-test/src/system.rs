@@ -830,7 +830,13 @@ impl System {
                     "port" => &["kind", "hw_tc_offload", "bindings", "flows", "firmware"],
                     "firmware" => &["firmware", "generation", "violations"],
                     _ => &[
-                        "source", "chain", "prio", "protocol", "skip_sw", "packets", "polls",
+                        "classifier",
+                        "chain",
+                        "prio",
+                        "protocol",
+                        "skip_sw",
+                        "packets",
+                        "stats_requests",
                     ],
                 };
                 let mut line = format!(
@@ -842,8 +848,8 @@ impl System {
                 for key in fields {
                     line.push_str(&format!(" {key}={}", get(key)));
                 }
-                if what == "port" && get("flows") != get("occupied") {
-                    line.push_str(&format!(" occupied={}", get("occupied")));
+                if what == "port" && get("flows") != get("table_entries") {
+                    line.push_str(&format!(" table_entries={}", get("table_entries")));
                 }
                 lines.push(line);
             }

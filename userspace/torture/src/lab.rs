@@ -558,7 +558,7 @@ fn lasting(file: &str, record: &str) -> String {
         "packets",
         "bytes",
         "drops",
-        "polls",
+        "stats_requests",
         "last_used_ms",
     ];
     let mut line = file.to_owned();

@@ -88,7 +88,7 @@ mod tests {
             hw_tc_offload: None,
             bindings: 1,
             flows: 2,
-            occupied: None,
+            table_entries: None,
             firmware: None,
         };
         assert_eq!(

@@ -10,10 +10,10 @@ use super::style::{Style, Text};
 use crate::results::{End, Line, Lost};
 
 fn flow_text(flow: &FlowId) -> String {
-    let mut text = format!("{:#x} {}", flow.cookie, flow.source);
-    if flow.source == "ct" {
+    let mut text = format!("{:#x} {}", flow.cookie, flow.classifier);
+    if flow.classifier == "ct" {
         text += &format!(" zone {}", flow.ct_zone);
-    } else if !matches!(flow.source, "flowtable" | "action") {
+    } else if !matches!(flow.classifier, "flowtable" | "action") {
         text += &format!(
             " chain {} prio {} {}",
             flow.chain,
@@ -162,7 +162,7 @@ mod tests {
             generation: None,
             flow: Some(FlowId {
                 cookie: 0xffff_8880_0000_1000,
-                source: "flower",
+                classifier: "flower",
                 chain: 0,
                 prio: 10,
                 protocol: 0x0800,

@@ -138,7 +138,7 @@ fn status_text(status: &Status, style: Style) -> String {
     );
     fact("violations", calls.violations.to_string());
     if let Some(can) = &status.capabilities {
-        capability_rows(can, status.occupied, &mut facts);
+        capability_rows(can, status.table_entries, &mut facts);
     }
     text += &facts.render(style, "    ");
 
@@ -424,7 +424,7 @@ mod tests {
                 flow_size: 16,
                 budget_us: Some(10_000),
             }),
-            occupied: Some(3),
+            table_entries: Some(3),
             refusals: vec![ekho::module::state::Refusal {
                 ifindex: 3,
                 netns: 1,

@@ -31,7 +31,7 @@ impl Text for [Flow] {
             self,
             &[
                 ("DEVICE", Left),
-                ("SOURCE", Left),
+                ("CLASSIFIER", Left),
                 ("CHAIN", Right),
                 ("PRIO", Right),
                 ("PROTOCOL", Left),
@@ -51,7 +51,7 @@ impl Text for [Flow] {
                 &flow.netns_name,
                 vec![
                     flow.dev.clone(),
-                    or_dash(&flow.source),
+                    or_dash(&flow.classifier),
                     flow.chain.to_string(),
                     flow.prio.to_string(),
                     protocol_name(flow.protocol),
@@ -121,7 +121,7 @@ mod tests {
             netns: netns::current().unwrap(),
             netns_name: None,
             cookie: Some(0xffff_8880_0000_1000),
-            source: Some("flower".into()),
+            classifier: Some("flower".into()),
             chain: 0,
             prio: 10,
             protocol: 0x0800,
@@ -130,7 +130,7 @@ mod tests {
             bytes: 1000,
             drops: 0,
             last_used_ms: Some(1200),
-            polls: 4,
+            stats_requests: 4,
             matches: vec![Match {
                 field: "dst_ip".into(),
                 value: "10.0.0.1".into(),
@@ -149,8 +149,8 @@ mod tests {
         assert_eq!(
             [flow()].text(PLAIN),
             "\
-DEVICE  SOURCE  CHAIN  PRIO  PROTOCOL  PACKETS  BYTES  DROPS  LAST USED  FLAGS    COOKIE              MATCH                            ACTIONS
-ek0     flower      0    10  ip             10   1000      0    1200 ms  skip_sw  0xffff888000001000  dst_ip 10.0.0.1/255.255.255.255  drop
+DEVICE  CLASSIFIER  CHAIN  PRIO  PROTOCOL  PACKETS  BYTES  DROPS  LAST USED  FLAGS    COOKIE              MATCH                            ACTIONS
+ek0     flower          0    10  ip             10   1000      0    1200 ms  skip_sw  0xffff888000001000  dst_ip 10.0.0.1/255.255.255.255  drop
 "
         );
     }

@@ -87,7 +87,7 @@ pub fn action(id: u32) -> &'static str {
 }
 
 /// Who wanted a flow offloaded.
-pub fn source(classifier: u8) -> &'static str {
+pub fn classifier(classifier: u8) -> &'static str {
     named(CLASSIFIERS, classifier.into())
 }
 
@@ -161,9 +161,9 @@ mod tests {
         assert_eq!(action(4), "redirect");
         assert_eq!(action(35), "continue");
         assert_eq!(action(63), "unknown");
-        assert_eq!(source(1), "flower");
-        assert_eq!(source(6), "action");
-        assert_eq!((source(0), source(200)), ("unknown", "unknown"));
+        assert_eq!(classifier(1), "flower");
+        assert_eq!(classifier(6), "action");
+        assert_eq!((classifier(0), classifier(200)), ("unknown", "unknown"));
         assert_eq!(hooks(3), ["ingress", "egress"]);
         assert_eq!(hw_stats(6), ["delayed", "disabled"]);
     }

@@ -67,7 +67,7 @@ pub struct FlowId {
     #[serde(serialize_with = "serialize_hex")]
     pub cookie: u64,
     /// Who wants it offloaded.
-    pub source: &'static str,
+    pub classifier: &'static str,
     /// Chain of the filter.
     pub chain: u32,
     /// Preference of the filter.
@@ -268,7 +268,7 @@ impl Event {
                 .then(|| header.u32(offset_of!(Header, generation))),
             flow: (!matches!(what, "attach" | "detach" | "hnode" | "qdisc")).then(|| FlowId {
                 cookie: header.u64(offset_of!(Header, cookie)),
-                source: contract::source(header.u8(offset_of!(Header, classifier))),
+                classifier: contract::classifier(header.u8(offset_of!(Header, classifier))),
                 chain,
                 prio,
                 protocol: header.u16(offset_of!(Header, protocol)),
@@ -394,7 +394,7 @@ mod tests {
             serde_json::to_string(&event).unwrap(),
             concat!(
                 r#"{"what":"replace","time_ns":7,"lost":0,"ifindex":3,"dev":"ek0","errno":0,"#,
-                r#""error":null,"reason":null,"cookie":"0xffff888012345678","source":"flower","#,
+                r#""error":null,"reason":null,"cookie":"0xffff888012345678","classifier":"flower","#,
                 r#""chain":0,"prio":10,"protocol":2048,"skip_sw":true,"block":0,"hooks":["ingress"],"#,
                 r#""ct_zone":0,"classid":0,"keys":["basic","ipv4_addrs"],"#,
                 r#""match":[{"field":"dst_ip","value":"192.0.2.0","mask":"255.255.255.0"},"#,
@@ -457,7 +457,7 @@ mod tests {
         record.0[55] = 7;
         record.0[62..64].copy_from_slice(&9u16.to_ne_bytes());
         let flow = parse(&record.finish()).unwrap().flow.unwrap();
-        assert_eq!((flow.source, flow.ct_zone), ("ct", 9));
+        assert_eq!((flow.classifier, flow.ct_zone), ("ct", 9));
     }
 
     #[test]

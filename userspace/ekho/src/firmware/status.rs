@@ -73,7 +73,7 @@ pub struct Status {
     /// What the device can do; `null` when the module doesn't tell.
     pub capabilities: Option<Capabilities>,
     /// How much of `max_flows` is used; `null` when the module doesn't tell.
-    pub occupied: Option<u64>,
+    pub table_entries: Option<u64>,
     /// How often flows were refused, by reason.
     pub refusals: Vec<state::Refusal>,
     /// Firmware that was stopped on this device because it broke the contract, the oldest
@@ -150,10 +150,10 @@ pub fn status(state: &dyn State, pins: &Pins, filter: &Filter) -> Result<Vec<Sta
                     .iter()
                     .find(|declared| (declared.ifindex, declared.netns) == here)
                     .map(|declared| declared.capabilities.clone()),
-                occupied: devices
+                table_entries: devices
                     .iter()
                     .find(|device| (device.ifindex, device.netns) == here)
-                    .and_then(|device| device.occupied),
+                    .and_then(|device| device.table_entries),
                 refusals: refusals
                     .iter()
                     .filter(|refusal| (refusal.ifindex, refusal.netns) == here)

@@ -270,7 +270,7 @@ fn polled(before: &[Flow], after: &[Flow]) -> Vec<u64> {
         .filter(|flow| {
             before
                 .iter()
-                .any(|old| old.cookie == flow.cookie && flow.polls > old.polls)
+                .any(|old| old.cookie == flow.cookie && flow.stats_requests > old.stats_requests)
         })
         .filter_map(|flow| flow.cookie)
         .collect()
@@ -443,7 +443,7 @@ impl<'state> Stats<'state> {
             let before = flows()?;
             let kind = filter::poll(filter)?;
             let after = flows()?;
-            let is_u32 = |flow: &Flow| flow.source.as_deref() == Some("u32");
+            let is_u32 = |flow: &Flow| flow.classifier.as_deref() == Some("u32");
             if kind == "u32" && after.iter().any(is_u32) {
                 return Err(Error::NoCounters {
                     filter: filter.to_string(),
@@ -613,14 +613,14 @@ mod tests {
         assert_eq!(Counters::from_bytes(&[0; 31]), None);
     }
 
-    fn flow(cookie: u64, polls: u64) -> Flow {
+    fn flow(cookie: u64, stats_requests: u64) -> Flow {
         Flow {
             ifindex: 1,
             dev: "ek0".into(),
             netns: 1,
             netns_name: None,
             cookie: Some(cookie),
-            source: None,
+            classifier: None,
             chain: 0,
             prio: 1,
             protocol: 0x800,
@@ -629,7 +629,7 @@ mod tests {
             bytes: 0,
             drops: 0,
             last_used_ms: None,
-            polls,
+            stats_requests,
             matches: Vec::new(),
             actions: Vec::new(),
             complete: true,

@@ -45,7 +45,7 @@ pub struct Device {
     pub flows: u64,
     /// Places for flows that are taken, those of refused replacements included: what
     /// counts for `max_flows`. `null` when the module doesn't tell.
-    pub occupied: Option<u64>,
+    pub table_entries: Option<u64>,
     /// Name of the attached firmware.
     pub firmware: Option<String>,
 }
@@ -112,7 +112,7 @@ pub struct Flow {
     pub cookie: Option<u64>,
     /// Who wants it offloaded: `flower`, `matchall`, `u32`, `nft`, `flowtable`, `action` or `ct`;
     /// `null` when the module doesn't tell.
-    pub source: Option<String>,
+    pub classifier: Option<String>,
     /// Chain of the filter.
     pub chain: u32,
     /// Preference of the filter.
@@ -130,7 +130,7 @@ pub struct Flow {
     /// Milliseconds since the last hit, `null` if there was none.
     pub last_used_ms: Option<u64>,
     /// How often the kernel asked for the flow's statistics.
-    pub polls: u64,
+    pub stats_requests: u64,
     /// What it matches.
     #[serde(rename = "match")]
     pub matches: Vec<Match>,
@@ -348,7 +348,7 @@ pub(crate) mod tests_support {
             hw_tc_offload: Some(true),
             bindings: 1,
             flows: 10,
-            occupied: Some(11),
+            table_entries: Some(11),
             firmware: None,
         }
     }
@@ -429,14 +429,14 @@ mod tests {
             dev: "ek0".into(),
             netns: 4026531840,
             cookie: Some(0xffff_8880_1234_5678),
-            source: Some("flower".into()),
+            classifier: Some("flower".into()),
             prio: 10,
             protocol: 0x0800,
             skip_sw: true,
             packets: 10,
             bytes: 1000,
             last_used_ms: Some(1200),
-            polls: 4,
+            stats_requests: 4,
             matches: vec![Match {
                 field: "dst_ip".into(),
                 value: "10.0.0.1".into(),
@@ -454,9 +454,9 @@ mod tests {
             serde_json::to_string(&flow).unwrap(),
             concat!(
                 r#"{"ifindex":3,"dev":"ek0","netns":4026531840,"netns_name":null,"#,
-                r#""cookie":"0xffff888012345678","source":"flower","chain":0,"prio":10,"protocol":2048,"#,
+                r#""cookie":"0xffff888012345678","classifier":"flower","chain":0,"prio":10,"protocol":2048,"#,
                 r#""skip_sw":true,"packets":10,"bytes":1000,"drops":0,"last_used_ms":1200,"#,
-                r#""polls":4,"match":[{"field":"dst_ip","value":"10.0.0.1","mask":"255.255.255.255"}],"#,
+                r#""stats_requests":4,"match":[{"field":"dst_ip","value":"10.0.0.1","mask":"255.255.255.255"}],"#,
                 r#""actions":[{"name":"redirect","argument":"ek1","arguments":[],"id":0,"index":0,"#,
                 r#""arg":0,"hw_stats":[]}],"complete":true}"#
             )
@@ -482,7 +482,7 @@ mod tests {
             serde_json::to_string(&device(3, "ek0")).unwrap(),
             concat!(
                 r#"{"ifindex":3,"dev":"ek0","netns":1,"netns_name":null,"kind":"ekho","#,
-                r#""hw_tc_offload":true,"bindings":1,"flows":10,"occupied":11,"firmware":null}"#
+                r#""hw_tc_offload":true,"bindings":1,"flows":10,"table_entries":11,"firmware":null}"#
             )
         );
     }

@@ -78,19 +78,19 @@ pub fn device(attributes: Attributes<'_>) -> Result<Device, String> {
         hw_tc_offload: Some(attributes.has(uapi::EKHO_A_DEVICE_HW_TC_OFFLOAD)),
         bindings: number(uapi::EKHO_A_DEVICE_BINDINGS).unwrap_or(0),
         flows: number(uapi::EKHO_A_DEVICE_FLOWS).unwrap_or(0),
-        occupied: number(uapi::EKHO_A_DEVICE_OCCUPIED),
+        table_entries: number(uapi::EKHO_A_DEVICE_TABLE_ENTRIES),
         firmware: text(attributes, uapi::EKHO_A_DEVICE_FIRMWARE),
     })
 }
 
-fn calls(figures: Attributes<'_>) -> Calls {
-    let number = |kind| figures.uint(kind).unwrap_or(0);
+fn calls(op_stats: Attributes<'_>) -> Calls {
+    let number = |kind| op_stats.uint(kind).unwrap_or(0);
     let mut calls = Calls {
-        replace_refused: number(uapi::EKHO_A_FIGURES_REFUSED),
-        violations: number(uapi::EKHO_A_FIGURES_VIOLATIONS),
+        replace_refused: number(uapi::EKHO_A_OP_STATS_REFUSED),
+        violations: number(uapi::EKHO_A_OP_STATS_VIOLATIONS),
         ..Calls::default()
     };
-    for call in figures.all(uapi::EKHO_A_FIGURES_CALL) {
+    for call in op_stats.all(uapi::EKHO_A_OP_STATS_CALL) {
         let call = Attributes(call);
         let count = call.uint(uapi::EKHO_A_CALL_COUNT).unwrap_or(0);
         match call.text(uapi::EKHO_A_CALL_OP) {
@@ -120,7 +120,7 @@ pub fn firmware(attributes: Attributes<'_>) -> Result<Firmware, String> {
             .unwrap_or(0),
         flows: attributes.uint(uapi::EKHO_A_FIRMWARE_FLOWS).unwrap_or(0),
         ops: texts(attributes, uapi::EKHO_A_FIRMWARE_OP),
-        calls: calls(attributes.nested(uapi::EKHO_A_FIRMWARE_FIGURES)),
+        calls: calls(attributes.nested(uapi::EKHO_A_FIRMWARE_OP_STATS)),
     })
 }
 
@@ -140,9 +140,9 @@ pub fn flow(attributes: Attributes<'_>) -> Result<Flow, String> {
             uapi::EKHO_A_FLOW_IFNAME => dev = Some(text_of(value)),
             uapi::EKHO_A_FLOW_NETNS => netns = Some(number("netns")?),
             uapi::EKHO_A_FLOW_COOKIE => flow.cookie = Some(number("cookie")?),
-            uapi::EKHO_A_FLOW_SOURCE => {
-                let source = u8::try_from(number("source")?).unwrap_or(0);
-                flow.source = Some(contract::source(source).to_owned());
+            uapi::EKHO_A_FLOW_CLASSIFIER => {
+                let classifier = u8::try_from(number("classifier")?).unwrap_or(0);
+                flow.classifier = Some(contract::classifier(classifier).to_owned());
             }
             uapi::EKHO_A_FLOW_CHAIN => flow.chain = narrow(number("chain")?, "chain")?,
             uapi::EKHO_A_FLOW_PRIO => flow.prio = narrow(number("prio")?, "prio")?,
@@ -151,7 +151,7 @@ pub fn flow(attributes: Attributes<'_>) -> Result<Flow, String> {
             uapi::EKHO_A_FLOW_PACKETS => flow.packets = number("packets")?,
             uapi::EKHO_A_FLOW_BYTES => flow.bytes = number("bytes")?,
             uapi::EKHO_A_FLOW_DROPS => flow.drops = number("drops")?,
-            uapi::EKHO_A_FLOW_POLLS => flow.polls = number("polls")?,
+            uapi::EKHO_A_FLOW_STATS_REQUESTS => flow.stats_requests = number("stats-requests")?,
             uapi::EKHO_A_FLOW_IDLE_MS => flow.last_used_ms = Some(number("idle-ms")?),
             uapi::EKHO_A_FLOW_RULE => {
                 let rule = Rule::decode(value);
@@ -173,9 +173,9 @@ pub fn declared(attributes: Attributes<'_>) -> Result<Declared, String> {
     let names = |kind| texts(attributes, kind);
     let limit = |kind| attributes.u32(kind);
     let sources = attributes
-        .all(uapi::EKHO_A_CAPABILITY_SOURCE)
+        .all(uapi::EKHO_A_CAPABILITY_CLASSIFIER)
         .filter_map(|value| u8::try_from(u32_at(value, 0)?).ok())
-        .map(|source| contract::source(source).to_owned())
+        .map(|classifier| contract::classifier(classifier).to_owned())
         .collect();
     Ok(Declared {
         ifindex,

@@ -31,7 +31,7 @@ fn device_message() -> Vec<u8> {
             .put(EKHO_A_DEVICE_HW_TC_OFFLOAD, &[])
             .put_u32(EKHO_A_DEVICE_BINDINGS, 2)
             .put(EKHO_A_DEVICE_FLOWS, &(1u64 << 40).to_ne_bytes())
-            .put_u32(EKHO_A_DEVICE_OCCUPIED, 11)
+            .put_u32(EKHO_A_DEVICE_TABLE_ENTRIES, 11)
             .put_text(EKHO_A_DEVICE_FIRMWARE, "stats");
     })
 }
@@ -48,17 +48,17 @@ fn firmware_message() -> Vec<u8> {
             .put_u32(EKHO_A_FIRMWARE_FLOWS, 10)
             .put_text(EKHO_A_FIRMWARE_OP, "replace")
             .put_text(EKHO_A_FIRMWARE_OP, "destroy")
-            .nest(EKHO_A_FIRMWARE_FIGURES, |figures| {
+            .nest(EKHO_A_FIRMWARE_OP_STATS, |op_stats| {
                 for (op, count) in [("replace", 12), ("destroy", 2), ("stats", 40), ("new", 1)] {
-                    figures.nest(EKHO_A_FIGURES_CALL, |call| {
+                    op_stats.nest(EKHO_A_OP_STATS_CALL, |call| {
                         call.put_text(EKHO_A_CALL_OP, op)
                             .put_u32(EKHO_A_CALL_COUNT, count);
                     });
                 }
-                figures
-                    .put_u32(EKHO_A_FIGURES_REFUSED, 2)
-                    .put_u32(EKHO_A_FIGURES_VIOLATIONS, 1)
-                    .put_u32(EKHO_A_FIGURES_LONGEST_US, 99);
+                op_stats
+                    .put_u32(EKHO_A_OP_STATS_REFUSED, 2)
+                    .put_u32(EKHO_A_OP_STATS_VIOLATIONS, 1)
+                    .put_u32(EKHO_A_OP_STATS_LONGEST_US, 99);
             });
     })
 }
@@ -68,7 +68,7 @@ fn flow_message(fill: impl FnOnce(&mut Request)) -> Vec<u8> {
         put_ident(request);
         fill(request);
         request
-            .put_u32(EKHO_A_FLOW_SOURCE, EKHO_SOURCE_FLOWER)
+            .put_u32(EKHO_A_FLOW_CLASSIFIER, EKHO_FLOW_CLASSIFIER_FLOWER)
             .put_u32(EKHO_A_FLOW_CHAIN, 4)
             .put_u32(EKHO_A_FLOW_PRIO, 10)
             .put(EKHO_A_FLOW_PROTOCOL, &0x0800u16.to_ne_bytes())
@@ -76,7 +76,7 @@ fn flow_message(fill: impl FnOnce(&mut Request)) -> Vec<u8> {
             .put_u32(EKHO_A_FLOW_PACKETS, 10)
             .put(EKHO_A_FLOW_BYTES, &(1u64 << 33).to_ne_bytes())
             .put_u32(EKHO_A_FLOW_IDLE_MS, 1200)
-            .put_u32(EKHO_A_FLOW_POLLS, 4);
+            .put_u32(EKHO_A_FLOW_STATS_REQUESTS, 4);
     })
 }
 
@@ -104,7 +104,7 @@ fn a_device_is_read() {
     );
     assert_eq!((&*device.kind, device.hw_tc_offload), ("ekho", Some(true)));
     assert_eq!(
-        (device.bindings, device.flows, device.occupied),
+        (device.bindings, device.flows, device.table_entries),
         (2, 1 << 40, Some(11))
     );
     assert_eq!(device.firmware.as_deref(), Some("stats"));
@@ -121,7 +121,7 @@ fn a_device_may_be_of_a_kind_that_is_not_known_and_lack_the_rest() {
         (&*device.kind, device.hw_tc_offload),
         ("unknown", Some(false))
     );
-    assert_eq!((device.firmware, device.occupied), (None, None));
+    assert_eq!((device.firmware, device.table_entries), (None, None));
 }
 
 #[test]
@@ -149,17 +149,17 @@ fn a_flow_is_read_with_or_without_its_cookie() {
     });
     let read = flow(Attributes(&message)).unwrap();
     assert_eq!(read.cookie, Some(0xffff_8880_1234_5678));
-    assert_eq!(read.source.as_deref(), Some("flower"));
+    assert_eq!(read.classifier.as_deref(), Some("flower"));
     assert_eq!((read.chain, read.prio, read.protocol), (4, 10, 0x0800));
     assert_eq!((read.packets, read.bytes, read.drops), (10, 1 << 33, 0));
     assert_eq!(
-        (read.last_used_ms, read.polls, read.skip_sw),
+        (read.last_used_ms, read.stats_requests, read.skip_sw),
         (Some(1200), 4, true)
     );
     let secret = flow(Attributes(&flow_message(|_| ()))).unwrap();
     assert_eq!(secret.cookie, None);
     let newer = flow_message(|request| {
-        request.put_u32(EKHO_A_FLOW_SOURCE, 0x1_0001);
+        request.put_u32(EKHO_A_FLOW_CLASSIFIER, 0x1_0001);
     });
     assert!(flow(Attributes(&newer)).is_ok());
 }
@@ -172,7 +172,7 @@ fn capabilities_are_read_and_what_is_absent_is_open() {
             .put_text(EKHO_A_CAPABILITY_FIRMWARE, "acl")
             .put_text(EKHO_A_CAPABILITY_KEY, "basic")
             .put_text(EKHO_A_CAPABILITY_KEY, "ports")
-            .put_u32(EKHO_A_CAPABILITY_SOURCE, EKHO_SOURCE_MATCHALL)
+            .put_u32(EKHO_A_CAPABILITY_CLASSIFIER, EKHO_FLOW_CLASSIFIER_MATCHALL)
             .put_text(EKHO_A_CAPABILITY_HW_STATS, "delayed")
             .put_u32(EKHO_A_CAPABILITY_MAX_FLOWS, 1024);
     });
