@@ -485,6 +485,9 @@ fn mounts_in(table: &str) -> Vec<PathBuf> {
 
 #[cfg(test)]
 mod tests {
+    use std::thread;
+    use std::time::{Duration, Instant};
+
     use super::*;
 
     #[test]
@@ -536,15 +539,23 @@ none /mnt/two\\040words bpf rw 0 0
         let lock = pins.lock().unwrap();
         let waits = {
             let pins = pins.clone();
-            std::thread::spawn(move || {
+            thread::spawn(move || {
                 let _lock = pins.lock().unwrap();
                 pins.root().is_dir()
             })
         };
-        let file = fs::File::open(pins.root()).unwrap();
-        let (_, errno) = Flock::lock(file, FlockArg::LockExclusiveNonblock).unwrap_err();
-        assert_eq!(errno, Errno::EAGAIN);
-        // Takes the root along, for which the other may wait.
+        let waiter = format!(":{} ", fs::metadata(pins.root()).unwrap().ino());
+        let is_waiting = |line: &str| line.contains("-> FLOCK") && line.contains(&waiter);
+        let end = Instant::now() + Duration::from_secs(20);
+        while !fs::read_to_string("/proc/locks")
+            .unwrap()
+            .lines()
+            .any(is_waiting)
+        {
+            assert!(Instant::now() < end, "nobody waits for the lock");
+            thread::sleep(Duration::from_millis(1));
+        }
+        // Takes the root along, whose lock the other gets.
         drop(lock);
         assert!(waits.join().unwrap());
         assert!(!directory.path().join("a").exists());
