@@ -62,7 +62,7 @@ use intake::{
         callback,
         chain::Owners, //
     },
-    zones, //
+    ct_zones, //
 };
 use kernel::prelude::*;
 use lifecycle::{
@@ -156,7 +156,7 @@ impl End {
         flows::init()?;
         devices::init();
         binding_set::init();
-        zones::init();
+        ct_zones::init();
         lifecycle::init()?;
         work::init()?;
         Ok(end)

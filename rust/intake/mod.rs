@@ -8,7 +8,7 @@
 //! ```text
 //!   block    tc and nftables bind a list of filters to a device ─┐
 //!   actions  tc shares an action between filters ────────────────┼─▶ requests ──▶ firmware
-//!   connections  of zones that flows send packets to ────────────┘
+//!   ct_requests  connections of zones that flows send packets to ┘
 //!   qdiscs   tc offloads a qdisc ───────────────────────────────────────────────▶ firmware
 //! ```
 //!
@@ -41,7 +41,7 @@
 
 pub(crate) mod actions;
 pub(crate) mod block;
-mod connections;
+mod ct_requests;
+pub(crate) mod ct_zones;
 pub(crate) mod qdiscs;
 pub(crate) mod requests;
-pub(crate) mod zones;

@@ -37,7 +37,7 @@ use crate::{
         counters::Counters,
         flow::Flow, //
     },
-    intake::zones::{
+    intake::ct_zones::{
         self,
         Connections, //
     },
@@ -239,7 +239,7 @@ pub(super) fn replace_owed(
     }
     if position.tracks() {
         let actions = new.rule.ct_actions();
-        zones::track(device, dev, cookie, actions, destroy_connections).inspect_err(|_| {
+        ct_zones::track(device, dev, cookie, actions, destroy_connections).inspect_err(|_| {
             let _ = destroy(context, cookie);
         })?;
     }
@@ -300,7 +300,7 @@ fn destroy_after(
         flow.position.tracks()
     };
     if tracks {
-        zones::release(device, cookie, destroy_connections);
+        ct_zones::release(device, cookie, destroy_connections);
     }
     Ok(())
 }
@@ -317,7 +317,7 @@ pub(super) fn destroy_where(device: &Device, dev: &NetDevice, which: impl Fn(&Fl
 /// Destroys the connections for which a device isn't asked any more, after flows that sent packets
 /// to their zone were removed. Process context; not under a flowtable's `flow_block_lock`.
 pub(super) fn destroy_unasked(device: &Device) {
-    zones::sweep(device, destroy_connections);
+    ct_zones::sweep(device, destroy_connections);
 }
 
 /// Destroys the remaining flows of firmware that was just taken off the device: those of nftables,

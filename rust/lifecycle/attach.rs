@@ -40,12 +40,12 @@ use crate::{
             Attached, //
         },
         detach,
+        end_link::EndLink, //
         events::{
             self,
             Event, //
         },
         exits,
-        link_detach::LinkDetach, //
     },
     offload::{
         device::Device,
@@ -60,7 +60,7 @@ use kernel::{
 /// Attaches the firmware of `table` to its device. Existing filters are offered to it.
 pub(super) fn attach(table: TableRef<Table>, link: &Link) -> Result {
     let ops = Ops::new(table);
-    let link_detach = LinkDetach::new()?;
+    let end_link = EndLink::new()?;
     let rtnl = RtnlGuard::lock();
     let dev = NetDevice::by_ifindex(ops.ifindex(), &rtnl)
         .filter(|dev| dev.is_registered(&rtnl))
@@ -99,7 +99,7 @@ pub(super) fn attach(table: TableRef<Table>, link: &Link) -> Result {
         device,
         dev: dev.clone(),
         actions: None,
-        link_detach: Some(link_detach),
+        end_link: Some(end_link),
     };
     attached::reserve(&rtnl)?;
     if let Err(error) = firmware.attach(&dev) {

@@ -12,7 +12,7 @@ use crate::{
         tc::flow_offload::ActionRegistration, //
     },
     intake::actions::Actions,
-    lifecycle::link_detach::LinkDetach,
+    lifecycle::end_link::EndLink,
     offload::{
         device::Device,
         devices::Claim, //
@@ -35,7 +35,7 @@ pub(super) struct Attached {
     /// Asks the firmware for actions that filters share.
     pub(super) actions: Option<ActionRegistration<Actions>>,
     /// Detaches the link if the netdev is unregistered; allocated in advance, as that can't fail.
-    pub(super) link_detach: Option<Arc<LinkDetach>>,
+    pub(super) end_link: Option<Arc<EndLink>>,
 }
 
 kernel::sync::global_lock! {

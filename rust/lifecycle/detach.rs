@@ -71,7 +71,7 @@ pub(super) fn detach(attached: Attached, rtnl: &Rtnl) {
 }
 
 /// Detaches the firmware that is attached through a link.
-pub(super) fn detach_link(link: &Link) {
+pub(super) fn link_closed(link: &Link) {
     let rtnl = RtnlGuard::lock();
     // Nothing to do if the netdev was unregistered before.
     if let Some(attached) = take(&rtnl, |a| a.link == link.key()) {
@@ -89,14 +89,14 @@ pub(super) fn device_gone(device: &Arc<Device>, rtnl: &Rtnl) {
 /// Takes firmware off its device without a request of its owner. The link was just removed from the
 /// list; a work item detaches it, as `update_mutex` has to be taken before RTNL.
 pub(super) fn detach_with_link(mut attached: Attached, rtnl: &Rtnl) {
-    let link_detach = attached.link_detach.take();
+    let end_link = attached.end_link.take();
     // SAFETY: The link was on the list just now, and RTNL has been held since: `unreg` waits for
     // it before it returns.
     let link = unsafe { attached.link.get() };
     detach(attached, rtnl);
-    if let (Some(link), Some(link_detach)) = (link, link_detach) {
-        *link_detach.link.lock() = Some(link);
-        work::enqueue(link_detach);
+    if let (Some(link), Some(end_link)) = (link, end_link) {
+        *end_link.link.lock() = Some(link);
+        work::enqueue(end_link);
     }
 }
 

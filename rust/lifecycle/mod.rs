@@ -26,7 +26,7 @@
 //! | [`struct_ops`] | the callbacks `reg`, `update`, `unreg`, which lead to the next three |
 //! | [`attach`], [`replace`], [`detach`] | each does what its name says |
 //! | [`attached`] | the links whose firmware is on a device |
-//! | [`link_detach`] | detaches a link whose firmware is gone |
+//! | [`end_link`] | detaches a link whose firmware is gone |
 //! | [`notifier`] | what happens when netdevs come, change and go |
 //! | [`exits`] | records of firmware that was stopped |
 //! | [`events`], [`uevents`] | tell user space of all that |
@@ -34,9 +34,9 @@
 mod attach;
 pub(crate) mod attached;
 mod detach;
+mod end_link;
 pub(crate) mod events;
 pub(crate) mod exits;
-mod link_detach;
 pub(crate) mod notifier;
 mod replace;
 pub(crate) mod struct_ops;

@@ -61,7 +61,7 @@ impl StructOps for FlowOffloadOps {
     }
 
     fn unreg(link: &Link) {
-        detach::detach_link(link);
+        detach::link_closed(link);
     }
 
     fn update(table: TableRef<Table>, link: &Link) -> Result {

@@ -7,7 +7,7 @@
 use crate::{
     intake::{
         block::binding_set,
-        zones, //
+        ct_zones, //
     },
     offload::devices, //
 };
@@ -27,7 +27,7 @@ pub(super) fn devices(f: &mut fmt::Formatter<'_>) -> fmt::Result {
             device.flows.len(),
             device.flows.table_entries(),
             device.flows.action_counters(),
-            zones::count(device),
+            ct_zones::count(device),
         )?;
         match device.firmware.get(&rcu::read_lock()) {
             Some(firmware) => writeln!(f, "{}", firmware.ops.name())?,

@@ -23,7 +23,7 @@ use crate::{
     faults::parse::Point,
     intake::{
         block::binding_set,
-        zones, //
+        ct_zones, //
     },
     offload::{
         device::Device,
@@ -88,7 +88,7 @@ impl Described for DeviceGet {
             uapi::EKHO_A_DEVICE_ACTION_COUNTERS,
             device.flows.action_counters() as u64,
         )?;
-        message.uint(uapi::EKHO_A_DEVICE_CT_ZONES, zones::count(device) as u64)?;
+        message.uint(uapi::EKHO_A_DEVICE_CT_ZONES, ct_zones::count(device) as u64)?;
         let guard = rcu::read_lock();
         let firmware = device.firmware.get(&guard);
         let declared = firmware.map_or(0, |firmware| firmware.capabilities.max_flows);

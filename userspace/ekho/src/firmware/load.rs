@@ -2,7 +2,7 @@
 
 //! Attaches firmware to a device that has none.
 //!
-//! The link is what attaches; its pin keeps it when the tool ends.
+//! The link is what attaches; its pin keeps it when the tool ends ([`pins`](super::pins)).
 
 use std::io;
 use std::os::fd::AsFd as _;

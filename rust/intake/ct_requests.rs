@@ -13,11 +13,11 @@ use crate::{
     },
     contract::flow::Classifier,
     intake::{
+        ct_zones::Connections, //
         requests::{
             self,
             Context, //
         },
-        zones::Connections, //
     },
 };
 use kernel::prelude::*;

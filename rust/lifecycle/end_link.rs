@@ -22,30 +22,30 @@ use kernel::{
 
 /// A work item that detaches a link, which tells its owner.
 #[pin_data]
-pub(super) struct LinkDetach {
+pub(super) struct EndLink {
     #[pin]
     pub(super) link: Mutex<Option<OwnedLink>>,
     #[pin]
-    work: Work<LinkDetach>,
+    work: Work<EndLink>,
 }
 
 impl_has_work! {
-    impl HasWork<Self> for LinkDetach { self.work }
+    impl HasWork<Self> for EndLink { self.work }
 }
 
-impl LinkDetach {
+impl EndLink {
     pub(super) fn new() -> Result<Arc<Self>> {
         Arc::pin_init(
             pin_init!(Self {
-                link <- new_mutex!(None, "ekho::LinkDetach::link"),
-                work <- new_work!("ekho::LinkDetach"),
+                link <- new_mutex!(None, "ekho::EndLink::link"),
+                work <- new_work!("ekho::EndLink"),
             }),
             GFP_KERNEL,
         )
     }
 }
 
-impl WorkItem for LinkDetach {
+impl WorkItem for EndLink {
     type Pointer = Arc<Self>;
 
     fn run(this: Arc<Self>) {
