@@ -252,6 +252,12 @@ test_binds_that_fail_leave_a_block_as_it_was() {
 
 # The kernel leaves a filter out when it takes back those of a block, if it can't offload an action
 # of it any more: firmware would go on with the rule, at an address that the next filter may get.
+# filter_flows DEV: without those of shared actions, of which the kernel doesn't tell that they can't be
+# offloaded any more.
+filter_flows() {
+	records flows "dev=$1" | grep -v classifier=action || :
+}
+
 test_filters_whose_action_is_not_offloadable_any_more_go_with_the_block() {
 	local ns=ekho-selftest-$$ dev
 	ip netns add "$ns"
@@ -266,19 +272,21 @@ test_filters_whose_action_is_not_offloadable_any_more_go_with_the_block() {
 	tc filter add block 22 protocol ip prio 1 handle 1 flower dst_ip 10.0.0.1 action gact index 7
 	tc filter add block 22 protocol ip prio 2 handle 1 matchall action gact index 7
 	tc filter add block 22 protocol ip prio 1 handle 2 flower skip_sw dst_ip 10.0.0.2 action drop
-	expect_in_hw 'block 22' 3 3 3
+	for dev in ek0 ek1 ek2; do
+		expect "flows of $dev" 3 "$(filter_flows "$dev" | wc -l)"
+	done
 	tc actions replace action pipe index 7
 	tc qdisc del dev ek0 clsact
-	expect 'flows of the device that left' '' "$(records flows dev=ek0 block=22)"
+	expect 'flows of the device that left' '' "$(filter_flows ek0)"
 	expect 'table entries' 0 "$(get devices ek0 table_entries)"
-	expect 'flows of one that stays' 3 "$(n_flows dev=ek1 block=22)"
+	expect 'flows of one that stays' 3 "$(filter_flows ek1 | wc -l)"
 	# A device that moves leaves its blocks.
 	ip link set ek1 netns "$ns"
 	expect 'flows of the device that moved' '' \
-		"$(netns=$(netns_id "/run/netns/$ns") records flows dev=ek1 block=22)"
+		"$(netns=$(netns_id "/run/netns/$ns") filter_flows ek1)"
 	# One that stays until the block itself goes.
 	tc qdisc del dev ek2 clsact
-	expect 'flows of the last' '' "$(records flows dev=ek2 block=22)"
+	expect 'flows of the last' '' "$(filter_flows ek2)"
 	# The device isn't spoilt.
 	tc qdisc add dev ek0 clsact
 	drop ek0 1 skip_sw
