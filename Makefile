@@ -123,10 +123,12 @@ test-firmware: firmware
 
 .PHONY: userspace
 userspace: setup ## build userspace/target/release/ekho-fw
+	@$(lab)/cargo-deps take
 	@$(step) build 'user space' userspace $(in) sh -c 'cd userspace && cargo build --release --locked'
 
 .PHONY: lint
 lint: setup module ## rustfmt, clippy, imports, checkpatch, clang-format, shellcheck
+	@$(lab)/cargo-deps take
 	@$(lab)/lint
 
 .PHONY: netlink

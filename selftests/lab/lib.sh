@@ -10,7 +10,7 @@
 #                           debug/ (the debug kernel of `make torture`)
 #     kernel/archive        what Debian's archive had when it was last asked
 #     kernel/instead-of-<series>  the series that is used since that one can't be had
-#     cargo/                registry cache of cargo in the root
+#     cargo/                registry cache of cargo in the root, and target/ (cargo-deps)
 #     log/                  what the set-up printed
 #   $EKHO_SRC/build/        this clone's logs and documentation
 
