@@ -170,13 +170,15 @@ impl<'a> Goals<'a> {
             let rest = number(Some(whole - call - map));
             // An op that takes a flow reads it; one that takes it away only tells of it.
             let read = if op == "replace" {
-                "kfuncs, which copy keys and actions that native code reads in place, and "
+                "the rule's encoding, which BPF gets from a kfunc and reads within bounds that its \
+                 verifier can check, and "
             } else {
                 ""
             };
             let _ = write!(
                 why,
-                "; {rest} are {read}the event, each part of which a helper reserves, checks or commits"
+                "; {rest} are {read}the event, for which helpers are called to read the clock, to \
+                 reserve room and to submit it"
             );
         }
         Some(why)
@@ -246,12 +248,20 @@ impl<'a> Goals<'a> {
         let part = |with: &str, part: &str| self.median(&format!("{MEMORY_PART}{with}/{part}"));
         let more = |name: &str| Some(part(firmware, name)? - part("software", name).unwrap_or(0.0));
         let record = more(FLOW_SLAB)?;
+        // What else the kernel has in large pieces comes and goes.
+        let rounds = |firmware: &str| {
+            let name = format!("{MEMORY_PART}{firmware}/{LARGER}");
+            Some(self.figures.get(&name)?.summary)
+        };
+        let (with, without) = (rounds(firmware)?, rounds("software")?);
         Some(format!(
             "{} are the flow's record, {} the hash table by cookie (an array of a power of two with a \
-             head, for which the kernel takes the next power), {} the entry of the map, of which \
-             BPF's own is more than half",
+             head, for which the kernel takes the next power; {} to {} in rounds, as others take large \
+             pieces too), {} the entry of the map, of which BPF's own is more than half",
             number(Some(record)),
             number(more(LARGER)),
+            number(Some(with.low - without.median)),
+            number(Some(with.high - without.median)),
             number(Some(map)),
         ))
     }
