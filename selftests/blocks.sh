@@ -250,14 +250,14 @@ test_binds_that_fail_leave_a_block_as_it_was() {
 	unload ek0
 }
 
-# The kernel leaves a filter out when it takes back those of a block, if it can't offload an action
-# of it any more: firmware would go on with the rule, at an address that the next filter may get.
-# filter_flows DEV: without those of shared actions, of which the kernel doesn't tell that they can't be
-# offloaded any more.
+# filter_flows DEV: without those of shared actions, of which the kernel doesn't tell that they
+# can't be offloaded any more.
 filter_flows() {
 	records flows "dev=$1" | grep -v classifier=action || :
 }
 
+# The kernel leaves a filter out when it takes back those of a block, if it can't offload an action
+# of it any more: firmware would go on with the rule, at an address that the next filter may get.
 test_filters_whose_action_is_not_offloadable_any_more_go_with_the_block() {
 	local ns=ekho-selftest-$$ dev
 	ip netns add "$ns"

@@ -366,7 +366,7 @@ test_flows_name_their_classifier() {
 	load noop ek0
 	drop ek0 10 skip_sw
 	tc filter add dev ek0 ingress pref 11 protocol all matchall skip_sw action drop
-	expect 'sources' '10 flower
+	expect 'classifiers' '10 flower
 11 matchall' "$(fw -j flows --dev ek0 | jq -r 'sort_by(.prio)[] | "\(.prio) \(.classifier)"')"
 	accepted fw flows --dev ek0
 	says CLASSIFIER matchall

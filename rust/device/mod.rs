@@ -3,7 +3,7 @@
 //! The module's own network devices.
 //!
 //! [`netdev`] is the kind `ekho`, [`clock`] its PTP clock, [`owner`] finds out which driver takes a
-//! device's offload requests.
+//! netdev's offload requests, and makes the device of one that EKHO can serve.
 
 pub(crate) mod clock;
 pub(crate) mod netdev;

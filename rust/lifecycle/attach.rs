@@ -74,8 +74,7 @@ pub(super) fn attach(table: TableRef<Table>, link: &Link) -> Result {
         Owner::Indirect => false,
         Owner::Other => return Err(eopnotsupp()),
     };
-    // Firmware that was stopped, and that the work item hasn't detached yet, doesn't block
-    // this.
+    // Firmware that was stopped, and that the work item hasn't detached yet, isn't in the way.
     if let Some(stopped) = attached::take(&rtnl, |a| {
         a.dev.key() == dev.key() && a.device.has_stopped_firmware()
     }) {

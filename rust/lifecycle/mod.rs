@@ -4,7 +4,7 @@
 //!
 //! ```text
 //!             reg                       update
-//!   (none) ────────▶ attach op ──▶ in use ───▶ attach op of the new, swap, detach op of the old
+//!   (none) ────────▶ attach op ──▶ in use ───▶ attach op of the new, then detach op of the old
 //!                    replay of      │   │
 //!                    all filters    │   └── netdev unregistered: its qdiscs are gone, so no flow
 //!                                   │       is left; detach op; a work item detaches the link

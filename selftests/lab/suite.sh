@@ -81,8 +81,9 @@ guests() {
 	echo "$n"
 }
 
-# shared_tests LOGS N TIMES LIST [COMMAND...]: the files of selftests/ that `make LIST` there
-# prints in N guests, each of them in one. COMMAND has to run the command that it is given, and is to do so TIMES times.
+# shared_tests LOGS N TIMES LIST [COMMAND...]: the files of selftests/ that `make LIST` prints
+# in there, in N guests, each file in one of them. COMMAND has to run the command that it is
+# given, and is to do so TIMES times.
 shared_tests() {
 	local logs=$1 n=$2 times=$3 list=$4 i file ran
 	shift 4

@@ -222,7 +222,7 @@ impl Binding {
         self.unbound.load(Relaxed)
     }
 
-    /// The context of a request that arrives through a self.
+    /// The context of a request that arrives through this binding.
     pub(super) fn context(&self, origin: Origin) -> Context<'_> {
         let (classifier, block_index) = match (self.block, origin) {
             (Block::Chain(_), _) => (Classifier::Nft, 0),

@@ -249,19 +249,17 @@ impl<'a> Goals<'a> {
         let more = |name: &str| Some(part(firmware, name)? - part("software", name).unwrap_or(0.0));
         let record = more(FLOW_SLAB)?;
         // What else the kernel has in large pieces comes and goes.
-        let rounds = |firmware: &str| {
-            let name = format!("{MEMORY_PART}{firmware}/{LARGER}");
-            Some(self.figures.get(&name)?.summary)
-        };
-        let (with, without) = (rounds(firmware)?, rounds("software")?);
+        let name = format!("{MEMORY_PART}{firmware}/{LARGER}");
+        let with = self.figures.get(&name)?.summary;
+        let without = part("software", LARGER).unwrap_or(0.0);
         Some(format!(
             "{} are the flow's record, {} the hash table by cookie (an array of a power of two with a \
              head, for which the kernel takes the next power; {} to {} in rounds, as others take large \
              pieces too), {} the entry of the map, of which BPF's own is more than half",
             number(Some(record)),
             number(more(LARGER)),
-            number(Some(with.low - without.median)),
-            number(Some(with.high - without.median)),
+            number(Some(with.low - without)),
+            number(Some(with.high - without)),
             number(Some(map)),
         ))
     }

@@ -26,10 +26,12 @@ const ETH_TYPES: [(u64, &str); 4] = [
     (0x86dd, "ipv6"),
 ];
 
-const IP_PROTOS: [(u64, &str); 6] = [
+const IP_PROTOS: [(u64, &str); 8] = [
     (1, "icmp"),
     (6, "tcp"),
     (17, "udp"),
+    (50, "esp"),
+    (51, "ah"),
     (58, "icmpv6"),
     (115, "l2tp"),
     (132, "sctp"),
@@ -53,7 +55,7 @@ fn flags(
 }
 
 /// The value of a match, and its mask, as tc writes them: `+trk-new`, `nofrag`, `ipv4`,
-/// `tcp`. `None` where tc has numbers.
+/// `tcp`. `None` for all other fields and values: numbers say the same.
 pub fn words(item: &Match) -> Option<String> {
     let value = parse_number(&item.value)?;
     let named = |names: &[(u64, &str)]| {

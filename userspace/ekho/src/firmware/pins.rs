@@ -10,19 +10,22 @@
 //! Where another device of that name (in another network namespace, or before it was
 //! renamed) has its pins there, it is `<root>/<dev>%<netns>-<ifindex>`.
 //!
-//! Whoever makes or removes them locks the root meanwhile, so that others see all of them or
-//! none: maps without a link are what is left by a process that was killed. The lock is one of
-//! the directory, with `flock`: it is the same in each mount namespace that has this bpffs, and
-//! it ends with its process.
+//! Whoever makes or removes them locks the root that they are below, so that others see all of
+//! them or none: maps without a link are what is left by a process that was killed. Maps beside a
+//! link that attaches need no lock: nobody takes those for stale. The lock is one of the
+//! directory, with `flock`: it is the same in each mount namespace that has this bpffs, and it ends
+//! with its process. A root that is made here is its owner's only, as whoever can read a directory
+//! can lock it.
 //!
 //! `<dev>` is the device's name when the firmware was loaded. A device may be
 //! renamed since, so what belongs to firmware is found by the link's id and never
 //! by name alone. bpffs reserves dots in names: `eth0.5` is stored as `eth0%2E5`.
 
 use std::fs;
+use std::fs::DirBuilder;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -36,7 +39,7 @@ use crate::kernel::{mounts, netns};
 /// Where pins go by default.
 pub const DEFAULT_ROOT: &str = "/sys/fs/bpf/ekho";
 
-/// How often a pin is tried whose directory vanishes.
+/// How often a pin or a lock is tried whose directory vanishes.
 const PIN_TRIES: u32 = 16;
 const LINK: &str = "link";
 const MAPS: &str = "maps";
@@ -75,7 +78,7 @@ impl Transaction {
         if let Some(parent) = path.parent() {
             self.directory(parent)?;
         }
-        match fs::create_dir(path) {
+        match DirBuilder::new().mode(0o700).create(path) {
             Ok(()) => self.directories.push(path.to_owned()),
             Err(err) if err.kind() == io::ErrorKind::AlreadyExists => {}
             Err(err) => return Err(failed(err)),
@@ -144,8 +147,8 @@ pub struct Lock {
     _flock: Flock<fs::File>,
 }
 
-/// Takes the lock of a directory, or returns `None` if that was removed by whoever had it.
-fn lock_directory(path: &Path) -> io::Result<Option<Flock<fs::File>>> {
+/// Waits for the lock of a directory; `None` if there is none, or if whoever had the lock removed it.
+fn try_lock(path: &Path) -> io::Result<Option<Flock<fs::File>>> {
     let is_gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
     let mut file = match fs::File::open(path) {
         Err(error) if is_gone(&error) => return Ok(None),
@@ -165,6 +168,19 @@ fn lock_directory(path: &Path) -> io::Result<Option<Flock<fs::File>>> {
         Err(error) if is_gone(&error) => Ok(None),
         Err(error) => Err(error),
     }
+}
+
+/// Waits for the lock of a directory; `None` if there is none.
+fn lock_existing(path: &Path) -> io::Result<Option<Flock<fs::File>>> {
+    for _ in 0..PIN_TRIES {
+        if let Some(flock) = try_lock(path)? {
+            return Ok(Some(flock));
+        }
+        if !path.exists() {
+            return Ok(None);
+        }
+    }
+    Err(io::ErrorKind::NotFound.into())
 }
 
 /// What is pinned at a path, or isn't a pin at all.
@@ -285,9 +301,14 @@ impl Pins {
     }
 
     /// Locks the root, and makes it if it is missing.
-    pub fn lock(&self) -> Result<Lock> {
-        loop {
-            let mut directories = Transaction::default();
+    fn lock(&self) -> Result<Lock> {
+        let failed = |source| Error::Pin {
+            path: self.root.clone(),
+            source,
+        };
+        // What was made is removed under the lock only: it may be another's by now.
+        let mut directories = Transaction::default();
+        for _ in 0..PIN_TRIES {
             match directories.directory(&self.root) {
                 // A parent was removed just now.
                 Err(Error::Pin { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
@@ -295,17 +316,15 @@ impl Pins {
                 }
                 made => made?,
             }
-            let locked = lock_directory(&self.root).map_err(|source| Error::Pin {
-                path: self.root.clone(),
-                source,
-            })?;
-            if let Some(flock) = locked {
+            if let Some(flock) = try_lock(&self.root).map_err(failed)? {
                 return Ok(Lock {
                     _directories: directories,
                     _flock: flock,
                 });
             }
         }
+        directories.keep();
+        Err(failed(io::ErrorKind::NotFound.into()))
     }
 
     fn device(&self, dev: &str) -> PathBuf {
@@ -347,7 +366,7 @@ impl Pins {
     /// Removes the pins of a link that is detached, as its device went away; false if there
     /// are none, or others.
     pub fn remove_stale(&self, dev: &str) -> bool {
-        let Ok(_lock) = self.lock() else {
+        let Ok(Some(_lock)) = lock_existing(&self.root) else {
             return false;
         };
         make_room(&self.device(dev)).unwrap_or(false)
@@ -381,8 +400,7 @@ impl Pins {
         roots.extend(bpffs_mounts());
         for root in roots {
             walk(&root, 0, &mut |path| {
-                let is_it = matches!(pinned(&path), Some(Pinned::Link(link)) if link.id == id);
-                if is_it && !found.contains(&path) {
+                if is_link(&path, id) && !found.contains(&path) {
                     found.push(path);
                 }
             });
@@ -393,14 +411,56 @@ impl Pins {
     /// Removes a pinned link and the maps that were pinned with it, unless another link is there
     /// by now; returns what was removed.
     pub fn remove(&self, link: &Path, id: u32) -> Vec<PathBuf> {
-        let _lock = self.lock();
-        if !matches!(pinned(link), Some(Pinned::Link(info)) if info.id == id) {
+        let Ok(_lock) = lock_of(link) else {
+            // They are stale, so the next load or unload of the device removes them.
+            return Vec::new();
+        };
+        if !is_link(link, id) {
             return Vec::new();
         }
         let removed = remove_layout(link);
-        // Only when it is empty, and not where a filesystem is mounted.
-        let _ = fs::remove_dir(&self.root);
+        if root_of(link) == Some(self.root()) {
+            // Only when it is empty, and not where a filesystem is mounted.
+            let _ = fs::remove_dir(&self.root);
+        }
         removed
+    }
+}
+
+/// Whether a link is pinned at a path.
+fn is_link(path: &Path, id: u32) -> bool {
+    matches!(pinned(path), Some(Pinned::Link(info)) if info.id == id)
+}
+
+/// The root that a link is below, when it is in this module's layout.
+fn root_of(link: &Path) -> Option<&Path> {
+    if link.file_name()? != LINK {
+        return None;
+    }
+    link.parent()?.parent()
+}
+
+/// Locks that; `None` if the link isn't in this module's layout, where no load looks for it.
+fn lock_of(link: &Path) -> io::Result<Option<Flock<fs::File>>> {
+    match root_of(link) {
+        Some(root) => lock_existing(root),
+        None => Ok(None),
+    }
+}
+
+/// Removes the pins of those of a link's maps that are in use no more, unless another link is
+/// there by now.
+pub fn remove_maps(link: &Path, id: u32, is_unused: impl Fn(&str) -> bool) {
+    let Ok(_lock) = lock_of(link) else {
+        return;
+    };
+    if !is_link(link, id) {
+        return;
+    }
+    for (name, path) in maps_of(link) {
+        if is_unused(&name) {
+            let _ = fs::remove_file(path);
+        }
     }
 }
 
@@ -430,8 +490,11 @@ pub fn map_path(link: &Path, map: &str) -> Option<PathBuf> {
 
 fn remove_layout(link: &Path) -> Vec<PathBuf> {
     let mut removed = Vec::new();
-    if fs::remove_file(link).is_ok() {
-        removed.push(link.to_owned());
+    // Maps may have no link any more; where the link can't be removed they stay with it.
+    match fs::remove_file(link) {
+        Ok(()) => removed.push(link.to_owned()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(_) => return removed,
     }
     if let Some(directory) = maps_beside(link) {
         for map in entries(&directory) {

@@ -57,7 +57,6 @@ pub fn replace(firmware: Firmware, dev: &str, state: &dyn State, pins: &Pins) ->
         .iter()
         .filter(|(name, _)| !carried.iter().any(|(known, _)| known == name))
         .collect();
-    let lock = pins.lock()?;
     let mut transaction = Transaction::default();
     for link in &links {
         for (name, map) in &new_maps {
@@ -71,12 +70,11 @@ pub fn replace(firmware: Firmware, dev: &str, state: &dyn State, pins: &Pins) ->
     transaction.keep();
 
     // Pins of maps that the new firmware has no use for.
-    for (name, path) in links.iter().flat_map(|link| pins::maps_of(link)) {
-        if !loaded.maps().iter().any(|(known, _)| *known == name) {
-            let _ = std::fs::remove_file(path);
-        }
+    for link in &links {
+        pins::remove_maps(link, old.record.link, |name| {
+            !loaded.maps().iter().any(|(known, _)| known == name)
+        });
     }
-    drop(lock);
     Ok(Outcome {
         dev: dev.to_owned(),
         ifindex: old.record.ifindex,
