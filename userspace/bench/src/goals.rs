@@ -401,7 +401,7 @@ fn two_cpus(figures: &BTreeMap<String, Figure>) -> Goal {
     if goal.met == Some(false) {
         goal.why = Some(format!(
             "Without EKHO (`skip_hw`) it is {}: adds wait for each other at locks of the kernel's \
-             own, and the host had other work, which takes more of two CPUs than of one",
+             own, and what else the host does takes more of two CPUs than of one",
             number(median("parallel-software/ratio"))
         ));
     }
