@@ -153,7 +153,6 @@ test_a_flow_is_offloaded_to_late_firmware_after_a_purge() {
 # doctor: what it says of an option of controllers that is off. A guest of the lab has the
 # kernel's configuration elsewhere.
 doctor() {
-	# shellcheck disable=SC2016 # the inner shell's
 	unshare --mount -- "$BASH" -c '
 		if [[ -e ${EKHO_TREE:-}/.config ]]; then
 			mount -t tmpfs boot /boot && cp "$EKHO_TREE/.config" "/boot/config-$(uname -r)"
