@@ -40,12 +40,12 @@ use crate::{
             Attached, //
         },
         detach,
-        end_link::EndLink, //
+        end_link::EndLink,
         events::{
             self,
             Event, //
         },
-        exits,
+        exits, //
     },
     offload::{
         device::Device,
