@@ -20,6 +20,15 @@ use crate::kernel::netlink::device;
 use crate::module::state::{Filter, State};
 use crate::module::Module;
 
+/// What it takes to load and attach firmware, also in place of another. libbpf opens the module's
+/// types by id, for which the kernel wants `CAP_SYS_ADMIN`.
+pub(super) const NEEDED: [Capability; 4] = [
+    Capability::Bpf,
+    Capability::Perfmon,
+    Capability::NetAdmin,
+    Capability::SysAdmin,
+];
+
 /// What [`load`] or [`replace`](super::replace::replace) did.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Outcome {
@@ -95,16 +104,7 @@ fn explain_attach(
 /// pins' root, and the module.
 /// On failure nothing stays behind.
 pub fn load(firmware: Firmware, dev: &str, state: &dyn State, pins: &Pins) -> Result<Outcome> {
-    // libbpf opens the module's types by id, for which the kernel wants CAP_SYS_ADMIN.
-    capability::require(
-        "loading firmware",
-        &[
-            Capability::Bpf,
-            Capability::Perfmon,
-            Capability::NetAdmin,
-            Capability::SysAdmin,
-        ],
-    )?;
+    capability::require("loading firmware", &NEEDED)?;
     let module = Module::open()?;
     firmware.check(&module)?;
     pins.check()?;

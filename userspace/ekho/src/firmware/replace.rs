@@ -11,11 +11,11 @@ use nix::errno::Errno;
 
 use super::attachment::{find, take_map, Attachment};
 use super::image::{Firmware, Loaded};
-use super::load::{names, Outcome};
+use super::load::{names, Outcome, NEEDED};
 use super::pins::{self, Pins, Transaction};
 use crate::error::{Error, Result};
 use crate::kernel::bpf::{self, Map};
-use crate::kernel::capability::{self, Capability};
+use crate::kernel::capability;
 use crate::module::state::State;
 use crate::module::Module;
 
@@ -27,15 +27,7 @@ use crate::module::Module;
 /// `CAP_BPF`, `CAP_PERFMON`, `CAP_NET_ADMIN` and `CAP_SYS_ADMIN`. On failure the old
 /// firmware stays as it was.
 pub fn replace(firmware: Firmware, dev: &str, state: &dyn State, pins: &Pins) -> Result<Outcome> {
-    capability::require(
-        "replacing firmware",
-        &[
-            Capability::Bpf,
-            Capability::Perfmon,
-            Capability::NetAdmin,
-            Capability::SysAdmin,
-        ],
-    )?;
+    capability::require("replacing firmware", &NEEDED)?;
     let module = Module::open()?;
     firmware.check(&module)?;
     let record = find(state, dev)?;
