@@ -5,6 +5,7 @@
 //! They are written as `rust/kernel` code would be, and know nothing of EKHO, so that each file
 //! could be proposed upstream. Only they and `contract` use [`crate::bindings`].
 
+pub(crate) mod bottom_half;
 pub(crate) mod bpf;
 pub(crate) mod compat;
 pub(crate) mod debugfs;
@@ -12,6 +13,7 @@ pub(crate) mod error;
 pub(crate) mod interrupt;
 pub(crate) mod net;
 pub(crate) mod slab;
+pub(crate) mod soft_timer;
 pub(crate) mod sort;
 pub(crate) mod stopwatch;
 pub(crate) mod sync;

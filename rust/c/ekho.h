@@ -12,6 +12,7 @@
 #include <linux/bpf.h>
 #include <linux/btf.h>
 #include <linux/netdevice.h>
+#include <linux/ptr_ring.h>
 #include <linux/rhashtable.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
@@ -105,7 +106,39 @@ const void *ekho_helper_nla_data(const struct nlattr *nla);
 bool ekho_helper_is_valid_ether_addr(const u8 *addr);
 void ekho_helper_dev_lockdep_set_classes(struct net_device *dev);
 void ekho_helper_dev_dstats_tx(struct net_device *dev, unsigned int len);
+void ekho_helper_dev_dstats_tx_dropped(struct net_device *dev);
+void ekho_helper_dev_dstats_rx_dropped(struct net_device *dev);
+void ekho_helper_dev_dstats_rx(struct net_device *dev, unsigned long packets,
+			       unsigned long bytes);
+bool ekho_helper_netif_carrier_ok(const struct net_device *dev);
 void ekho_helper_consume_skb(struct sk_buff *skb);
+void ekho_helper_kfree_skb(struct sk_buff *skb);
+bool ekho_helper_skb_is_gso(const struct sk_buff *skb);
+void ekho_helper_skb_orphan(struct sk_buff *skb);
+int ekho_helper_skb_detach(struct sk_buff *skb);
+int ekho_helper_transmit(struct sk_buff *skb, struct net_device *dev);
+
+void *ekho_helper_rx_handler_data(const struct sk_buff *skb);
+bool ekho_helper_rx_handler_wants(const struct sk_buff *skb);
+struct sk_buff *ekho_helper_rx_handler_frame(struct sk_buff *skb);
+
+int ekho_helper_skb_ring_init(struct ptr_ring *ring, int size);
+void ekho_helper_skb_ring_cleanup(struct ptr_ring *ring);
+bool ekho_helper_skb_ring_produce(struct ptr_ring *ring, void *entry);
+int ekho_helper_skb_ring_consume(struct ptr_ring *ring, void **entries, int n);
+bool ekho_helper_skb_ring_empty(struct ptr_ring *ring);
+
+void ekho_helper_napi_add(struct net_device *dev, struct napi_struct *napi,
+			  int (*poll)(struct napi_struct *napi, int budget),
+			  int index);
+void ekho_helper_napi_del(struct napi_struct *napi);
+void ekho_helper_list_init(struct list_head *list);
+void ekho_helper_skb_receive(struct sk_buff *skb, struct net_device *dev, u16 queue);
+void ekho_helper_skb_list_add(struct list_head *list, struct sk_buff *skb);
+void ekho_helper_receive_list(struct list_head *list);
+bool ekho_helper_gro_pending(const struct napi_struct *napi);
+void ekho_helper_gro_receive(struct napi_struct *napi, struct sk_buff *skb);
+
 void ekho_helper_skb_tx_timestamp(struct sk_buff *skb);
 struct net_device *ekho_helper_notifier_dev(const void *info);
 int ekho_helper_notifier_from_errno(int err);

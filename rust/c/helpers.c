@@ -21,9 +21,11 @@
 #include <linux/nsproxy.h>
 #include <linux/percpu.h>
 #include <linux/preempt.h>
+#include <linux/ptr_ring.h>
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/sched/clock.h>
+#include <linux/skbuff.h>
 #include <linux/slab.h>
 #include <linux/vtime.h>
 #include <net/act_api.h>
@@ -198,9 +200,171 @@ void ekho_helper_dev_dstats_tx(struct net_device *dev, unsigned int len)
 	dev_dstats_tx_add(dev, len);
 }
 
+void ekho_helper_dev_dstats_tx_dropped(struct net_device *dev)
+{
+	dev_dstats_tx_dropped(dev);
+}
+
+void ekho_helper_dev_dstats_rx_dropped(struct net_device *dev)
+{
+	dev_dstats_rx_dropped(dev);
+}
+
+/* dev_dstats_rx_add() for several packets. Bottom halves are off. */
+void ekho_helper_dev_dstats_rx(struct net_device *dev, unsigned long packets,
+			       unsigned long bytes)
+{
+	struct pcpu_dstats *dstats = this_cpu_ptr(dev->dstats);
+
+	u64_stats_update_begin(&dstats->syncp);
+	u64_stats_add(&dstats->rx_packets, packets);
+	u64_stats_add(&dstats->rx_bytes, bytes);
+	u64_stats_update_end(&dstats->syncp);
+}
+
+bool ekho_helper_netif_carrier_ok(const struct net_device *dev)
+{
+	return netif_carrier_ok(dev);
+}
+
 void ekho_helper_consume_skb(struct sk_buff *skb)
 {
 	dev_consume_skb_any(skb);
+}
+
+void ekho_helper_kfree_skb(struct sk_buff *skb)
+{
+	dev_kfree_skb_any(skb);
+}
+
+bool ekho_helper_skb_is_gso(const struct sk_buff *skb)
+{
+	return skb_is_gso(skb);
+}
+
+void ekho_helper_skb_orphan(struct sk_buff *skb)
+{
+	skb_orphan(skb);
+}
+
+/* What ____dev_forward_skb() does to a packet that leaves its namespace. */
+int ekho_helper_skb_detach(struct sk_buff *skb)
+{
+	if (unlikely(skb_orphan_frags_rx(skb, GFP_ATOMIC)))
+		return -ENOMEM;
+	if (unlikely(!pskb_may_pull(skb, ETH_HLEN)))
+		return -EINVAL;
+	skb_scrub_packet(skb, true);
+	skb->priority = 0;
+	skb->dev = NULL;
+	return 0;
+}
+
+int ekho_helper_transmit(struct sk_buff *skb, struct net_device *dev)
+{
+	skb->dev = dev;
+	return dev_queue_xmit(skb);
+}
+
+/*
+ * Frames of other interfaces: abstractions/net/rx_handler.rs.
+ */
+void *ekho_helper_rx_handler_data(const struct sk_buff *skb)
+{
+	return rcu_dereference(skb->dev->rx_handler_data);
+}
+
+/* What the interface itself has sent comes by as well. */
+bool ekho_helper_rx_handler_wants(const struct sk_buff *skb)
+{
+	return skb->pkt_type != PACKET_LOOPBACK;
+}
+
+/* The packet as a frame with its Ethernet header, for nobody else; null, and freed, without memory. */
+struct sk_buff *ekho_helper_rx_handler_frame(struct sk_buff *skb)
+{
+	skb = skb_share_check(skb, GFP_ATOMIC);
+	if (likely(skb)) {
+		skb_push(skb, skb->data - skb_mac_header(skb));
+		skb_forward_csum(skb);
+	}
+	return skb;
+}
+
+/*
+ * Rings of packets: abstractions/net/skb_ring.rs.
+ */
+int ekho_helper_skb_ring_init(struct ptr_ring *ring, int size)
+{
+	return ptr_ring_init(ring, size, GFP_KERNEL);
+}
+
+void ekho_helper_skb_ring_cleanup(struct ptr_ring *ring)
+{
+	ptr_ring_cleanup(ring, NULL);
+}
+
+bool ekho_helper_skb_ring_produce(struct ptr_ring *ring, void *entry)
+{
+	return ptr_ring_produce(ring, entry) == 0;
+}
+
+int ekho_helper_skb_ring_consume(struct ptr_ring *ring, void **entries, int n)
+{
+	return ptr_ring_consume_batched(ring, entries, n);
+}
+
+bool ekho_helper_skb_ring_empty(struct ptr_ring *ring)
+{
+	return __ptr_ring_empty(ring);
+}
+
+/*
+ * Reception: abstractions/net/napi.rs.
+ */
+void ekho_helper_napi_add(struct net_device *dev, struct napi_struct *napi,
+			  int (*poll)(struct napi_struct *napi, int budget),
+			  int index)
+{
+	netif_napi_add_config(dev, napi, poll, index);
+}
+
+void ekho_helper_napi_del(struct napi_struct *napi)
+{
+	netif_napi_del(napi);
+}
+
+void ekho_helper_list_init(struct list_head *list)
+{
+	INIT_LIST_HEAD(list);
+}
+
+/* The frame begins with its Ethernet header, which is linear. */
+void ekho_helper_skb_receive(struct sk_buff *skb, struct net_device *dev, u16 queue)
+{
+	skb->protocol = eth_type_trans(skb, dev);
+	skb_record_rx_queue(skb, queue);
+}
+
+void ekho_helper_skb_list_add(struct list_head *list, struct sk_buff *skb)
+{
+	list_add_tail(&skb->list, list);
+}
+
+void ekho_helper_receive_list(struct list_head *list)
+{
+	netif_receive_skb_list(list);
+	INIT_LIST_HEAD(list);
+}
+
+bool ekho_helper_gro_pending(const struct napi_struct *napi)
+{
+	return napi->gro.bitmask || napi->gro.rx_count;
+}
+
+void ekho_helper_gro_receive(struct napi_struct *napi, struct sk_buff *skb)
+{
+	napi_gro_receive(napi, skb);
 }
 
 void ekho_helper_skb_tx_timestamp(struct sk_buff *skb)

@@ -221,9 +221,7 @@ impl NetDevice {
 
     /// Whether `ethtool -k` says `hw-tc-offload: on`.
     pub(crate) fn hw_tc_offload(&self) -> bool {
-        // SAFETY: The device is alive; the kernel reads its features without a lock as well.
-        let features = unsafe { (&raw const (*self.as_raw()).features).read_volatile() };
-        features & bindings::EKHO_CONST_NETIF_F_HW_TC != 0
+        self.features() & bindings::EKHO_CONST_NETIF_F_HW_TC != 0
     }
 
     /// Whether it is registered, and not being unregistered.
@@ -250,6 +248,72 @@ impl NetDevice {
     pub(crate) fn num_tx_queues(&self) -> u32 {
         // SAFETY: The device is alive; the number never changes.
         unsafe { (*self.as_raw()).num_tx_queues }
+    }
+
+    /// How many receive queues it has.
+    pub(crate) fn num_rx_queues(&self) -> u32 {
+        // SAFETY: As for the transmit queues.
+        unsafe { (*self.as_raw()).num_rx_queues }
+    }
+
+    /// How many of its transmit queues are in use.
+    pub(crate) fn tx_queues(&self) -> u32 {
+        // SAFETY: The device is alive; the kernel reads the number without a lock as well.
+        unsafe { (&raw const (*self.as_raw()).real_num_tx_queues).read_volatile() }
+    }
+
+    /// Whether it is an Ethernet device.
+    pub(crate) fn is_ethernet(&self) -> bool {
+        // SAFETY: The device is alive; its type is set before it is registered.
+        unsafe { (*self.as_raw()).type_ == bindings::EKHO_CONST_ARPHRD_ETHER }
+    }
+
+    /// Whether a frame of this length, from the Ethernet header on, isn't longer than what it
+    /// receives: its MTU with that header and a VLAN tag, as `is_skb_forwardable()` has it.
+    #[inline]
+    pub(crate) fn fits(&self, len: u32) -> bool {
+        // SAFETY: The device is alive; the kernel reads these without a lock as well.
+        unsafe {
+            let mtu = (&raw const (*self.as_raw()).mtu).read_volatile();
+            let header = u32::from((*self.as_raw()).hard_header_len) + bindings::VLAN_HLEN;
+            len <= mtu.saturating_add(header)
+        }
+    }
+
+    /// Whether it segments TCP itself.
+    #[inline]
+    pub(crate) fn has_tso(&self) -> bool {
+        self.features() & bindings::EKHO_CONST_NETIF_F_ALL_TSO != 0
+    }
+
+    #[inline]
+    fn features(&self) -> u64 {
+        // SAFETY: The device is alive; the kernel reads its features without a lock as well.
+        unsafe { (&raw const (*self.as_raw()).features).read_volatile() }
+    }
+
+    /// Whether the user has set it up.
+    pub(crate) fn is_running(&self, _rtnl: &Rtnl) -> bool {
+        // SAFETY: The device is alive.
+        unsafe { bindings::ekho_helper_netif_running(self.as_raw()) }
+    }
+
+    /// Whether it has a carrier.
+    pub(crate) fn has_carrier(&self) -> bool {
+        // SAFETY: The device is alive.
+        unsafe { bindings::ekho_helper_netif_carrier_ok(self.as_raw()) }
+    }
+
+    /// Its driver says whether it has a carrier.
+    pub(crate) fn set_carrier(&self, on: bool, _rtnl: &Rtnl) {
+        // SAFETY: The device is alive, and registered or being so.
+        unsafe {
+            if on {
+                bindings::netif_carrier_on(self.as_raw());
+            } else {
+                bindings::netif_carrier_off(self.as_raw());
+            }
+        }
     }
 
     /// Finds a device by name in the network namespace of the current process.
@@ -291,6 +355,8 @@ pub(crate) enum Event {
     Rename,
     /// Its features have changed.
     Change,
+    /// It was set up or down, or its carrier has come or gone.
+    Link,
 }
 
 /// Receives [`Event`]s.
@@ -353,6 +419,9 @@ impl<T: Watcher> Watch<T> {
             bindings::netdev_cmd_NETDEV_UNREGISTER => Event::Unregister,
             bindings::netdev_cmd_NETDEV_CHANGENAME => Event::Rename,
             bindings::netdev_cmd_NETDEV_FEAT_CHANGE => Event::Change,
+            bindings::netdev_cmd_NETDEV_UP
+            | bindings::netdev_cmd_NETDEV_DOWN
+            | bindings::netdev_cmd_NETDEV_CHANGE => Event::Link,
             _ => return 0,
         };
         // SAFETY: `info` is a `struct netdev_notifier_info` on this chain, and its device is alive
