@@ -18,7 +18,7 @@
 //!
 //! Layers, from low to high; each uses only those before it, which `make lint` checks: [`bindings`]
 //! (generated), [`abstractions`] (know nothing of EKHO), [`contract`], [`flows`], [`faults`],
-//! [`firmware`], [`offload`], [`intake`], [`device`], [`lifecycle`], [`observe`].
+//! [`firmware`], [`offload`], [`intake`], [`hardware`], [`device`], [`lifecycle`], [`observe`].
 
 #![crate_name = "ekho"]
 
@@ -29,6 +29,7 @@ mod device;
 mod faults;
 mod firmware;
 mod flows;
+mod hardware;
 mod intake;
 mod lifecycle;
 #[cfg(ekho_native)]
@@ -55,6 +56,7 @@ use device::{
     netdev, //
 };
 use firmware::budget;
+use hardware::cable;
 use intake::{
     block::{
         binding::Binding,
@@ -154,6 +156,7 @@ impl End {
         let end = Self;
         budget::set_default(compat::param(module_parameters::budget_us.value()));
         flows::init()?;
+        cable::init();
         devices::init();
         binding_set::init();
         ct_zones::init();
@@ -168,6 +171,7 @@ impl Drop for End {
         work::drain();
         lifecycle::clear();
         devices::clear();
+        cable::clear();
         faults::clear();
         flows::end();
     }

@@ -3,19 +3,26 @@
 //! The kind `ekho`: `ip link add NAME type ekho`.
 //!
 //! An Ethernet device without hardware. It takes offload requests through `ndo_setup_tc`, so its
-//! filters can be `skip_sw`. What it transmits is counted, and goes nowhere.
+//! filters can be `skip_sw`. What it transmits goes into its [cable](crate::hardware::cable).
 
 #![deny(unsafe_code)]
 
 use crate::{
     abstractions::{
+        bottom_half::BottomHalf,
         net::{
+            ethernet::{
+                port_of,
+                EthernetDevice,
+                EthernetDriver, //
+            },
             net_device::{
                 NetDevice,
                 Rtnl,
                 SetupTcFn, //
             },
-            rtnl_link::LinkDriver, //
+            rtnl_link::LinkDriver,
+            sk_buff::SkBuff, //
         },
         tc::{
             flow_offload::{
@@ -29,21 +36,80 @@ use crate::{
         },
     },
     device::clock,
+    hardware::{
+        cable,
+        port::Port, //
+    },
     intake::{
         self,
         block::binding::Binding, //
     },
     offload::devices, //
 };
-use kernel::prelude::*;
+use kernel::{
+    fmt,
+    prelude::*,
+    sync::{
+        Arc,
+        ArcBorrow, //
+    },
+};
 
 /// Devices of kind `ekho`.
 pub(crate) struct Ekho;
 
 impl LinkDriver for Ekho {
     const KIND: &'static CStr = c"ekho";
+}
+
+/// The port that a netdev of kind `ekho` is; none of another driver's.
+pub(crate) fn port(dev: &NetDevice, rtnl: &Rtnl) -> Option<Arc<Port>> {
+    port_of::<Ekho>(dev, rtnl)
+}
+
+impl EthernetDriver for Ekho {
+    const NAME: &'static CStr = c"ekho";
     const SPEED: u32 = 10_000;
     const SETUP_TC: SetupTcFn = setup_tc_of::<Self>();
+
+    type Port = Port;
+
+    fn new_port(dev: &NetDevice) -> Result<Arc<Port>> {
+        Port::new(dev)
+    }
+
+    fn open(port: ArcBorrow<'_, Port>, dev: &EthernetDevice, rtnl: &Rtnl) -> Result {
+        port.open(dev, rtnl)?;
+        cable::update_carrier(dev, Some(&port), rtnl);
+        Ok(())
+    }
+
+    fn stop(port: &Port, dev: &EthernetDevice, rtnl: &Rtnl) {
+        cable::update_carrier(dev, Some(port), rtnl);
+        port.stop(rtnl);
+    }
+
+    fn uninit(_port: &Port, dev: &EthernetDevice, rtnl: &Rtnl) {
+        cable::disconnect(dev, rtnl);
+    }
+
+    fn change_carrier(port: &Port, dev: &EthernetDevice, on: bool, rtnl: &Rtnl) {
+        port.set_carrier(on, rtnl);
+        cable::update_carrier(dev, Some(port), rtnl);
+    }
+
+    #[inline]
+    fn transmit(port: &Port, dev: &EthernetDevice, skb: SkBuff, bh: &BottomHalf) {
+        port.transmit(dev, skb, bh);
+    }
+
+    fn figure_names(port: &Port, _dev: &EthernetDevice, f: &mut dyn FnMut(fmt::Arguments<'_>)) {
+        port.figure_names(f);
+    }
+
+    fn figures(port: &Port, _dev: &EthernetDevice, f: &mut dyn FnMut(u64)) {
+        port.figures(f);
+    }
 
     fn ptp_clock() -> Option<i32> {
         clock::index()

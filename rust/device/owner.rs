@@ -6,12 +6,12 @@
 
 use crate::{
     abstractions::net::{
+        ethernet::EthernetDriver,
         net_device::{
             NetDevice,
             Rtnl,
             SetupTc, //
         },
-        rtnl_link::LinkDriver, //
     },
     device::netdev::Ekho,
     offload::devices::{

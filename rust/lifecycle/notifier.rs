@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Follows netdevs: keeps the set of devices up to date, and takes firmware and shared actions off a
-//! netdev that goes.
+//! Follows netdevs: keeps the set of devices up to date, and takes firmware, shared actions and cables
+//! off a netdev that goes.
 
 #![deny(unsafe_code)]
 
@@ -19,6 +19,7 @@ use crate::{
         owner,
         Owner, //
     },
+    hardware::cable,
     intake::{
         actions::{
             self,
@@ -77,7 +78,10 @@ impl Watcher for Devices {
                     tell(events::Event::DeviceChange, &device);
                 }
             }
+            // Ports tell by themselves.
+            Event::Link => cable::update_carrier(dev, None, rtnl),
             Event::Unregister if !dev.is_registered(rtnl) => {
+                cable::disconnect(dev, rtnl);
                 if let Some(device) = devices::remove(dev) {
                     chain::check(&device, rtnl);
                     detach::device_gone(&device, rtnl);

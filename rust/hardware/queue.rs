@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The receive queues of a port that is up.
+
+#![deny(unsafe_code)]
+
+use super::figures::{
+    Figures,
+    Reason, //
+};
+use crate::abstractions::{
+    bottom_half::BottomHalf,
+    net::{
+        ethernet::EthernetDevice,
+        napi::{
+            Napi,
+            Receiver,
+            Source, //
+        },
+        net_device::Rtnl,
+        sk_buff::SkBuff,
+        skb_ring::SkbRing, //
+    },
+};
+use core::pin::Pin;
+use kernel::{
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc, //
+    },
+};
+
+/// How many frames a queue holds.
+const RING_SIZE: u16 = 256;
+
+/// A receive queue.
+#[pin_data]
+struct Queue {
+    #[pin]
+    ring: SkbRing,
+    index: u16,
+    figures: Arc<Figures>,
+    dev: ARef<EthernetDevice>,
+}
+
+impl Queue {
+    fn new(
+        dev: &EthernetDevice,
+        index: u16,
+        figures: Arc<Figures>,
+    ) -> impl PinInit<Self, Error> + '_ {
+        try_pin_init!(Self {
+            ring <- SkbRing::new(RING_SIZE),
+            index,
+            figures,
+            dev: dev.into(),
+        } ? Error)
+    }
+
+    #[cold]
+    fn lose(&self, reason: Reason, bh: &BottomHalf) {
+        self.figures.count(reason);
+        self.dev.count_not_received(bh);
+    }
+}
+
+impl Source for Queue {
+    fn poll(&self, receiver: &mut Receiver<'_>, budget: usize) -> usize {
+        let (mut frames, mut bytes) = (0, 0);
+        while frames < budget {
+            let before = frames;
+            for (skb, merge) in self.ring.take(budget - frames, receiver.bottom_half()) {
+                frames += 1;
+                bytes += skb.len() as usize;
+                receiver.receive(skb, self.index, merge);
+            }
+            if frames == before {
+                break;
+            }
+        }
+        self.figures.received(self.index, frames, bytes);
+        self.dev
+            .count_received(frames, bytes, receiver.bottom_half());
+        frames
+    }
+
+    fn is_empty(&self) -> bool {
+        self.ring.is_empty()
+    }
+}
+
+/// The receive queues of a port that is up. There is at least one.
+pub(super) struct Queues(KVec<Pin<KBox<Napi<Queue>>>>);
+
+impl Queues {
+    /// Makes them, as many as the device has. Process context.
+    pub(super) fn new(dev: &EthernetDevice, figures: &Arc<Figures>, rtnl: &Rtnl) -> Result<Self> {
+        let n = u16::try_from(dev.num_rx_queues())?.max(1);
+        let mut queues = KVec::with_capacity(n.into(), GFP_KERNEL)?;
+        for index in 0..n {
+            let queue = Queue::new(dev, index, figures.clone());
+            let queue = KBox::pin_init(Napi::new(dev, index, queue, rtnl), GFP_KERNEL)?;
+            queues.push(queue, GFP_KERNEL)?;
+        }
+        Ok(Self(queues))
+    }
+
+    /// A frame has come. It goes to the queue that has the number of the sender's, as far as there are
+    /// that many. `merge` as in [`Receiver::receive`].
+    #[inline]
+    pub(super) fn put(&self, skb: SkBuff, merge: bool, bh: &BottomHalf) {
+        let queue = &*self.0[usize::from(skb.queue()) % self.0.len()];
+        if !queue.dev.fits(skb.len()) && !skb.is_gso() {
+            return queue.lose(Reason::RxTooLong, bh);
+        }
+        match queue.ring.put(skb, merge, bh) {
+            Ok(()) => queue.wake(bh),
+            Err(_skb) => queue.lose(Reason::RxRingFull, bh),
+        }
+    }
+}
