@@ -18,7 +18,7 @@
 //!
 //! Layers, from low to high; each uses only those before it, which `make lint` checks: [`bindings`]
 //! (generated), [`abstractions`] (know nothing of EKHO), [`contract`], [`flows`], [`faults`],
-//! [`firmware`], [`offload`], [`intake`], [`hardware`], [`device`], [`lifecycle`], [`observe`].
+//! [`firmware`], [`offload`], [`hardware`], [`intake`], [`device`], [`lifecycle`], [`observe`].
 
 #![crate_name = "ekho"]
 

@@ -238,6 +238,10 @@ void ekho_helper_nla_nest_cancel(struct sk_buff *skb, struct nlattr *start);
 bool ekho_helper_module_is_live(void);
 u64 ekho_helper_net_cookie(const struct net *net);
 bool ekho_helper_net_is_initial(const struct net *net);
+struct net *ekho_helper_get_net_ns_by_fd(int fd);
+void ekho_helper_put_net(struct net *net);
+bool ekho_helper_netlink_ns_capable(const struct sk_buff *skb,
+				    const struct net *net, int cap);
 u64 ekho_helper_dev_netns_cookie(const struct net_device *dev);
 struct net *ekho_helper_dev_net(const struct net_device *dev);
 

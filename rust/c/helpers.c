@@ -18,6 +18,7 @@
 #include <linux/module.h>
 #include <linux/timekeeping.h>
 #include <linux/netdevice.h>
+#include <linux/netlink.h>
 #include <linux/nsproxy.h>
 #include <linux/percpu.h>
 #include <linux/preempt.h>
@@ -1033,6 +1034,24 @@ u64 ekho_helper_net_cookie(const struct net *net)
 bool ekho_helper_net_is_initial(const struct net *net)
 {
 	return net_eq(net, &init_net);
+}
+
+/* A kernel without CONFIG_NET_NS has this inline. */
+struct net *ekho_helper_get_net_ns_by_fd(int fd)
+{
+	return get_net_ns_by_fd(fd);
+}
+
+void ekho_helper_put_net(struct net *net)
+{
+	put_net(net);
+}
+
+/* Of opener and sender, in the user namespace that owns the network namespace. */
+bool ekho_helper_netlink_ns_capable(const struct sk_buff *skb,
+				    const struct net *net, int cap)
+{
+	return netlink_ns_capable(skb, net->user_ns, cap);
 }
 
 u64 ekho_helper_dev_netns_cookie(const struct net_device *dev)

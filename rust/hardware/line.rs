@@ -31,7 +31,7 @@ use kernel::{
 };
 
 /// What a cable does to frames, in each direction.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(crate) struct Impairment {
     /// How long a frame is under way.
     pub(crate) delay_us: u32,
@@ -43,18 +43,9 @@ pub(crate) struct Impairment {
     pub(crate) reorder_ppm: u32,
     /// Bits per second of frames with their Ethernet header; 0 for no limit.
     pub(crate) rate_bps: u64,
-    /// How many frames are under way at most, [`LIMIT`] if it is 0. Others get lost.
+    /// How many frames are under way at most. Others get lost.
     pub(crate) limit: u32,
 }
-
-/// How many frames are under way at most, if nothing else is said; as in netem.
-const LIMIT: u32 = 1000;
-
-/// The most frames that a user can ask for.
-pub(crate) const LIMIT_MAX: u32 = 100_000;
-
-/// The longest delay that a user can ask for, in microseconds.
-pub(crate) const DELAY_MAX_US: u32 = 10_000_000;
 
 const MILLION: u64 = 1_000_000;
 const NS_PER_US: i64 = 1000;
@@ -70,10 +61,9 @@ impl Impairment {
     }
 
     fn capacity(&self) -> usize {
-        match self.limit {
-            _ if !self.takes_time() => 0,
-            0 => LIMIT as usize,
-            limit => limit.min(LIMIT_MAX) as usize,
+        match self.takes_time() {
+            true => self.limit as usize,
+            false => 0,
         }
     }
 }

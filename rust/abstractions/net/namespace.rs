@@ -5,7 +5,16 @@
 //! C header: [`include/net/net_namespace.h`](srctree/include/net/net_namespace.h)
 
 use crate::bindings;
-use kernel::types::Opaque;
+use core::{
+    ops::Deref,
+    ptr::NonNull, //
+};
+use kernel::{
+    error::from_err_ptr,
+    ffi::c_int,
+    prelude::*,
+    types::Opaque, //
+};
 
 /// A network namespace: `struct net`.
 ///
@@ -42,5 +51,42 @@ impl Net {
     pub(crate) fn is_initial(&self) -> bool {
         // SAFETY: The namespace is alive.
         unsafe { bindings::ekho_helper_net_is_initial(self.as_raw()) }
+    }
+}
+
+/// A network namespace that is kept for as long as this exists.
+///
+/// # Invariants
+///
+/// Owns a reference to a namespace.
+pub(crate) struct HeldNet(NonNull<bindings::net>);
+
+impl HeldNet {
+    /// The namespace that a file descriptor of the current process stands for.
+    ///
+    /// Fails with [`EBADF`] if there is no such descriptor, and with [`EINVAL`] if it is one of
+    /// something else.
+    pub(crate) fn by_fd(fd: u32) -> Result<Self> {
+        let fd = c_int::try_from(fd).map_err(|_| EBADF)?;
+        // SAFETY: Any number may be passed, in process context.
+        let net = from_err_ptr(unsafe { bindings::ekho_helper_get_net_ns_by_fd(fd) })?;
+        // INVARIANT: The kernel has taken a reference for the caller.
+        NonNull::new(net).map(Self).ok_or(EINVAL)
+    }
+}
+
+impl Deref for HeldNet {
+    type Target = Net;
+
+    fn deref(&self) -> &Net {
+        // SAFETY: By the type invariants, the namespace isn't freed while `self` lives.
+        unsafe { Net::from_raw(self.0.as_ptr()) }
+    }
+}
+
+impl Drop for HeldNet {
+    fn drop(&mut self) {
+        // SAFETY: The reference is owned, by the type invariants, and not used after this.
+        unsafe { bindings::ekho_helper_put_net(self.0.as_ptr()) };
     }
 }

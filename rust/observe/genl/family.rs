@@ -5,7 +5,7 @@
 #![deny(unsafe_code)]
 
 use super::{
-    device, exit, fault, firmware, flow,
+    cable, device, exit, fault, firmware, flow,
     scope::{
         Each,
         One, //
@@ -47,6 +47,10 @@ impl Family for Ekho {
         Operation::dump::<Each<fault::Faults>>(),
         Operation::call::<fault::FaultSet>(),
         Operation::call::<fault::FaultClear>(),
+        Operation::call::<cable::CableGet>(),
+        Operation::dump::<cable::Cables>(),
+        Operation::call::<cable::CableNew>(),
+        Operation::call::<cable::CableDel>(),
     ];
     const GROUPS: &'static [Group] = &[Group::new(c"events")];
 }

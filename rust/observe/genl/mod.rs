@@ -20,11 +20,12 @@
 //! order to come back to. So the dump notes the cookies of all flows of a device in one go, 8 bytes
 //! each, and looks each up when its turn comes. What is there throughout is in the dump once,
 //! whatever else comes and goes; what comes later may be; `NLM_F_DUMP_INTR` tells that something did.
+//! Cables are found anew for each buffer, in the order of their numbers, which aren't used again.
 //!
 //! | | taken by operations, in this order |
 //! |---|---|
 //! | by genetlink | `cb_lock`, or the socket's `nl_cb_mutex` |
-//! | to set faults | RTNL |
+//! | to set faults, and for cables | RTNL |
 //! | to find devices | the lock of the set of devices |
 //! | to describe one | its `ident`, or its `bindings`; RCU |
 //!
@@ -32,6 +33,7 @@
 
 #![deny(unsafe_code)]
 
+mod cable;
 mod device;
 mod events;
 mod exit;

@@ -52,7 +52,7 @@ macro_rules! begin_alike {
     )*}};
 }
 
-begin_alike!(PORT, FIRMWARE, CAPABILITY, REFUSAL, EXIT, FLOW, FAULT);
+begin_alike!(PORT, FIRMWARE, CAPABILITY, REFUSAL, EXIT, FLOW, FAULT, CABLE);
 
 /// An interface index, in any request.
 pub(super) const IFINDEX_RULE: (u32, Attribute) = (IFINDEX, Attribute::u32().min(1));

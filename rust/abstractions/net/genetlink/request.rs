@@ -102,6 +102,20 @@ impl<'a> Request<'a> {
         unsafe { bindings::netlink_capable(self.skb, capability as c_int) }
     }
 
+    /// Whether who opened the socket and who sends may configure a network namespace
+    /// (`CAP_NET_ADMIN` in the user namespace that owns it).
+    pub(crate) fn may_configure(&self, net: &Net) -> bool {
+        // SAFETY: By the type invariants; the network namespace is alive, and with it the user
+        // namespace that owns it.
+        unsafe {
+            bindings::ekho_helper_netlink_ns_capable(
+                self.skb,
+                net.as_raw(),
+                bindings::CAP_NET_ADMIN as c_int,
+            )
+        }
+    }
+
     fn attribute(&self, attribute: u32) -> Option<*mut bindings::nlattr> {
         let attr = *self.attributes.get(attribute as usize)?;
         (!attr.is_null()).then_some(attr)
