@@ -63,8 +63,8 @@ impl LinkDriver for Ekho {
 }
 
 /// The port that a netdev of kind `ekho` is; none of another driver's.
-pub(crate) fn port(dev: &NetDevice, rtnl: &Rtnl) -> Option<Arc<Port>> {
-    port_of::<Ekho>(dev, rtnl)
+pub(crate) fn port(dev: &NetDevice) -> Option<Arc<Port>> {
+    port_of::<Ekho>(dev)
 }
 
 impl EthernetDriver for Ekho {
@@ -75,7 +75,7 @@ impl EthernetDriver for Ekho {
     type Port = Port;
 
     fn new_port(dev: &NetDevice) -> Result<Arc<Port>> {
-        Port::new(dev)
+        Port::new(dev, None)
     }
 
     fn open(port: ArcBorrow<'_, Port>, dev: &EthernetDevice, rtnl: &Rtnl) -> Result {
@@ -133,7 +133,9 @@ impl TcDriver for Ekho {
     type Callback = Binding;
 
     fn setup_block(dev: &NetDevice, block: BlockOffload<'_, Binding>) -> Result {
-        intake::block::bind_unbind::setup(dev, block)
+        let port = port(dev);
+        let member = port.as_ref().and_then(|port| port.member());
+        intake::block::bind_unbind::setup(dev, member.map(|member| &member.device), block)
     }
 
     fn setup_qdisc(qdisc: QdiscRequest<'_>) -> Result {

@@ -258,12 +258,7 @@ pub(crate) fn next(after: u64, _rtnl: &Rtnl) -> Option<Arc<Cable>> {
 }
 
 /// Joins two interfaces, of which one at least is a port. Process context.
-pub(crate) fn connect(
-    a: End,
-    b: End,
-    impairment: Impairment,
-    rtnl: &Rtnl,
-) -> Result<(), Refusal> {
+pub(crate) fn connect(a: End, b: End, impairment: Impairment, rtnl: &Rtnl) -> Result<(), Refusal> {
     if a.dev.key() == b.dev.key() {
         return Err(Refusal::Same);
     }

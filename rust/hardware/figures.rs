@@ -114,7 +114,11 @@ impl Figures {
         for n in 0..Reason::NAMES.len() {
             f(self.reasons.sum(n));
         }
-        for counter in [&self.tx, &self.rx].into_iter().flatten().flat_map(|queue| &**queue) {
+        for counter in [&self.tx, &self.rx]
+            .into_iter()
+            .flatten()
+            .flat_map(|queue| &**queue)
+        {
             f(counter.load(Relaxed));
         }
     }

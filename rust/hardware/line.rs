@@ -176,10 +176,7 @@ impl State {
     }
 
     fn next_due(&self) -> Option<i64> {
-        self.frames
-            .get(self.first)?
-            .as_ref()
-            .map(|frame| frame.due)
+        self.frames.get(self.first)?.as_ref().map(|frame| frame.due)
     }
 }
 

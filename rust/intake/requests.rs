@@ -105,7 +105,8 @@ impl Context<'_> {
     ) -> Result<Option<Owed>> {
         let is_mine = match rule.ingress_ifindex() {
             Some(0) => self.classifier == Classifier::Ct,
-            ifindex => ifindex == Some(self.dev.ifindex()),
+            Some(ifindex) => self.device.has_port(ifindex, self.dev.netns_cookie()),
+            None => false,
         };
         let known = {
             let guard = rcu::read_lock();

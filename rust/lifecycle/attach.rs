@@ -74,13 +74,18 @@ pub(super) fn attach(table: TableRef<Table>, link: &Link) -> Result {
         Owner::Indirect => false,
         Owner::Other => return Err(eopnotsupp()),
     };
+    let device = devices::get_or_create(&dev, own)?;
+    // It has ports in other namespaces.
+    let is_initial = dev.net(&rtnl).is_initial();
+    if device.seen_in(dev.netns_cookie(), is_initial).is_none() {
+        return Err(EPERM);
+    }
     // Firmware that was stopped, and that the work item hasn't detached yet, isn't in the way.
     if let Some(stopped) = attached::take(&rtnl, |a| {
-        a.dev.key() == dev.key() && a.device.has_stopped_firmware()
+        Arc::ptr_eq(&a.device, &device) && a.device.has_stopped_firmware()
     }) {
         detach::detach_with_link(stopped, &rtnl);
     }
-    let device = devices::get_or_create(&dev, own)?;
     let firmware = Firmware::new(
         ops,
         1,

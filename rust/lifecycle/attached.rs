@@ -31,11 +31,19 @@ use kernel::{
 pub(super) struct Attached {
     pub(super) link: LinkKey,
     pub(super) device: Claim,
+    /// The port that the user has named.
     pub(super) dev: ARef<NetDevice>,
     /// Asks the firmware for actions that filters share.
     pub(super) actions: Option<ActionRegistration<Actions>>,
     /// Detaches the link if the netdev is unregistered; allocated in advance, as that can't fail.
     pub(super) end_link: Option<Arc<EndLink>>,
+}
+
+impl Attached {
+    /// Whether it is on this device, by this port of it.
+    fn is_by(&self, device: &Arc<Device>, dev: &NetDevice) -> bool {
+        Arc::ptr_eq(&self.device, device) && self.dev.key() == dev.key()
+    }
 }
 
 kernel::sync::global_lock! {
@@ -102,12 +110,24 @@ pub(super) fn replace_actions(
     }
 }
 
-/// Whether a device has firmware that isn't asked for shared actions.
-pub(super) fn lacks_actions(device: &Arc<Device>, _rtnl: &Rtnl) -> bool {
-    ATTACHED
-        .lock()
+/// Takes what asks the firmware of a device for the shared actions of the namespace of `dev`, if it was
+/// attached by this port. The caller drops it without the lock.
+pub(super) fn take_actions(
+    device: &Arc<Device>,
+    dev: &NetDevice,
+    _rtnl: &Rtnl,
+) -> Option<ActionRegistration<Actions>> {
+    let mut attached = ATTACHED.lock();
+    let found = attached.iter_mut().find(|a| a.is_by(device, dev))?;
+    found.actions.take()
+}
+
+/// Whether a device has firmware that was attached by this port, and isn't asked for shared actions.
+pub(super) fn lacks_actions(device: &Arc<Device>, dev: &NetDevice, _rtnl: &Rtnl) -> bool {
+    let attached = ATTACHED.lock();
+    attached
         .iter()
-        .any(|a| Arc::ptr_eq(&a.device, device) && a.actions.is_none())
+        .any(|a| a.is_by(device, dev) && a.actions.is_none())
 }
 
 /// The ids of the link of a device's firmware, and of its map. Process context.

@@ -15,9 +15,12 @@ use crate::{
         },
         tc::flow_offload::ActionRegistration, //
     },
-    device::owner::{
-        owner,
-        Owner, //
+    device::{
+        netdev,
+        owner::{
+            owner,
+            Owner, //
+        },
     },
     hardware::cable,
     intake::{
@@ -53,7 +56,11 @@ impl Watcher for Devices {
         match event {
             // A netdev of kind ekho has a device from the start, so that it is listed.
             Event::Register if owner(dev) == Owner::Ekho => {
-                let device = devices::get_or_create(dev, true)?;
+                let port = netdev::port(dev);
+                let device = match port.as_ref().and_then(|port| port.member()) {
+                    Some(member) => devices::add(dev, &member.device, member.index)?,
+                    None => devices::get_or_create(dev, true)?,
+                };
                 device.refresh(dev);
                 restore_actions(&device, dev, rtnl);
                 tell(events::Event::DeviceAdd, &device);
@@ -82,9 +89,11 @@ impl Watcher for Devices {
             Event::Link => cable::update_carrier(dev, None, rtnl),
             Event::Unregister if !dev.is_registered(rtnl) => {
                 cable::disconnect(dev, rtnl);
-                if let Some(device) = devices::remove(dev) {
+                if let Some((device, was_last)) = devices::remove(dev) {
                     chain::check(&device, rtnl);
-                    detach::device_gone(&device, rtnl);
+                    if was_last {
+                        detach::device_gone(&device, rtnl);
+                    }
                     tell(events::Event::DeviceDel, &device);
                 }
             }
@@ -105,7 +114,7 @@ impl Watcher for Devices {
 /// A netdev is registered in a namespace: offers the shared actions of it to the firmware, if the
 /// netdev has some from before a move.
 fn restore_actions(device: &Arc<Device>, dev: &NetDevice, rtnl: &Rtnl) {
-    if !attached::lacks_actions(device, rtnl) {
+    if !attached::lacks_actions(device, dev, rtnl) {
         return;
     }
     let callback = Arc::new(Actions::new(device.clone(), dev.into()), GFP_KERNEL);
@@ -124,6 +133,8 @@ fn restore_actions(device: &Arc<Device>, dev: &NetDevice, rtnl: &Rtnl) {
 
 /// A netdev moves to another namespace: takes back the shared actions of the one that it leaves.
 fn withdraw_actions(device: &Arc<Device>, dev: &NetDevice, rtnl: &Rtnl) {
-    drop(attached::replace_actions(device, None, rtnl));
-    actions::destroy_rest(device, dev);
+    if let Some(actions) = attached::take_actions(device, dev, rtnl) {
+        drop(actions);
+        actions::destroy_rest(device, dev);
+    }
 }

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
 //! The offload side of a device, also of one whose netdev belongs to another driver.
+//!
+//! A device has one port or several, all of which share its firmware, its flows and its limits.
 
 #![deny(unsafe_code)]
 
@@ -43,14 +45,28 @@ use kernel::{
     },
 };
 
+/// A port of a device.
+#[derive(Clone, Copy)]
+pub(crate) struct Port {
+    /// [`NetDevice::key`] of its netdev.
+    key: usize,
+    /// Its number among the device's ports.
+    pub(crate) index: u16,
+    pub(crate) ident: Ident,
+}
+
 /// The offload side of a device.
 #[pin_data]
 pub(crate) struct Device {
-    key: usize,
+    /// See [`Self::key`]; 0 before there was a port.
+    key: Atomic<usize>,
     /// Identifies the device for users; later devices have larger ones.
     pub(crate) number: u32,
-    /// Whether it is a device of kind `ekho`, as opposed to one that indirect blocks serve.
+    /// Whether its ports are EKHO's, as opposed to a netdev that indirect blocks serve.
     pub(crate) own: bool,
+    /// Whether it is there by itself, with ports that can be in several network namespaces, and not as
+    /// long as a netdev is.
+    several: bool,
     #[pin]
     pub(crate) flows: Flows,
     pub(crate) firmware: RcuSlot<Firmware>,
@@ -64,42 +80,48 @@ pub(crate) struct Device {
     #[pin]
     exit: Mutex<Option<Exit>>,
     #[pin]
-    ident: Mutex<Ident>,
+    ports: Mutex<Ports>,
+}
+
+/// The ports of a device.
+struct Ports {
+    /// Those whose netdev is registered, in the order of their numbers.
+    list: KVec<Port>,
+    /// The last that was added or removed.
+    last: Ident,
 }
 
 /// The number of the last device.
 static LAST: Atomic<u32> = Atomic::new(0);
 
 impl Device {
-    pub(super) fn new(dev: &NetDevice, own: bool) -> Result<Arc<Self>> {
-        // In place of an allocation that fails.
-        if let Some(error) = own
-            .then(faults::inject_register)
-            .and_then(|fault| fault.error)
-        {
-            pr_info!("{}: injected fault\n", dev.name());
-            return Err(error);
-        }
+    /// A device without a port. May sleep.
+    pub(crate) fn new(own: bool, several: bool) -> Result<Arc<Self>> {
         Arc::pin_init(
             try_pin_init!(Self {
-                key: dev.key(),
+                key: Atomic::new(0),
                 number: LAST.fetch_add(1, Relaxed).wrapping_add(1),
                 own,
+                several,
                 flows <- Flows::new(),
                 firmware: RcuSlot::new(),
                 recursion: Arc::new(Recursion::new()?, GFP_KERNEL)?,
                 faults: Arc::new(FaultSlot::new(), GFP_KERNEL)?,
                 claims: Atomic::new(0),
                 exit <- new_mutex!(None, "ekho::Device::exit"),
-                ident <- new_mutex!(Ident::of(dev), "ekho::Device::ident"),
+                ports <- new_mutex!(
+                    Ports { list: KVec::new(), last: Ident::default() },
+                    "ekho::Device::ports"
+                ),
             }? Error),
             GFP_KERNEL,
         )
     }
 
-    /// What identifies its binding within a block: see [`NetDevice::key`].
+    /// What identifies its bindings within a block: [`NetDevice::key`] of its first port, which is
+    /// unregistered after, or together with, all others.
     pub(crate) fn key(&self) -> usize {
-        self.key
+        self.key.load(Relaxed)
     }
 
     /// Identifies the device as long as it exists, unlike [`Self::key`], which is reused for
@@ -108,14 +130,91 @@ impl Device {
         &raw const *self as usize
     }
 
-    /// The netdev's index, name and namespace.
-    pub(crate) fn ident(&self) -> Ident {
-        *self.ident.lock()
+    /// Adds a port; to be called with the lock of the set of devices. May sleep.
+    pub(super) fn add_port(&self, dev: &NetDevice, index: u16) -> Result {
+        // In place of an allocation that fails.
+        let fault = self.own.then(faults::inject_register);
+        if let Some(error) = fault.and_then(|fault| fault.error) {
+            pr_info!("{}: injected fault\n", dev.name());
+            return Err(error);
+        }
+        let mut ports = self.ports.lock();
+        let at = ports
+            .list
+            .iter()
+            .position(|port| port.index > index)
+            .unwrap_or(ports.list.len());
+        let port = Port {
+            key: dev.key(),
+            index,
+            ident: Ident::of(dev),
+        };
+        ports.list.reserve(1, GFP_KERNEL)?;
+        ports
+            .list
+            .insert_within_capacity(at, port)
+            .map_err(|_| ENOMEM)?;
+        ports.last = port.ident;
+        if self.key() == 0 {
+            self.key.store(dev.key(), Relaxed);
+        }
+        Ok(())
     }
 
-    /// Updates [`Self::ident`].
+    /// Removes a port whose netdev is unregistered; returns whether it was the last. To be called with
+    /// the lock of the set of devices.
+    pub(super) fn remove_port(&self, dev: &NetDevice) -> bool {
+        let mut ports = self.ports.lock();
+        ports.list.retain(|port| port.key != dev.key());
+        ports.last = Ident::of(dev);
+        ports.list.is_empty()
+    }
+
+    /// Its first port for which `which` is true.
+    pub(crate) fn port(&self, which: impl Fn(&Port) -> bool) -> Option<Port> {
+        let ports = self.ports.lock();
+        ports.list.iter().find(|port| which(port)).copied()
+    }
+
+    /// What identifies its first port for users; the last one that there was, if none is left.
+    pub(crate) fn ident(&self) -> Ident {
+        let ports = self.ports.lock();
+        ports.list.first().map_or(ports.last, |port| port.ident)
+    }
+
+    /// [`NetDevice::key`] of the netdev of its first port, if it has one.
+    pub(super) fn first_port(&self) -> Option<usize> {
+        self.port(|_| true).map(|port| port.key)
+    }
+
+    /// How it is seen in a network namespace, if it is. One with several ports belongs to the initial
+    /// namespace: another one has it only if it has all ports, as what concerns the device concerns all
+    /// of them.
+    pub(crate) fn seen_in(&self, netns_cookie: u64, is_initial: bool) -> Option<Ident> {
+        let ports = self.ports.lock();
+        let is_there = |port: &Port| port.ident.netns_cookie == netns_cookie;
+        let is_seen = match self.several {
+            true => is_initial || ports.list.iter().all(is_there),
+            false => ports.list.iter().any(is_there),
+        };
+        let first_there = ports.list.iter().find(|port| is_there(port));
+        let port = first_there.or(ports.list.first())?;
+        is_seen.then_some(port.ident)
+    }
+
+    /// Whether it has a port with this index in a namespace.
+    pub(crate) fn has_port(&self, ifindex: u32, netns_cookie: u64) -> bool {
+        self.port(|port| (port.ident.ifindex, port.ident.netns_cookie) == (ifindex, netns_cookie))
+            .is_some()
+    }
+
+    /// Updates what is known of a port.
     pub(crate) fn refresh(&self, dev: &NetDevice) {
-        *self.ident.lock() = Ident::of(dev);
+        let mut ports = self.ports.lock();
+        if let Some(port) = ports.list.iter_mut().find(|port| port.key == dev.key()) {
+            port.ident = Ident::of(dev);
+        }
+        drop(ports);
         changes::count();
     }
 

@@ -77,7 +77,13 @@ impl Drop for Claim {
     }
 }
 
-/// The device that a netdev belongs to, made if it isn't known. May sleep.
+/// A claim to a device, which has a port.
+pub(crate) fn claim(device: &Arc<Device>) -> Claim {
+    let _devices = DEVICES.lock();
+    Claim::new(device)
+}
+
+/// The device that a netdev belongs to, made with it as its only port if it isn't known. May sleep.
 pub(crate) fn get_or_create(dev: &NetDevice, own: bool) -> Result<Claim> {
     if let Some(device) = DEVICES
         .lock()
@@ -86,7 +92,12 @@ pub(crate) fn get_or_create(dev: &NetDevice, own: bool) -> Result<Claim> {
     {
         return Ok(Claim::new(device));
     }
-    let device = Device::new(dev, own)?;
+    add(dev, &Device::new(own, false)?, 0)
+}
+
+/// Adds a netdev to a device, as its port number `index`. Returns the device that it belongs to, which
+/// is another one if somebody else has added it before. May sleep.
+pub(crate) fn add(dev: &NetDevice, device: &Arc<Device>, index: u16) -> Result<Claim> {
     let node = RBTreeNode::new(dev.key(), device.clone(), GFP_KERNEL)?;
     let mut devices = DEVICES.lock();
     let devices = devices.as_mut().ok_or(ENODEV)?;
@@ -94,16 +105,24 @@ pub(crate) fn get_or_create(dev: &NetDevice, own: bool) -> Result<Claim> {
     if let Some(device) = devices.get(&dev.key()) {
         return Ok(Claim::new(device));
     }
+    device.add_port(dev, index)?;
     devices.insert(node);
     changes::count();
-    Ok(Claim::new(&device))
+    Ok(Claim::new(device))
 }
 
-/// Removes the device of a netdev that is unregistered.
-pub(crate) fn remove(dev: &NetDevice) -> Option<Arc<Device>> {
-    let removed = DEVICES.lock().as_mut()?.remove(&dev.key());
+/// Removes a netdev that is unregistered; returns its device, and whether that has no other port.
+pub(crate) fn remove(dev: &NetDevice) -> Option<(Arc<Device>, bool)> {
+    let (removed, was_last) = {
+        let mut devices = DEVICES.lock();
+        let removed = devices.as_mut()?.remove(&dev.key());
+        let was_last = removed
+            .as_ref()
+            .is_some_and(|device| device.remove_port(dev));
+        (removed, was_last)
+    };
     changes::count();
-    removed
+    removed.map(|device| (device, was_last))
 }
 
 /// The first device for which `which` is true, which is called with the lock held.
@@ -129,19 +148,23 @@ fn prune(devices: &mut Option<RBTree<usize, Arc<Device>>>, device: &Arc<Device>)
 
 /// Whether a device is in the set.
 pub(crate) fn contains(device: &Arc<Device>) -> bool {
-    DEVICES
-        .lock()
+    let devices = DEVICES.lock();
+    // After a netdev has gone its address may be that of another one.
+    devices
         .as_ref()
-        .and_then(|devices| devices.get(&device.key()))
+        .and_then(|devices| devices.get(&device.first_port()?))
         .is_some_and(|there| Arc::ptr_eq(there, device))
 }
 
 /// All devices.
 pub(crate) fn all() -> Result<KVec<Arc<Device>>> {
     let devices = DEVICES.lock();
-    let mut all = KVec::new();
-    for device in devices.iter().flat_map(|devices| devices.values()) {
-        all.push(device.clone(), GFP_KERNEL)?;
+    let mut all: KVec<Arc<Device>> = KVec::new();
+    for (key, device) in devices.iter().flat_map(|devices| devices.iter()) {
+        // Once each: by its first port.
+        if device.first_port() == Some(*key) {
+            all.push(device.clone(), GFP_KERNEL)?;
+        }
     }
     Ok(all)
 }

@@ -11,7 +11,7 @@ use crate::abstractions::net::net_device::{
 use core::fmt;
 
 /// What identifies a device for users; updated by the netdevice notifier.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Default)]
 pub(crate) struct Ident {
     pub(crate) ifindex: u32,
     pub(crate) name: DevName,

@@ -46,6 +46,13 @@ use kernel::{
     str::CString,
     sync::{
         aref::AlwaysRefCounted,
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Relaxed,
+            Release, //
+        },
         Arc,
         ArcBorrow, //
     },
@@ -166,23 +173,23 @@ pub(crate) trait EthernetDriver: 'static {
     fn set_hw_tc_offload(dev: &NetDevice, on: bool, rtnl: &Rtnl) -> Result;
 }
 
-/// The port of a device of the driver `T`; none of a device of another driver.
-pub(crate) fn port_of<T: EthernetDriver>(dev: &NetDevice, _rtnl: &Rtnl) -> Option<Arc<T::Port>> {
+/// The port of a device of the driver `T`; none of a device of another driver, or before it is
+/// registered.
+pub(crate) fn port_of<T: EthernetDriver>(dev: &NetDevice) -> Option<Arc<T::Port>> {
     if dev.setup_tc() != SetupTc::Driver(T::SETUP_TC.address()) {
         return None;
     }
-    // SAFETY: A device with this `ndo_setup_tc` was set up here. Under RTNL it isn't registered just
-    // now.
-    let port = unsafe { (*Private::<T>::of(dev.as_raw())).port };
+    // SAFETY: A device with this `ndo_setup_tc` was set up here.
+    let port = unsafe { &(*Private::<T>::of(dev.as_raw())).port }.load(Acquire);
     // SAFETY: Null, or from `Arc::into_raw`, and kept until the device is freed.
-    NonNull::new(port.cast_mut()).map(|port| unsafe { ArcBorrow::from_raw(port.as_ptr()) }.into())
+    NonNull::new(port).map(|port| unsafe { ArcBorrow::from_raw(port.as_ptr()) }.into())
 }
 
 /// The private area of a device.
 struct Private<T: EthernetDriver> {
     link: Link,
     /// From [`Arc::into_raw`], or null while the device isn't registered.
-    port: *const T::Port,
+    port: Atomic<*mut T::Port>,
 }
 
 impl<T: EthernetDriver> Private<T> {
@@ -269,9 +276,9 @@ impl<T: EthernetDriver> VTable<T> {
         // SAFETY: `dev` is alive for the length of the call.
         let device = unsafe { NetDevice::from_raw(dev) };
         from_result(|| {
-            let port = Arc::into_raw(T::new_port(device)?);
-            // SAFETY: Set up here; nobody reads it while the device is being registered.
-            unsafe { (*Private::<T>::of(dev)).port = port };
+            let port = Arc::into_raw(T::new_port(device)?).cast_mut();
+            // SAFETY: Set up here.
+            unsafe { &(*Private::<T>::of(dev)).port }.store(port, Release);
             Ok(0)
         })
     }
@@ -283,7 +290,7 @@ impl<T: EthernetDriver> VTable<T> {
     /// To be called as `net_device::priv_destructor`, once.
     unsafe extern "C" fn destruct(dev: *mut bindings::net_device) {
         // SAFETY: Set up here, and used by nobody else any more.
-        let port = unsafe { ptr::replace(&raw mut (*Private::<T>::of(dev)).port, ptr::null()) };
+        let port = unsafe { &(*Private::<T>::of(dev)).port }.xchg(ptr::null_mut(), Full);
         if !port.is_null() {
             // SAFETY: From `Arc::into_raw`.
             drop(unsafe { Arc::from_raw(port) });
@@ -302,7 +309,7 @@ impl<T: EthernetDriver> VTable<T> {
         // SAFETY: By the requirements of this function, set by `init`; `destruct` comes later.
         unsafe {
             (
-                ArcBorrow::from_raw((*Private::<T>::of(dev)).port),
+                ArcBorrow::from_raw((*Private::<T>::of(dev)).port.load(Relaxed)),
                 EthernetDevice::from_raw(dev),
             )
         }
@@ -615,7 +622,7 @@ pub(super) unsafe fn setup<T: EthernetDriver>(dev: *mut bindings::net_device) {
                 speed: T::SPEED,
                 duplex: bindings::DUPLEX_FULL as u8,
             },
-            port: ptr::null(),
+            port: Atomic::new(ptr::null_mut()),
         });
         // None before it is up.
         bindings::netif_carrier_off(dev);

@@ -75,7 +75,7 @@ impl Rtnl {
 }
 
 /// The name of a device.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct DevName([u8; bindings::IFNAMSIZ as usize]);
 
 impl DevName {
@@ -254,12 +254,6 @@ impl NetDevice {
     pub(crate) fn num_rx_queues(&self) -> u32 {
         // SAFETY: As for the transmit queues.
         unsafe { (*self.as_raw()).num_rx_queues }
-    }
-
-    /// How many of its transmit queues are in use.
-    pub(crate) fn tx_queues(&self) -> u32 {
-        // SAFETY: The device is alive; the kernel reads the number without a lock as well.
-        unsafe { (&raw const (*self.as_raw()).real_num_tx_queues).read_volatile() }
     }
 
     /// Whether it is an Ethernet device.

@@ -71,11 +71,7 @@ impl<T: FrameHandler> RxHandler<T> {
         .and_then(|()| {
             // SAFETY: As above. `handle` fits the data, which stays until after `unregister`.
             to_result(unsafe {
-                bindings::netdev_rx_handler_register(
-                    dev.as_raw(),
-                    Some(handle::<T>),
-                    data.cast(),
-                )
+                bindings::netdev_rx_handler_register(dev.as_raw(), Some(handle::<T>), data.cast())
             })
             .inspect_err(|_| {
                 // SAFETY: As above; undoes what was done.
@@ -120,7 +116,9 @@ unsafe extern "C" fn handle<T: FrameHandler>(
     // SAFETY: The kernel hands over a packet, under RCU and with bottom halves off; the data is there
     // for as long as that lasts.
     unsafe {
-        let data = bindings::ekho_helper_rx_handler_data(*slot).cast_const().cast::<T>();
+        let data = bindings::ekho_helper_rx_handler_data(*slot)
+            .cast_const()
+            .cast::<T>();
         if !bindings::ekho_helper_rx_handler_wants(*slot) {
             return bindings::rx_handler_result_RX_HANDLER_PASS;
         }

@@ -105,7 +105,8 @@ impl PinnedDrop for SkbRing {
         loop {
             let mut entry = ptr::null_mut();
             // SAFETY: As in `take`; nobody else uses the ring, so no lock matters.
-            if unsafe { bindings::ekho_helper_skb_ring_consume(self.ring.get(), &mut entry, 1) } == 0
+            if unsafe { bindings::ekho_helper_skb_ring_consume(self.ring.get(), &mut entry, 1) }
+                == 0
             {
                 break;
             }

@@ -4,6 +4,7 @@
 
 pub(crate) mod cache;
 pub(crate) mod cookie_table;
+pub(crate) mod kept;
 pub(crate) mod once_box;
 pub(crate) mod percpu;
 pub(crate) mod rcu;

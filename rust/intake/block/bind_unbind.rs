@@ -28,15 +28,26 @@ use crate::{
         },
         binding_set, //
     },
-    offload::devices, //
+    offload::{
+        device::Device,
+        devices, //
+    },
 };
 use kernel::{
     prelude::*,
-    sync::rcu, //
+    sync::{
+        rcu,
+        Arc, //
+    },
 };
 
-/// Handles `FLOW_BLOCK_BIND` and `FLOW_BLOCK_UNBIND`.
-pub(crate) fn setup(dev: &NetDevice, request: BlockOffload<'_, Binding>) -> Result {
+/// Handles `FLOW_BLOCK_BIND` and `FLOW_BLOCK_UNBIND`. `device` is the one that `dev` is a port of, if
+/// that has others.
+pub(crate) fn setup(
+    dev: &NetDevice,
+    device: Option<&Arc<Device>>,
+    request: BlockOffload<'_, Binding>,
+) -> Result {
     let hook = match request.direction() {
         Direction::Ingress => HOOK_INGRESS,
         Direction::Egress => HOOK_EGRESS,
@@ -48,21 +59,32 @@ pub(crate) fn setup(dev: &NetDevice, request: BlockOffload<'_, Binding>) -> Resu
         (None, Binder::Flowtable) => Block::Flowtable(request.id()),
     };
     match request.command() {
-        BlockCommand::Bind => bind(dev, block, hook, request),
-        BlockCommand::Unbind => unbind(dev, block, hook, request),
+        BlockCommand::Bind => bind(dev, device, block, hook, request),
+        BlockCommand::Unbind => unbind(dev, device, block, hook, request),
     }
 }
 
-fn bind(dev: &NetDevice, block: Block, hook: u8, mut request: BlockOffload<'_, Binding>) -> Result {
+fn bind(
+    dev: &NetDevice,
+    device: Option<&Arc<Device>>,
+    block: Block,
+    hook: u8,
+    mut request: BlockOffload<'_, Binding>,
+) -> Result {
     let indirect = request.is_indirect();
     // Filters of a shared block that is bound to an indirect device later than they were added stay
     // in software there.
     request.check()?;
-    let device = devices::get_or_create(dev, !indirect)?;
-    // One callback serves both directions of a device: each filter is one flow.
-    if request.share(device.key()) {
-        binding_set::with(&device, block, |binding| binding.add_hook(hook));
-        return Ok(());
+    let device = match device {
+        Some(device) => devices::claim(device),
+        None => devices::get_or_create(dev, !indirect)?,
+    };
+    // One callback serves all ports of a device and both directions: each filter is one flow.
+    if let Some(binding) = binding_set::find(&device, block) {
+        binding.reserve(dev)?;
+        if request.share(device.key()) {
+            return binding.add_place(dev, hook);
+        }
     }
     // When a transaction is aborted, nftables warns of any error but ENOMEM.
     if !request.is_restored() {
@@ -71,7 +93,7 @@ fn bind(dev: &NetDevice, block: Block, hook: u8, mut request: BlockOffload<'_, B
         }
     }
     let binding = Binding::new(device, dev, block, request.nft_chain()?, indirect)?;
-    binding.add_hook(hook);
+    binding.add_place(dev, hook)?;
     binding_set::add(&binding)?;
     // In this order: nftables binds without RTNL, so an attach that runs at the same time either
     // finds the binding in the set, or its firmware is seen here.
@@ -87,24 +109,26 @@ fn bind(dev: &NetDevice, block: Block, hook: u8, mut request: BlockOffload<'_, B
 
 fn unbind(
     dev: &NetDevice,
+    device: Option<&Arc<Device>>,
     block: Block,
     hook: u8,
     mut request: BlockOffload<'_, Binding>,
 ) -> Result {
     // A bind that failed with EOPNOTSUPP has no callback. The kernel expects the same error here,
     // or it counts the block's devices wrongly.
-    let last = request.unbind(dev.key()).map_err(|_| eopnotsupp())?;
+    let key = device.map_or(dev.key(), |device| device.key());
+    let last = request.unbind(key).map_err(|_| eopnotsupp())?;
     // nftables unbinds in a netdevice notifier, which may run after the one of this module.
-    let Some(device) = devices::get(dev) else {
+    let Some(device) = device.cloned().or_else(|| devices::get(dev)) else {
         return Ok(());
     };
-    binding_set::with(&device, block, |binding| {
+    if let Some(binding) = binding_set::find(&device, block) {
         if last {
             binding.set_unbound();
         } else {
-            binding.remove_hook(hook);
+            binding.remove_place(dev, hook);
         }
-    });
+    }
     Ok(())
 }
 
@@ -112,6 +136,6 @@ impl IndirectDriver for Binding {
     type Callback = Self;
 
     fn setup_block(dev: &NetDevice, block: BlockOffload<'_, Self>) -> Result {
-        setup(dev, block)
+        setup(dev, None, block)
     }
 }

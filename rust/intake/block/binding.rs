@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! A block of filters that is bound to a device, and which of its requests reach the firmware.
+//! A block of filters that is bound to ports of a device, and which of its requests reach the firmware.
 
 #![deny(unsafe_code)]
 
@@ -8,6 +8,7 @@ use crate::{
     abstractions::{
         error::eopnotsupp,
         net::net_device::NetDevice,
+        sync::kept::Kept,
         tc::flow_offload::{
             nft,
             BoundCallback,
@@ -24,7 +25,6 @@ use kernel::{
     prelude::*,
     rbtree::RBTree,
     sync::{
-        aref::ARef,
         atomic::{
             Atomic,
             Relaxed, //
@@ -87,18 +87,35 @@ impl GateState {
 /// What identifies a u32 node in a block: chain, preference, handle.
 type Node = (u32, u32, u32);
 
-/// A block of filters that is bound to a device.
+/// Where a block is bound.
+struct Place {
+    /// [`NetDevice::key`] of the port.
+    key: usize,
+    /// A bit of `enum ekho_hook`.
+    hook: u8,
+    /// How often. More than once where a port gets a name that its flowtable has as well: the kernel
+    /// binds the second before it unbinds the first.
+    times: u32,
+}
+
+/// A block of filters that is bound to ports of a device.
 ///
-/// A block that is bound to both directions of a device has one binding.
+/// A block that is bound to several ports of a device, or to both directions of one, has one binding:
+/// each filter is one flow.
 #[pin_data]
 pub(crate) struct Binding {
     pub(crate) device: Claim,
-    pub(super) dev: ARef<NetDevice>,
+    /// The ports that it is or was bound to; the current one is one that it is bound to.
+    #[pin]
+    ports: Kept<NetDevice>,
     pub(crate) block: Block,
     /// What nftables has to be asked, if the block is a chain.
     pub(super) chain: Option<nft::Chain>,
     pub(crate) indirect: bool,
-    /// How often it is bound at each hook: 16 bits for each bit of `enum ekho_hook`.
+    /// Where it is bound.
+    #[pin]
+    places: Mutex<KVec<Place>>,
+    /// The hooks of these places.
     hooks: Atomic<u32>,
     pub(super) gate: GateState,
     /// The callback in the kernel's list.
@@ -126,13 +143,13 @@ impl Binding {
         chain: Option<nft::Chain>,
         indirect: bool,
     ) -> Result<Arc<Self>> {
-        let dev: ARef<NetDevice> = dev.into();
-        let binding = pin_init!(Self {
+        let binding = try_pin_init!(Self {
             device,
-            dev,
+            ports <- Kept::new(dev),
             block,
             chain,
             indirect,
+            places <- new_mutex!(KVec::new(), "ekho::Binding::places"),
             hooks: Atomic::new(0),
             gate: GateState::new(),
             bound: SetOnce::new(),
@@ -140,7 +157,7 @@ impl Binding {
             released: Atomic::new(false),
             number: SetOnce::new(),
             nodes <- new_mutex!(RBTree::new(), "ekho::Binding::nodes"),
-        });
+        } ? Error);
         Arc::pin_init(binding, GFP_KERNEL)
     }
 
@@ -154,31 +171,97 @@ impl Binding {
         self.bound.copy()
     }
 
+    /// Whether the callback is released.
+    pub(super) fn is_released(&self) -> bool {
+        self.released.load(Relaxed)
+    }
+
     /// Notes that the callback is released; returns whether it was before.
     pub(super) fn set_released(&self) -> bool {
         self.released.xchg(true, Relaxed)
     }
 
-    /// Where packets are matched.
+    /// A port that the block is bound to.
+    pub(crate) fn dev(&self) -> &NetDevice {
+        self.ports.current()
+    }
+
+    /// Where packets are matched, at one port or another.
     pub(crate) fn hooks(&self) -> u8 {
-        let hooks = self.hooks.load(Relaxed);
-        u8::from(hooks & 0xffff != 0) | (u8::from(hooks >> 16 != 0) << 1)
+        self.hooks.load(Relaxed) as u8
     }
 
-    /// Adds a hook.
-    pub(crate) fn add_hook(&self, hook: u8) {
-        self.hooks.add(Self::once(hook), Relaxed);
+    /// Makes room for one more place, so that [`Self::add_place`] can't fail. May sleep.
+    pub(super) fn reserve(&self, dev: &NetDevice) -> Result {
+        self.ports.keep(dev)?;
+        Ok(self.places.lock().reserve(1, GFP_KERNEL)?)
     }
 
-    /// Removes a hook, unless it was added more than once: when a device gets a name that its
-    /// flowtable has as well, the kernel binds the second before it unbinds the first.
-    pub(crate) fn remove_hook(&self, hook: u8) {
-        self.hooks.add(Self::once(hook).wrapping_neg(), Relaxed);
+    /// The block is bound to a port, for which [`Self::reserve`] was called. May sleep.
+    pub(super) fn add_place(&self, dev: &NetDevice, hook: u8) -> Result {
+        let mut places = self.places.lock();
+        let key = dev.key();
+        match places
+            .iter_mut()
+            .find(|place| (place.key, place.hook) == (key, hook))
+        {
+            Some(place) => place.times += 1,
+            None => places.push(
+                Place {
+                    key,
+                    hook,
+                    times: 1,
+                },
+                GFP_KERNEL,
+            )?,
+        }
+        self.update(&places);
+        Ok(())
     }
 
-    /// What hooks that are bound once add to [`Self::hooks`].
-    const fn once(hook: u8) -> u32 {
-        (hook & 1) as u32 | (((hook & 2) as u32) << 15)
+    /// The block is unbound from a port, and is bound to others, or to it at another hook. May sleep.
+    pub(super) fn remove_place(&self, dev: &NetDevice, hook: u8) {
+        let mut places = self.places.lock();
+        let key = dev.key();
+        places.retain(|place| {
+            let is_it = (place.key, place.hook) == (key, hook);
+            if is_it {
+                place.times -= 1;
+            }
+            place.times != 0
+        });
+        self.update(&places);
+    }
+
+    /// Removes the places at ports for which `is_there` is false; returns how many shares of the
+    /// callback these were, and whether places are left. May sleep.
+    pub(super) fn retain_places(&self, is_there: impl Fn(&NetDevice) -> bool) -> (u32, bool) {
+        let mut places = self.places.lock();
+        let mut shares = 0;
+        places.retain(|place| {
+            let is_there = self
+                .ports
+                .find(|dev| dev.key() == place.key, &is_there)
+                .unwrap_or(false);
+            if !is_there {
+                shares += place.times;
+            }
+            is_there
+        });
+        self.update(&places);
+        (shares, !places.is_empty())
+    }
+
+    /// To be called with the list of places, when it has changed.
+    fn update(&self, places: &[Place]) {
+        let hooks = places.iter().fold(0, |hooks, place| hooks | place.hook);
+        self.hooks.store(hooks.into(), Relaxed);
+        let current = self.dev().key();
+        if !places.iter().any(|place| place.key == current) {
+            if let Some(place) = places.first() {
+                self.ports.select(|dev| dev.key() == place.key);
+            }
+        }
     }
 
     /// Identifies the binding as long as it exists.
@@ -232,7 +315,7 @@ impl Binding {
             (Block::Tc(block), _) => (Classifier::Flower, block.index()),
         };
         Context {
-            dev: &self.dev,
+            dev: self.dev(),
             device: &self.device,
             classifier,
             block_index,
@@ -244,7 +327,7 @@ impl Binding {
 
     /// Checks whether a new flow may be requested from the firmware.
     pub(super) fn admit(&self, request: &FlowRequest<'_>) -> Result {
-        let dev = &self.dev;
+        let dev = self.dev();
         if !self.indirect && !dev.hw_tc_offload() {
             request.extack().set(fmt!(
                 "{}: hw-tc-offload is off; ethtool -K {} hw-tc-offload on",

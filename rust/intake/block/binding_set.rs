@@ -118,16 +118,14 @@ fn all(device: &Device) -> impl Iterator<Item = Arc<Binding>> + '_ {
     })
 }
 
-/// Calls `f` with the binding of a block to a device, if there is one.
-pub(super) fn with(device: &Device, block: Block, f: impl FnOnce(&Binding)) {
+/// The binding of a block to a device, if there is one.
+pub(super) fn find(device: &Device, block: Block) -> Option<Arc<Binding>> {
     let bindings = BINDINGS.lock();
     let found = bindings
         .iter()
         .flat_map(|bindings| bindings.of(device))
         .find(|binding| binding.block == block);
-    if let Some(binding) = found {
-        f(binding);
-    }
+    found.cloned()
 }
 
 /// The number of bindings of a device.

@@ -90,7 +90,7 @@ impl BlockCallback for Binding {
 impl Binding {
     /// Destroys the flows that the kernel doesn't destroy before it releases the binding.
     fn destroy_rest(&self) {
-        requests::destroy_where(&self.device, &self.dev, |flow| flow.owner == self.id());
+        requests::destroy_where(&self.device, self.dev(), |flow| flow.owner == self.id());
     }
 }
 
@@ -173,7 +173,7 @@ fn replace_node(
 /// Firmware without the op can offload the nodes of the root table of a u32 filter, but no others,
 /// as only the handle of a node says which table it belongs to.
 fn setup_hnode(binding: &Binding, request: &HnodeRequest<'_>) -> Result {
-    let dev = &binding.dev;
+    let dev = binding.dev();
     let guard = rcu::read_lock();
     let Some(firmware) = binding.device.firmware.get(&guard) else {
         return Err(eopnotsupp());

@@ -33,14 +33,18 @@
 use crate::{
     abstractions::{
         error::eopnotsupp,
-        net::net_device::Rtnl,
+        net::net_device::{
+            NetDevice,
+            Rtnl, //
+        },
         tc::flow_offload::{
             nft::{
                 self,
                 Rule, //
             },
             Command,
-            FlowRequest, //
+            FlowRequest,
+            Forgotten, //
         },
     },
     intake::{
@@ -142,10 +146,20 @@ impl Binding {
     #[expect(unsafe_code)]
     unsafe fn check_chain(&self) {
         if let (Some(chain), Some(callback)) = (&self.chain, self.bound()) {
-            let claim = || !self.set_released();
+            let forgotten = |has_hook: &dyn Fn(&NetDevice) -> bool| {
+                if self.is_released() {
+                    return Forgotten::Nothing;
+                }
+                match self.retain_places(has_hook) {
+                    (0, true) => Forgotten::Nothing,
+                    (shares, true) => Forgotten::Shares(shares),
+                    (_, false) if self.set_released() => Forgotten::Nothing,
+                    (_, false) => Forgotten::All,
+                }
+            };
             // SAFETY: By the requirements of this function. `released` is set by the first caller,
-            // and by a release by the kernel.
-            unsafe { callback.release_forgotten(chain, &self.dev, claim) };
+            // and by a release by the kernel; each place has one share.
+            unsafe { callback.release_forgotten(chain, forgotten) };
         }
     }
 }

@@ -72,8 +72,10 @@ fn find(name: Device<'_>, rtnl: &Rtnl) -> Result<Option<Claim>> {
         Device::Index(ifindex, None) => NetDevice::by_ifindex(ifindex, rtnl),
         Device::Index(ifindex, Some(netns)) => {
             return Ok(devices::find(|device| {
-                let ident = device.ident();
-                ident.ifindex == ifindex && ident.netns == netns
+                let wanted = (ifindex, netns);
+                device
+                    .port(|port| (port.ident.ifindex, port.ident.netns) == wanted)
+                    .is_some()
             }));
         }
         Device::New => None,

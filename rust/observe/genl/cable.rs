@@ -312,14 +312,20 @@ fn impairment_of(request: &Request<'_>) -> Result<Impairment> {
         return Err(request.refuse_attribute(
             DELAY_US,
             ERANGE,
-            fmt!("the longest delay is {} microseconds", uapi::EKHO_CABLE_DELAY_MAX),
+            fmt!(
+                "the longest delay is {} microseconds",
+                uapi::EKHO_CABLE_DELAY_MAX
+            ),
         ));
     }
     if wanted.limit > uapi::EKHO_CABLE_LIMIT_MAX {
         return Err(request.refuse_attribute(
             LIMIT,
             ERANGE,
-            fmt!("a cable holds {} frames at most", uapi::EKHO_CABLE_LIMIT_MAX),
+            fmt!(
+                "a cable holds {} frames at most",
+                uapi::EKHO_CABLE_LIMIT_MAX
+            ),
         ));
     }
     if wanted.limit == 0 {
@@ -407,7 +413,7 @@ impl Do for CableNew {
             net_b.as_deref().unwrap_or(here),
             &rtnl,
         )?;
-        let end = |dev: &NetDevice| End::new(dev, netdev::port(dev, &rtnl));
+        let end = |dev: &NetDevice| End::new(dev, netdev::port(dev));
         cable::connect(end(&a), end(&b), impairment, &rtnl)
             .map_err(|refusal| refuse(request, refusal, &a, &b))
     }

@@ -5,15 +5,26 @@
 #![deny(unsafe_code)]
 
 use super::scope::{
+    no_device,
     put_ident,
-    Described, //
+    Described,
+    Namespaces,
+    EACH,
+    IFINDEX,
+    ONE, //
 };
 use crate::{
-    abstractions::net::genetlink::{
-        Command,
-        Do,
-        Message,
-        Request, //
+    abstractions::{
+        net::genetlink::{
+            Batch,
+            Command,
+            Do,
+            Dump,
+            Message,
+            Policy,
+            Request, //
+        },
+        sort::sort_by_key, //
     },
     contract::{
         ops::Op,
@@ -26,14 +37,22 @@ use crate::{
         ct_zones, //
     },
     offload::{
-        device::Device,
+        changes,
+        device::{
+            Device,
+            Port, //
+        },
+        devices,
         ident::Ident, //
     },
     version::VERSION, //
 };
 use kernel::{
     prelude::*,
-    sync::rcu, //
+    sync::{
+        rcu,
+        Arc, //
+    },
 };
 
 /// `module-get`.
@@ -102,16 +121,93 @@ impl Described for DeviceGet {
     }
 }
 
-/// `port-get`: the device's only port.
-pub(super) struct OnlyPort;
+/// The request for a port.
+pub(super) struct PortGet;
 
-impl Described for OnlyPort {
-    const NUMBER: u32 = uapi::EKHO_CMD_PORT_GET;
-    const NOTHING: &'static CStr = c"";
+fn put_port(message: &mut Message<'_>, device: &Device, port: &Port) -> Result {
+    put_ident(message, &port.ident)?;
+    message.u32(uapi::EKHO_A_PORT_DEVICE_ID, device.number)?;
+    message.u32(uapi::EKHO_A_PORT_INDEX, port.index.into())
+}
 
-    fn fill(message: &mut Message<'_>, device: &Device, ident: &Ident) -> Result {
-        put_ident(message, ident)?;
-        message.u32(uapi::EKHO_A_PORT_DEVICE_ID, device.number)?;
-        message.u32(uapi::EKHO_A_PORT_INDEX, 0)
+impl Command for PortGet {
+    const NUMBER: u8 = uapi::EKHO_CMD_PORT_GET as u8;
+    const POLICY: Policy = ONE;
+}
+
+impl Do for PortGet {
+    fn call(request: &Request<'_>) -> Result {
+        let wanted = (request.u32(IFINDEX), request.net().cookie());
+        if wanted.0.is_none() {
+            return Err(request.lacks(IFINDEX, fmt!("which port?")));
+        }
+        let is_it = |port: &Port| (Some(port.ident.ifindex), port.ident.netns_cookie) == wanted;
+        let device = devices::find(|device| device.port(is_it).is_some());
+        let (device, port) = device
+            .and_then(|device| device.port(is_it).map(|port| (device, port)))
+            .ok_or_else(|| no_device(request))?;
+        request.reply::<Self>(|message| put_port(message, &device, &port))
+    }
+}
+
+/// The dump of ports: those in the namespaces that it covers, whatever is seen of their devices.
+pub(super) struct Ports;
+
+/// Where it stands.
+pub(super) struct PortsProgress {
+    namespaces: Namespaces,
+    ifindex: Option<u32>,
+    /// In the order of their ids.
+    devices: KVec<Arc<Device>>,
+    /// The device whose turn it is, and the number of its next port.
+    at: usize,
+    next: u32,
+    changes: u64,
+}
+
+impl Command for Ports {
+    const NUMBER: u8 = uapi::EKHO_CMD_PORT_GET as u8;
+    const POLICY: Policy = EACH;
+}
+
+impl Dump for Ports {
+    type Context = PortsProgress;
+
+    fn start(request: &Request<'_>) -> Result<PortsProgress> {
+        let changes = changes::so_far();
+        let mut devices = devices::all()?;
+        sort_by_key(&mut devices, |device| device.number);
+        Ok(PortsProgress {
+            namespaces: Namespaces::of(request)?,
+            ifindex: request.u32(IFINDEX),
+            devices,
+            at: 0,
+            next: 0,
+            changes,
+        })
+    }
+
+    fn next(progress: &mut PortsProgress, batch: &mut Batch<'_>) -> Result {
+        let (namespaces, ifindex) = (progress.namespaces, progress.ifindex);
+        while let Some(device) = progress.devices.get(progress.at) {
+            let next = |from: u32| {
+                device.port(|port| {
+                    u32::from(port.index) >= from
+                        && namespaces.contain(&port.ident)
+                        && ifindex.is_none_or(|ifindex| ifindex == port.ident.ifindex)
+                })
+            };
+            while let Some(port) = next(progress.next) {
+                batch.message(|message| put_port(message, device, &port))?;
+                progress.next = u32::from(port.index) + 1;
+            }
+            progress.at += 1;
+            progress.next = 0;
+        }
+        Ok(())
+    }
+
+    fn is_interrupted(progress: &PortsProgress) -> bool {
+        changes::so_far() != progress.changes
     }
 }

@@ -163,7 +163,10 @@ fn with_faults(request: &Request<'_>, change: impl FnOnce(&FaultSlot, &Rtnl) -> 
         )),
         Some(ifindex) => {
             let dev = NetDevice::by_ifindex_in(request.net(), ifindex, &rtnl);
-            let claim = claim(dev, &rtnl)?.ok_or_else(|| no_device(request))?;
+            let net = request.net();
+            let claim = claim(dev, &rtnl)?
+                .filter(|device| device.seen_in(net.cookie(), net.is_initial()).is_some())
+                .ok_or_else(|| no_device(request))?;
             change(&claim.faults, &rtnl)
         }
     }

@@ -6,6 +6,7 @@
 
 use super::scope::{
     device,
+    ident_of,
     put_ident,
     Listed,
     IFINDEX_RULE, //
@@ -158,7 +159,7 @@ impl Do for FlowGet {
             let why = fmt!("needs CAP_SYSLOG in the initial user namespace");
             return Err(request.refuse_attribute(COOKIE, EPERM, why));
         }
-        let ident = device.ident();
+        let ident = ident_of(&device, request);
         request.reply::<Self>(|message| {
             let guard = rcu::read_lock();
             let flow = device

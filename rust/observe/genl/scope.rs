@@ -71,8 +71,8 @@ pub(super) const EACH: Policy = Policy::new(
 /// The network namespaces that a dump covers.
 #[derive(Clone, Copy)]
 pub(super) enum Namespaces {
-    /// The one with this cookie.
-    One(u64),
+    /// The one with this cookie, which may be the initial one.
+    One { cookie: u64, is_initial: bool },
     /// All of them.
     All,
 }
@@ -81,7 +81,10 @@ impl Namespaces {
     /// Those that a request wants; fails if it may not.
     pub(super) fn of(request: &Request<'_>) -> Result<Self> {
         if !request.has(ALL_NETNS) {
-            return Ok(Self::One(request.net().cookie()));
+            return Ok(Self::One {
+                cookie: request.net().cookie(),
+                is_initial: request.net().is_initial(),
+            });
         }
         if request.has(IFINDEX) {
             return Err(request.refuse_attribute(
@@ -94,10 +97,18 @@ impl Namespaces {
         Ok(Self::All)
     }
 
+    /// How a device is seen in them, if it is.
+    pub(super) fn seen(self, device: &Device) -> Option<Ident> {
+        match self {
+            Self::One { cookie, is_initial } => device.seen_in(cookie, is_initial),
+            Self::All => Some(device.ident()),
+        }
+    }
+
     /// Whether what this is about is among them.
     pub(super) fn contain(self, ident: &Ident) -> bool {
         match self {
-            Self::One(cookie) => ident.netns_cookie == cookie,
+            Self::One { cookie, .. } => ident.netns_cookie == cookie,
             Self::All => true,
         }
     }
@@ -121,14 +132,22 @@ pub(super) fn device(request: &Request<'_>) -> Result<Arc<Device>> {
         .u32(IFINDEX)
         .ok_or_else(|| request.lacks(IFINDEX, fmt!("which device?")))?;
     let netns_cookie = request.net().cookie();
+    let is_initial = request.net().is_initial();
     let found = devices::find(|device| {
-        let ident = device.ident();
-        ident.ifindex == ifindex && ident.netns_cookie == netns_cookie
+        device.has_port(ifindex, netns_cookie) && device.seen_in(netns_cookie, is_initial).is_some()
     });
     match found {
         Some(device) => Ok((*device).clone()),
         None => Err(no_device(request)),
     }
+}
+
+/// How who asks sees a device: by the port that the request names, else by its first.
+pub(super) fn ident_of(device: &Device, request: &Request<'_>) -> Ident {
+    let wanted = (request.u32(IFINDEX), request.net().cookie());
+    device
+        .port(|port| (Some(port.ident.ifindex), port.ident.netns_cookie) == wanted)
+        .map_or_else(|| device.ident(), |port| port.ident)
 }
 
 /// There is no such device.
@@ -216,7 +235,7 @@ impl<T: Listed> Dump for Each<T> {
             devices.push(device(request)?, GFP_KERNEL)?;
         } else {
             devices = devices::all()?;
-            devices.retain(|device| namespaces.contain(&device.ident()));
+            devices.retain(|device| namespaces.seen(device).is_some());
             sort_by_key(&mut devices, |device| device.number);
         }
         Ok(Progress {
@@ -230,9 +249,9 @@ impl<T: Listed> Dump for Each<T> {
 
     fn next(progress: &mut Progress<T>, batch: &mut Batch<'_>) -> Result {
         while let Some(device) = progress.devices.get(progress.at) {
-            let ident = device.ident();
             // It may have gone, or moved.
-            if devices::contains(device) && progress.namespaces.contain(&ident) {
+            let ident = progress.namespaces.seen(device);
+            if let Some(ident) = ident.filter(|_| devices::contains(device)) {
                 T::next(device, &ident, &mut progress.cursor, batch)?;
             }
             progress.at += 1;
@@ -281,8 +300,9 @@ impl<T: Described> Command for One<T> {
 impl<T: Described> Do for One<T> {
     fn call(request: &Request<'_>) -> Result {
         let device = device(request)?;
+        let ident = ident_of(&device, request);
         request
-            .reply::<Self>(|message| T::fill(message, &device, &device.ident()))
+            .reply::<Self>(|message| T::fill(message, &device, &ident))
             .inspect_err(|error| {
                 if *error == ENOENT {
                     request.refuse_attribute(IFINDEX, *error, fmt!("{}", T::NOTHING));

@@ -237,21 +237,21 @@ impl BoundCallback {
         }
     }
 
-    /// Releases the callback of a chain at the device `dev` if nftables won't: the chain was freed, or
-    /// has no hook at the device. Process context, may hold RTNL; waits for a grace period then.
+    /// Gives up the callback of a chain, or the shares of some devices in it, if nftables won't: the
+    /// chain was freed, or has no hook at these devices. Process context, may hold RTNL; waits for a
+    /// grace period if the callback is released.
     ///
-    /// `claim` is called with the ruleset locked, before the callback is accessed. It must return
-    /// false if the callback was released or claimed before; releases by the kernel hold the same
-    /// lock.
+    /// `forgotten` is called with the ruleset locked, before the callback is accessed. It is given what
+    /// tells whether the chain has a hook at a device, and returns what is to be given up; nothing if
+    /// the callback was released before. Releases by the kernel hold the same lock.
     ///
     /// # Safety
     ///
-    /// The chain's namespace must exist, and `claim` must be right.
+    /// The chain's namespace must exist, and `forgotten` must be right.
     pub(crate) unsafe fn release_forgotten(
         self,
         chain: &Chain,
-        dev: &NetDevice,
-        claim: impl FnOnce() -> bool,
+        forgotten: impl FnOnce(&dyn Fn(&NetDevice) -> bool) -> Forgotten,
     ) {
         {
             // SAFETY: By the requirements of this function.
@@ -260,9 +260,18 @@ impl BoundCallback {
             let is_in_list = || unsafe { self.all() }.any(|callback| callback == self.callback);
             let is_listed = ruleset.has_chain(self.block) && is_in_list();
             // SAFETY: As above.
-            let is_bound = is_listed && unsafe { ruleset.has_hook(self.block, dev) };
-            if is_bound || !claim() {
-                return;
+            let has_hook =
+                |dev: &NetDevice| is_listed && unsafe { ruleset.has_hook(self.block, dev) };
+            match forgotten(&has_hook) {
+                Forgotten::Nothing => return,
+                Forgotten::Shares(n) => {
+                    for _ in 0..n {
+                        // SAFETY: Not released, so it is there; its count is locked with the ruleset.
+                        unsafe { bindings::flow_block_cb_decref(self.callback.as_ptr()) };
+                    }
+                    return;
+                }
+                Forgotten::All => {}
             }
             // Otherwise it is on the list of a chain that was freed.
             if is_listed {
@@ -275,6 +284,16 @@ impl BoundCallback {
         // SAFETY: Claimed, and so not freed; on no list that exists.
         unsafe { bindings::flow_block_cb_free(self.callback.as_ptr()) };
     }
+}
+
+/// What nftables has forgotten of a callback; see [`BoundCallback::release_forgotten`].
+pub(crate) enum Forgotten {
+    /// Nothing.
+    Nothing,
+    /// So many of its shares ([`BlockOffload::share`]), and there are others.
+    Shares(u32),
+    /// All of it.
+    All,
 }
 
 /// Whether a block is bound or unbound.

@@ -40,6 +40,7 @@ pub(crate) use block::{
     BlockOffload,
     BoundCallback,
     Direction,
+    Forgotten,
     Released,
     TcBlock, //
 };
