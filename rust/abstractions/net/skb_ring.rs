@@ -10,7 +10,10 @@ use crate::{
     bindings, //
 };
 use core::{
-    ffi::c_void,
+    ffi::{
+        c_int,
+        c_void, //
+    },
     ptr::{
         self,
         NonNull, //
@@ -85,7 +88,7 @@ impl SkbRing {
             bindings::ekho_helper_skb_ring_consume(
                 self.ring.get(),
                 taken.entries.as_mut_ptr(),
-                max.min(BATCH) as _,
+                max.min(BATCH) as c_int,
             )
         } as usize;
         taken

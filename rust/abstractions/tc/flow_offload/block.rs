@@ -259,9 +259,10 @@ impl BoundCallback {
             // SAFETY: The block is that of a chain that exists, whose list is locked with the ruleset.
             let is_in_list = || unsafe { self.all() }.any(|callback| callback == self.callback);
             let is_listed = ruleset.has_chain(self.block) && is_in_list();
-            // SAFETY: As above.
-            let has_hook =
-                |dev: &NetDevice| is_listed && unsafe { ruleset.has_hook(self.block, dev) };
+            let has_hook = |dev: &NetDevice| {
+                // SAFETY: As above.
+                is_listed && unsafe { ruleset.has_hook(self.block, dev) }
+            };
             match forgotten(&has_hook) {
                 Forgotten::Nothing => return,
                 Forgotten::Shares(n) => {
