@@ -4,6 +4,7 @@
 //!
 //! C header: [`include/linux/bottom_half.h`](srctree/include/linux/bottom_half.h)
 
+use crate::bindings;
 use kernel::types::NotThreadSafe;
 
 /// Evidence that bottom halves of this CPU are off, or that this is one: no other one runs here
@@ -23,4 +24,15 @@ impl BottomHalf {
         // INVARIANT: By the requirements of this function.
         Self(NotThreadSafe)
     }
+}
+
+/// Calls `f` with bottom halves of this CPU off: it mustn't sleep. Process context, or with them off.
+pub(crate) fn without_bottom_halves<R>(f: impl FnOnce(&BottomHalf) -> R) -> R {
+    // SAFETY: Paired below.
+    unsafe { bindings::ekho_helper_local_bh_disable() };
+    // SAFETY: They are off until `f` has returned.
+    let result = f(&unsafe { BottomHalf::assume() });
+    // SAFETY: Pairs with the call above.
+    unsafe { bindings::ekho_helper_local_bh_enable() };
+    result
 }

@@ -4,7 +4,10 @@
 //!
 //! C header: [`include/linux/hrtimer.h`](srctree/include/linux/hrtimer.h)
 
-use super::bottom_half::BottomHalf;
+use super::bottom_half::{
+    without_bottom_halves,
+    BottomHalf, //
+};
 use core::ops::Deref;
 use kernel::{
     impl_has_hr_timer,
@@ -26,6 +29,7 @@ use kernel::{
             RelativeSoftMode, //
         },
         Delta,
+        Instant,
         Monotonic, //
     },
 };
@@ -72,8 +76,8 @@ impl<T: Expire> SoftTimer<T> {
     /// Stops the timer, if it was started: it isn't running when this returns. The owner has to see
     /// to it that it isn't started meanwhile. Process context.
     pub(crate) fn stop(&self) {
-        // Without the lock: who expires might want to start it.
-        let handle = self.handle.lock().take();
+        let handle = without_bottom_halves(|_| self.handle.lock().take());
+        // Without the lock, as this may wait.
         drop(handle);
     }
 }
@@ -97,7 +101,10 @@ impl<T: Expire> HrTimerCallback for SoftTimer<T> {
         let bh = unsafe { BottomHalf::assume() };
         match this.inner.expire(&bh) {
             Some(after) => {
-                context.forward_now(after);
+                // By what the old time has to be moved, as only that can be said.
+                let old = this.timer.expires();
+                let by = Instant::now() + after - old;
+                context.forward(old, by);
                 HrTimerRestart::Restart
             }
             None => HrTimerRestart::NoRestart,

@@ -119,8 +119,14 @@ int ekho_helper_skb_detach(struct sk_buff *skb);
 int ekho_helper_transmit(struct sk_buff *skb, struct net_device *dev);
 
 void *ekho_helper_rx_handler_data(const struct sk_buff *skb);
+bool ekho_helper_rx_handler_fits(const struct net_device *dev);
+bool ekho_helper_dev_has_master(struct net_device *dev);
+bool ekho_helper_dev_is_upper(struct net_device *dev, struct net_device *upper);
 bool ekho_helper_rx_handler_wants(const struct sk_buff *skb);
 struct sk_buff *ekho_helper_rx_handler_frame(struct sk_buff *skb);
+
+void ekho_helper_local_bh_disable(void);
+void ekho_helper_local_bh_enable(void);
 
 int ekho_helper_skb_ring_init(struct ptr_ring *ring, int size);
 void ekho_helper_skb_ring_cleanup(struct ptr_ring *ring);
@@ -133,8 +139,10 @@ void ekho_helper_napi_add(struct net_device *dev, struct napi_struct *napi,
 			  int index);
 void ekho_helper_napi_del(struct napi_struct *napi);
 void ekho_helper_list_init(struct list_head *list);
-void ekho_helper_skb_receive(struct sk_buff *skb, struct net_device *dev, u16 queue);
-void ekho_helper_skb_list_add(struct list_head *list, struct sk_buff *skb);
+bool ekho_helper_skb_receive(struct sk_buff *skb, struct napi_struct *napi, u16 queue);
+void ekho_helper_skb_list_add(struct list_head *list, struct sk_buff *skb,
+			      struct napi_struct *napi);
+bool ekho_helper_skb_unclone(struct sk_buff *skb);
 void ekho_helper_receive_list(struct list_head *list);
 bool ekho_helper_gro_pending(const struct napi_struct *napi);
 void ekho_helper_gro_receive(struct napi_struct *napi, struct sk_buff *skb);

@@ -30,6 +30,7 @@
 #include <linux/slab.h>
 #include <linux/vtime.h>
 #include <net/act_api.h>
+#include <net/busy_poll.h>
 #include <net/gen_stats.h>
 #include <net/genetlink.h>
 #include <net/net_namespace.h>
@@ -275,6 +276,32 @@ void *ekho_helper_rx_handler_data(const struct sk_buff *skb)
 	return rcu_dereference(skb->dev->rx_handler_data);
 }
 
+/*
+ * Whether frames of an interface can be taken: what br_add_if() asks, and
+ * nobody else takes them.
+ */
+bool ekho_helper_rx_handler_fits(const struct net_device *dev)
+{
+	return !(dev->flags & IFF_LOOPBACK) && dev->type == ARPHRD_ETHER &&
+	       dev->addr_len == ETH_ALEN && is_valid_ether_addr(dev->dev_addr) &&
+	       !(dev->priv_flags & IFF_DONT_BRIDGE);
+}
+
+bool ekho_helper_dev_has_master(struct net_device *dev)
+{
+	return netdev_master_upper_dev_get(dev);
+}
+
+bool ekho_helper_dev_is_upper(struct net_device *dev, struct net_device *upper)
+{
+	bool is_upper;
+
+	rcu_read_lock();
+	is_upper = netdev_has_upper_dev_all_rcu(dev, upper);
+	rcu_read_unlock();
+	return is_upper;
+}
+
 /* What the interface itself has sent comes by as well. */
 bool ekho_helper_rx_handler_wants(const struct sk_buff *skb)
 {
@@ -315,6 +342,16 @@ int ekho_helper_skb_ring_consume(struct ptr_ring *ring, void **entries, int n)
 	return ptr_ring_consume_batched(ring, entries, n);
 }
 
+void ekho_helper_local_bh_disable(void)
+{
+	local_bh_disable();
+}
+
+void ekho_helper_local_bh_enable(void)
+{
+	local_bh_enable();
+}
+
 bool ekho_helper_skb_ring_empty(struct ptr_ring *ring)
 {
 	return __ptr_ring_empty(ring);
@@ -330,9 +367,10 @@ void ekho_helper_napi_add(struct net_device *dev, struct napi_struct *napi,
 	netif_napi_add_config(dev, napi, poll, index);
 }
 
+/* It is freed after a grace period only. */
 void ekho_helper_napi_del(struct napi_struct *napi)
 {
-	netif_napi_del(napi);
+	__netif_napi_del(napi);
 }
 
 void ekho_helper_list_init(struct list_head *list)
@@ -340,16 +378,31 @@ void ekho_helper_list_init(struct list_head *list)
 	INIT_LIST_HEAD(list);
 }
 
-/* The frame begins with its Ethernet header, which is linear. */
-void ekho_helper_skb_receive(struct sk_buff *skb, struct net_device *dev, u16 queue)
+/*
+ * Makes a frame a packet that @napi has received, as __dev_forward_skb() does.
+ * Fails if it is shorter than an Ethernet header.
+ */
+bool ekho_helper_skb_receive(struct sk_buff *skb, struct napi_struct *napi, u16 queue)
 {
-	skb->protocol = eth_type_trans(skb, dev);
+	if (unlikely(!pskb_may_pull(skb, ETH_HLEN)))
+		return false;
+	skb->protocol = eth_type_trans(skb, napi->dev);
+	skb_postpull_rcsum(skb, eth_hdr(skb), ETH_HLEN);
 	skb_record_rx_queue(skb, queue);
+	return true;
 }
 
-void ekho_helper_skb_list_add(struct list_head *list, struct sk_buff *skb)
+void ekho_helper_skb_list_add(struct list_head *list, struct sk_buff *skb,
+			      struct napi_struct *napi)
 {
+	skb_mark_napi_id(skb, napi);
 	list_add_tail(&skb->list, list);
+}
+
+/* Makes the data of a packet its own, which may be shared with clones. */
+bool ekho_helper_skb_unclone(struct sk_buff *skb)
+{
+	return !skb_unclone(skb, GFP_ATOMIC);
 }
 
 void ekho_helper_receive_list(struct list_head *list)

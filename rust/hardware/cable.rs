@@ -2,8 +2,9 @@
 
 //! Cables: each joins two ports, or a port and an interface of another driver.
 //!
-//! RTNL guards all of it. A cable ends when it is disconnected, or one of its ends goes; it stays
-//! when an end moves to another network namespace.
+//! RTNL guards all of it. A cable ends when it is disconnected, or one of its ends goes. It stays when a
+//! port moves to another network namespace, and ends when an interface of another driver does: who has
+//! it there needn't have agreed.
 //!
 //! There is a carrier at both ends while both are up, and neither was told to have none. An
 //! interface of another driver has to have its own, too.
@@ -13,13 +14,15 @@
 use super::{
     line::{
         Impairment,
-        Line, //
+        Line,
+        Lost, //
     },
     port::{
         Peer,
         PeerLine,
         Plug,
-        Port, //
+        Port,
+        Way, //
     },
 };
 use crate::abstractions::{
@@ -71,6 +74,8 @@ pub(crate) enum Refusal {
     Taken(Side),
     /// It belongs to a bridge, a bond or the like, which takes its frames.
     InUse(Side),
+    /// It is stacked on the port at the other end.
+    Stacked(Side),
     /// Anything else.
     Failed(Error),
 }
@@ -117,10 +122,11 @@ impl End {
 
 /// Frames that an interface of another driver receives go into the cable.
 impl FrameHandler for Plug {
-    fn handle(&self, mut skb: SkBuff, bh: &BottomHalf) {
-        if skb.detach(bh).is_ok() {
-            // They came one by one, as over a wire.
-            self.send(skb, true, bh);
+    fn handle(&self, skb: Option<SkBuff>, bh: &BottomHalf) {
+        match skb.and_then(|mut skb| skb.detach(bh).is_ok().then_some(skb)) {
+            // Its sender may be far away, with small packets.
+            Some(skb) => self.send(skb, true, bh),
+            None => self.lost.count(),
         }
     }
 }
@@ -133,6 +139,8 @@ pub(crate) struct Cable {
     ends: [End; 2],
     /// The lines from each end, if frames don't go straight to the other.
     lines: [Option<PeerLine>; 2],
+    /// What gets lost of what each end sends.
+    lost: [Arc<Lost>; 2],
     /// Takes the frames of the end that isn't a port, if there is one.
     #[pin]
     handler: Mutex<Option<RxHandler<Plug>>>,
@@ -174,23 +182,32 @@ impl Cable {
 
     /// How many of the frames that one end has sent got lost on the way.
     pub(crate) fn lost(&self, side: Side) -> u64 {
-        self.lines[side as usize]
-            .as_ref()
-            .map_or(0, |line| line.lost())
+        self.lost[side as usize].get()
     }
 
-    /// Lets frames through.
+    /// Where what one end sends goes.
+    fn plug(&self, from: usize) -> Result<Arc<Plug>> {
+        let way = match &self.lines[from] {
+            Some(line) => Way::Line(line.clone()),
+            None => Way::Direct(self.ends[1 - from].peer()),
+        };
+        let lost = self.lost[from].clone();
+        Ok(Arc::new(Plug { way, lost }, GFP_KERNEL)?)
+    }
+
+    /// Lets frames through. Changes nothing if it fails.
     fn begin(&self, rtnl: &Rtnl) -> Result {
-        for (from, to) in [(0, 1), (1, 0)] {
-            let plug = match &self.lines[from] {
-                Some(line) => Plug::Line(line.clone()),
-                None => Plug::Direct(self.ends[to].peer()),
-            };
-            let plug = Arc::new(plug, GFP_KERNEL)?;
-            let end = &self.ends[from];
-            match &end.port {
-                Some(port) => port.plug(Some(plug), rtnl),
-                None => *self.handler.lock() = Some(RxHandler::new(&end.dev, plug, rtnl)?),
+        let plugs = [self.plug(0)?, self.plug(1)?];
+        // First what can fail. A port that has no plug yet sends nothing here.
+        for (end, plug) in self.ends.iter().zip(&plugs) {
+            if end.port.is_none() {
+                let handler = RxHandler::new(&end.dev, plug.clone(), rtnl)?;
+                *self.handler.lock() = Some(handler);
+            }
+        }
+        for (end, plug) in self.ends.iter().zip(plugs) {
+            if let Some(port) = &end.port {
+                port.plug(plug, rtnl);
             }
         }
         self.set_carrier(self.has_carrier(rtnl), rtnl);
@@ -201,7 +218,7 @@ impl Cable {
     fn end(&self, rtnl: &Rtnl) {
         self.set_carrier(false, rtnl);
         for port in self.ends.iter().filter_map(|end| end.port.as_ref()) {
-            port.plug(None, rtnl);
+            port.unplug(rtnl);
         }
         let handler = self.handler.lock().take();
         if let Some(handler) = handler {
@@ -274,12 +291,18 @@ pub(crate) fn connect(a: End, b: End, impairment: Impairment, rtnl: &Rtnl) -> Re
         }
     }
     let foreign = if a.port.is_none() { Side::A } else { Side::B };
+    // What it sends to itself would come back to it.
+    if a.dev.has_upper(&b.dev, rtnl) || b.dev.has_upper(&a.dev, rtnl) {
+        return Err(Refusal::Stacked(foreign));
+    }
     let mut lines = [None, None];
+    let lost = [Lost::new()?, Lost::new()?];
     if !impairment.is_none() {
-        lines = [
-            Some(Line::new(impairment, b.peer())?),
-            Some(Line::new(impairment, a.peer())?),
-        ];
+        let line = |to: &End, seed| {
+            let lost: &Arc<Lost> = &lost[seed];
+            Line::new(impairment, to.peer(), lost.clone(), seed as u64)
+        };
+        lines = [Some(line(&b, 0)?), Some(line(&a, 1)?)];
     }
     let number = LAST.fetch_add(1, Relaxed) + 1;
     let cable = Arc::pin_init(
@@ -288,18 +311,17 @@ pub(crate) fn connect(a: End, b: End, impairment: Impairment, rtnl: &Rtnl) -> Re
             impairment,
             ends: [a, b],
             lines,
+            lost,
             handler <- new_mutex!(None, "ekho::Cable::handler"),
         }),
         GFP_KERNEL,
     )?;
     CABLES.lock().reserve(1, GFP_KERNEL)?;
-    if let Err(error) = cable.begin(rtnl) {
-        cable.end(rtnl);
-        return Err(match error {
-            error if error == EBUSY => Refusal::InUse(foreign),
-            error => Refusal::Failed(error),
-        });
-    }
+    cable.begin(rtnl).map_err(|error| match error {
+        error if error == EBUSY => Refusal::InUse(foreign),
+        error if error == EINVAL => Refusal::NotEthernet(foreign),
+        error => Refusal::Failed(error),
+    })?;
     // There is room: it was reserved, and RTNL has been held since.
     CABLES.lock().push(cable, GFP_KERNEL)?;
     CHANGES.fetch_add(1, Full);

@@ -36,7 +36,8 @@ reasons! {
     TxNoCarrier "tx_no_carrier" "Not sent, as the cable was just pulled.",
     TxTooShort "tx_too_short" "Not sent, as it is shorter than an Ethernet header.",
     TxNoMemory "tx_no_memory" "Not sent, for lack of memory.",
-    RxClosed "rx_closed" "Arrived while the port was being set down.",
+    RxClosed "rx_closed" "Arrived, and was not received before the port was set down.",
+    RxNoMemory "rx_no_memory" "Not received, for lack of memory.",
     RxTooLong "rx_too_long" "Longer than the port's MTU allows.",
     RxRingFull "rx_ring_full" "The receive queue had no place.",
 }

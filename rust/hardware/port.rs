@@ -11,6 +11,7 @@ use super::{
     },
     line::{
         Line,
+        Lost,
         Sink, //
     },
     queue::Queues,
@@ -55,12 +56,15 @@ pub(super) enum Peer {
 
 impl Sink for Peer {
     #[inline]
-    fn arrive(&self, skb: SkBuff, merge: bool, bh: &BottomHalf) {
+    fn arrive(&self, skb: SkBuff, merge: bool, bh: &BottomHalf) -> bool {
         match self {
             Self::Port(port) => port.receive(skb, merge, bh),
-            // It counts what it can't send.
+            // Longer than what may be on the wire there.
+            Self::Foreign(dev) if !dev.fits(skb.len()) && !skb.is_gso() => false,
             Self::Foreign(dev) => {
+                // It counts what it can't send.
                 skb.transmit(dev, bh);
+                true
             }
         }
     }
@@ -69,21 +73,31 @@ impl Sink for Peer {
 /// The line to a peer.
 pub(super) type PeerLine = Arc<SoftTimer<Line<Peer>>>;
 
-/// A cable that is plugged into a port: where what it sends goes.
-pub(super) enum Plug {
-    /// Straight to the peer.
+/// How frames get to the peer.
+pub(super) enum Way {
     Direct(Peer),
-    /// By a line that does something to frames.
+    /// By a line that does something to them.
     Line(PeerLine),
 }
 
+/// A cable that is plugged into a port: where what it sends goes.
+pub(super) struct Plug {
+    pub(super) way: Way,
+    /// What gets lost on the way.
+    pub(super) lost: Arc<Lost>,
+}
+
 impl Plug {
-    /// Sends a frame over the cable. `merge` as in [`Port::receive`].
+    /// Sends a frame over the cable. `merge` as in [`Line::send`].
     #[inline]
     pub(super) fn send(&self, skb: SkBuff, merge: bool, bh: &BottomHalf) {
-        match self {
-            Self::Direct(peer) => peer.arrive(skb, merge, bh),
-            Self::Line(line) => Line::send(line, skb, merge, bh),
+        match &self.way {
+            Way::Direct(peer) => {
+                if !peer.arrive(skb, merge, bh) {
+                    self.lost.count();
+                }
+            }
+            Way::Line(line) => Line::send(line, skb, merge, bh),
         }
     }
 }
@@ -159,10 +173,15 @@ impl Port {
         self.offers_carrier(rtnl) && !self.cabled.load(Relaxed)
     }
 
-    /// Plugs a cable in, or pulls it. When this returns nothing is sent over the old one any more.
-    pub(super) fn plug(&self, plug: Option<Arc<Plug>>, _rtnl: &Rtnl) {
+    /// Plugs a cable in.
+    pub(super) fn plug(&self, plug: Arc<Plug>, _rtnl: &Rtnl) {
         self.cabled.store(true, Relaxed);
-        drop(self.plug.replace(plug));
+        drop(self.plug.replace(Some(plug)));
+    }
+
+    /// Pulls the cable. When this returns nothing is sent over it any more.
+    pub(super) fn unplug(&self, _rtnl: &Rtnl) {
+        drop(self.plug.replace(None));
     }
 
     /// A frame of the stack is to be transmitted.
@@ -200,12 +219,16 @@ impl Port {
     }
 
     /// A frame arrives from the cable, detached from who sent it. If `merge` is true it may become
-    /// part of a larger packet (GRO); what a stack with TSO sends is as large as it can be.
+    /// part of a larger packet (GRO); what a stack with TSO sends is as large as it can be. Returns
+    /// false if nobody is there to count it.
     #[inline]
-    fn receive(&self, skb: SkBuff, merge: bool, bh: &BottomHalf) {
+    fn receive(&self, skb: SkBuff, merge: bool, bh: &BottomHalf) -> bool {
         match self.queues.get(&rcu::read_lock()) {
-            Some(queues) => queues.put(skb, merge, bh),
-            None => self.figures.count(Reason::RxClosed),
+            Some(queues) => {
+                queues.put(skb, merge, bh);
+                true
+            }
+            None => false,
         }
     }
 

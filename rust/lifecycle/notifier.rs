@@ -100,6 +100,9 @@ impl Watcher for Devices {
             // On a move to another namespace the netdev stays registered, and its firmware
             // attached.
             Event::Unregister => {
+                if netdev::port(dev).is_none() {
+                    cable::disconnect(dev, rtnl);
+                }
                 if let Some(device) = devices::get(dev) {
                     chain::check(&device, rtnl);
                     withdraw_actions(&device, dev, rtnl);

@@ -16,10 +16,8 @@ use crate::{
         bottom_half::BottomHalf,
         compat::smp_mb,
         net::{
-            net_device::{
-                NetDevice,
-                Rtnl, //
-            },
+            ethernet::EthernetDevice,
+            net_device::Rtnl,
             sk_buff::SkBuff, //
         },
     },
@@ -54,14 +52,14 @@ pub(crate) trait Source: Send + Sync + 'static {
     fn is_empty(&self) -> bool;
 }
 
-/// A NAPI instance that polls a [`Source`] from when it is made until it is dropped.
+/// A NAPI instance that polls a [`Source`], while it is in a [`NapiSet`].
 ///
 /// # Invariants
 ///
-/// `napi` is enabled, and on the list of `dev`, which isn't freed before it was removed from there.
-/// `batch` is an initialised list of packets that belong to this object, and only used by the one
-/// poll that can be under way.
-#[pin_data(PinnedDrop)]
+/// While it is in a set, `napi` is enabled, and on the list of `dev`, which isn't freed before it was
+/// removed from there. `batch` is an initialised list of packets that belong to this object, and only
+/// used by the one poll that can be under way.
+#[pin_data]
 pub(crate) struct Napi<T: Source> {
     #[pin]
     napi: Opaque<bindings::napi_struct>,
@@ -71,7 +69,7 @@ pub(crate) struct Napi<T: Source> {
     polling: Atomic<bool>,
     #[pin]
     source: T,
-    dev: ARef<NetDevice>,
+    dev: ARef<EthernetDevice>,
 }
 
 // SAFETY: May be removed from any thread.
@@ -80,18 +78,9 @@ unsafe impl<T: Source> Send for Napi<T> {}
 unsafe impl<T: Source> Sync for Napi<T> {}
 
 impl<T: Source> Napi<T> {
-    /// Adds an instance to a device and enables it. `index` is that of its receive queue, by which
-    /// its settings are found again; it is less than the number of those.
-    ///
-    /// The device can't be unregistered to the end before this is dropped. Process context.
-    pub(crate) fn new(
-        dev: &NetDevice,
-        index: u16,
-        source: impl PinInit<T, Error>,
-        _rtnl: &Rtnl,
-    ) -> impl PinInit<Self, Error> {
-        let dev: ARef<NetDevice> = dev.into();
-        try_pin_init!(&this in Self {
+    /// An instance that isn't added yet.
+    fn new(dev: ARef<EthernetDevice>, source: impl PinInit<T, Error>) -> impl PinInit<Self, Error> {
+        try_pin_init!(Self {
             napi <- Opaque::ffi_init(|slot: *mut bindings::napi_struct| {
                 // SAFETY: `slot` is valid for writes; all zero is what the kernel expects.
                 unsafe { slot.write_bytes(0, 1) };
@@ -103,21 +92,6 @@ impl<T: Source> Napi<T> {
             polling: Atomic::new(false),
             source <- source,
             dev,
-            _: {
-                if u32::from(index) >= dev.num_rx_queues() {
-                    return Err(EINVAL);
-                }
-                // SAFETY: The fields were initialised above; taking an address needs no more.
-                let napi = unsafe { Opaque::cast_into(&raw const (*this.as_ptr()).napi) };
-                // INVARIANT: Added and enabled.
-                // SAFETY: It is pinned, and removed before it is freed; the device is alive until
-                // then. `poll` fits what contains it.
-                unsafe {
-                    let poll = Self::poll_callback;
-                    bindings::ekho_helper_napi_add(dev.as_raw(), napi, Some(poll), index.into());
-                    bindings::napi_enable(napi);
-                }
-            },
         } ? Error)
     }
 
@@ -192,15 +166,73 @@ impl<T: Source> Deref for Napi<T> {
     }
 }
 
-#[pinned_drop]
-impl<T: Source> PinnedDrop for Napi<T> {
-    fn drop(self: Pin<&mut Self>) {
-        // SAFETY: Enabled and listed, by the type invariants. Waits for a poll that is under way and
-        // for readers of the list. Sleeps.
-        unsafe {
-            bindings::napi_disable(self.napi.get());
-            bindings::ekho_helper_napi_del(self.napi.get());
+/// The NAPI instances of a device, one for each receive queue in use. They poll from when they are added
+/// until this is dropped.
+pub(crate) struct NapiSet<T: Source>(KVec<Pin<KBox<Napi<T>>>>);
+
+impl<T: Source> NapiSet<T> {
+    /// An empty set. May sleep.
+    pub(crate) fn new(capacity: usize) -> Result<Self> {
+        Ok(Self(KVec::with_capacity(capacity, GFP_KERNEL)?))
+    }
+
+    /// Adds an instance to a device and enables it, for the receive queue of the next number, by which
+    /// its settings are found again.
+    ///
+    /// The device can't be unregistered to the end before this is dropped. Process context.
+    ///
+    /// Fails with [`EINVAL`] if the device has no such queue.
+    pub(crate) fn add(
+        &mut self,
+        dev: &EthernetDevice,
+        source: impl PinInit<T, Error>,
+        _rtnl: &Rtnl,
+    ) -> Result {
+        let index = c_int::try_from(self.0.len())?;
+        if index.unsigned_abs() >= dev.num_rx_queues() {
+            return Err(EINVAL);
         }
+        let napi = KBox::pin_init(Napi::new(dev.into(), source), GFP_KERNEL)?;
+        self.0.push(napi, GFP_KERNEL)?;
+        if let Some(napi) = self.0.last() {
+            let raw = napi.napi.get();
+            // INVARIANT: Added and enabled.
+            // SAFETY: It is pinned, and removed before it is freed; the device is alive until then.
+            // `poll_callback` fits what contains it.
+            unsafe {
+                let poll = Napi::<T>::poll_callback;
+                bindings::ekho_helper_napi_add(dev.as_raw(), raw, Some(poll), index);
+                bindings::napi_enable(raw);
+            }
+        }
+        Ok(())
+    }
+
+    /// How many there are.
+    #[inline]
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// One of them, less than [`Self::len`].
+    #[inline]
+    pub(crate) fn get(&self, index: usize) -> &Napi<T> {
+        &self.0[index]
+    }
+}
+
+impl<T: Source> Drop for NapiSet<T> {
+    fn drop(&mut self) {
+        for napi in &self.0 {
+            // SAFETY: Enabled and listed, by the type invariants. Waits for a poll that is under way.
+            unsafe {
+                bindings::napi_disable(napi.napi.get());
+                bindings::ekho_helper_napi_del(napi.napi.get());
+            }
+        }
+        // One wait for all: who walks the list of instances, or looks one up, may still be there.
+        // SAFETY: Process context.
+        unsafe { bindings::synchronize_net() };
     }
 }
 
@@ -230,23 +262,37 @@ impl Receiver<'_> {
 
     /// Receives a frame, which begins with an Ethernet header, on receive queue `queue`. If `merge`
     /// is true it may become part of a larger packet with others of the same connection (GRO).
+    /// Returns whether it was received: not if it is too short, or for want of memory.
     ///
     /// Packets keep their order: while some wait to be merged, others go the same way.
     #[inline]
-    pub(crate) fn receive(&mut self, skb: SkBuff, queue: u16, merge: bool) {
+    pub(crate) fn receive(&mut self, skb: SkBuff, queue: u16, merge: bool) -> bool {
+        let raw = skb.as_raw();
+        let merge = merge || self.merging;
+        // SAFETY: By the type invariants; the buffer is `skb`'s. What is merged mustn't share its data
+        // with what others keep, as `gro_receive` changes that.
+        unsafe {
+            if !bindings::ekho_helper_skb_receive(raw, self.napi, queue)
+                || merge && !bindings::ekho_helper_skb_unclone(raw)
+            {
+                return false;
+            }
+        }
+        if merge {
+            self.merging = true;
+            self.flush();
+        }
         let skb = skb.into_raw().as_ptr();
         // SAFETY: By the type invariants; the buffer is given to the stack, or to the list.
         unsafe {
-            bindings::ekho_helper_skb_receive(skb, (*self.napi).dev, queue);
-            if merge || self.merging {
-                self.merging = true;
-                self.flush();
+            if merge {
                 bindings::ekho_helper_gro_receive(self.napi, skb);
             } else {
-                bindings::ekho_helper_skb_list_add(self.batch, skb);
+                bindings::ekho_helper_skb_list_add(self.batch, skb, self.napi);
                 self.batched = true;
             }
         }
+        true
     }
 
     /// Hands what was collected to the stack.

@@ -256,6 +256,12 @@ impl NetDevice {
         unsafe { (*self.as_raw()).num_rx_queues }
     }
 
+    /// Whether `upper` is stacked on it, over others or not (VLAN, macvlan, bond, bridge …).
+    pub(crate) fn has_upper(&self, upper: &NetDevice, _rtnl: &Rtnl) -> bool {
+        // SAFETY: Both devices are alive.
+        unsafe { bindings::ekho_helper_dev_is_upper(self.as_raw(), upper.as_raw()) }
+    }
+
     /// Whether it is an Ethernet device.
     pub(crate) fn is_ethernet(&self) -> bool {
         // SAFETY: The device is alive; its type is set before it is registered.

@@ -31,8 +31,9 @@ use kernel::{
 
 /// Gets the frames of an interface.
 pub(crate) trait FrameHandler: Send + Sync + 'static {
-    /// A frame was received; it begins with its Ethernet header.
-    fn handle(&self, skb: SkBuff, bh: &BottomHalf);
+    /// A frame was received; it begins with its Ethernet header. None if it was lost for want of
+    /// memory.
+    fn handle(&self, skb: Option<SkBuff>, bh: &BottomHalf);
 }
 
 /// The handler of all frames of an interface, which is promiscuous meanwhile.
@@ -56,10 +57,18 @@ unsafe impl<T: FrameHandler> Sync for RxHandler<T> {}
 impl<T: FrameHandler> RxHandler<T> {
     /// Begins to take the frames of an Ethernet interface. Process context.
     ///
-    /// Fails with [`EBUSY`] if somebody else does so: a bridge, a bond, macvlan, Open vSwitch …
+    /// Fails with [`EBUSY`] if somebody else does so, or the interface belongs to another: a bridge, a
+    /// bond, a VRF, macvlan, Open vSwitch …; with [`EINVAL`] if its frames can't be taken, as those of a
+    /// loopback device.
     pub(crate) fn new(dev: &NetDevice, data: Arc<T>, _rtnl: &Rtnl) -> Result<Self> {
-        if !dev.is_ethernet() {
-            return Err(EINVAL);
+        // SAFETY: The device is alive, and RTNL held.
+        unsafe {
+            if !bindings::ekho_helper_rx_handler_fits(dev.as_raw()) {
+                return Err(EINVAL);
+            }
+            if bindings::ekho_helper_dev_has_master(dev.as_raw()) {
+                return Err(EBUSY);
+            }
         }
         let data = Arc::into_raw(data).cast_mut();
         // SAFETY: RTNL is held, and the device alive.
@@ -123,10 +132,9 @@ unsafe extern "C" fn handle<T: FrameHandler>(
             return bindings::rx_handler_result_RX_HANDLER_PASS;
         }
         // The helper frees the packet if there is no memory.
-        if let Some(skb) = NonNull::new(bindings::ekho_helper_rx_handler_frame(*slot)) {
-            let bh = BottomHalf::assume();
-            (*data).handle(SkBuff::from_raw(skb), &bh);
-        }
+        let skb = NonNull::new(bindings::ekho_helper_rx_handler_frame(*slot));
+        let skb = skb.map(|skb| SkBuff::from_raw(skb));
+        (*data).handle(skb, &BottomHalf::assume());
     }
     bindings::rx_handler_result_RX_HANDLER_CONSUMED
 }

@@ -47,6 +47,17 @@ impl SkBuff {
         ManuallyDrop::new(self).0
     }
 
+    #[inline]
+    pub(super) fn as_raw(&self) -> *mut bindings::sk_buff {
+        self.0.as_ptr()
+    }
+
+    /// The memory that it takes in bytes, its bookkeeping included.
+    pub(crate) fn memory(&self) -> u32 {
+        // SAFETY: By the type invariants.
+        unsafe { self.0.as_ref() }.truesize
+    }
+
     /// The bytes that it holds from where its data begins: with the Ethernet header where it is
     /// transmitted, without where it was received.
     #[inline]

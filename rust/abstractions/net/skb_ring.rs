@@ -6,7 +6,10 @@
 
 use super::sk_buff::SkBuff;
 use crate::{
-    abstractions::bottom_half::BottomHalf,
+    abstractions::bottom_half::{
+        without_bottom_halves,
+        BottomHalf, //
+    },
     bindings, //
 };
 use core::{
@@ -105,17 +108,8 @@ impl SkbRing {
 #[pinned_drop]
 impl PinnedDrop for SkbRing {
     fn drop(self: Pin<&mut Self>) {
-        loop {
-            let mut entry = ptr::null_mut();
-            // SAFETY: As in `take`; nobody else uses the ring, so no lock matters.
-            if unsafe { bindings::ekho_helper_skb_ring_consume(self.ring.get(), &mut entry, 1) }
-                == 0
-            {
-                break;
-            }
-            // SAFETY: By the type invariants, and taken out just now.
-            drop(unsafe { untag(entry) });
-        }
+        // `next` of what was taken drops one packet, and the drop of the rest the others.
+        while without_bottom_halves(|bh| self.take(BATCH, bh).next().is_some()) {}
         // SAFETY: Initialised, by the type invariants, and empty.
         unsafe { bindings::ekho_helper_skb_ring_cleanup(self.ring.get()) };
     }

@@ -365,7 +365,7 @@ fn refuse(request: &Request<'_>, refusal: Refusal, a: &NetDevice, b: &NetDevice)
             request.refuse_attribute(
                 attribute,
                 EINVAL,
-                fmt!("{} isn't an Ethernet interface; use one that is", name),
+                fmt!("{} isn't an Ethernet interface that can be bridged", name),
             )
         }
         Refusal::Taken(side) => {
@@ -378,6 +378,14 @@ fn refuse(request: &Request<'_>, refusal: Refusal, a: &NetDevice, b: &NetDevice)
                     name,
                     name
                 ),
+            )
+        }
+        Refusal::Stacked(side) => {
+            let (attribute, name) = end(side);
+            request.refuse_attribute(
+                attribute,
+                EINVAL,
+                fmt!("{} is on top of the other end; use another interface", name),
             )
         }
         Refusal::InUse(side) => {
@@ -441,21 +449,10 @@ impl Do for CableDel {
         let rtnl = RtnlGuard::lock();
         let here = request.net();
         let dev = interface(request, IFINDEX, net.as_deref().unwrap_or(here), &rtnl)?;
-        let cable = cable::of(&dev, &rtnl).ok_or_else(|| no_cable(request, &dev))?;
-        if [Side::A, Side::B]
-            .into_iter()
-            .any(|side| !request.may_configure(cable.dev(side).net(&rtnl)))
-        {
-            return Err(request.refuse_attribute(
-                IFINDEX,
-                EPERM,
-                fmt!(
-                    "needs CAP_NET_ADMIN in the namespaces of {} and of its peer",
-                    dev.name()
-                ),
-            ));
+        // Who has one end may pull the cable there.
+        match cable::disconnect(&dev, &rtnl) {
+            true => Ok(()),
+            false => Err(no_cable(request, &dev)),
         }
-        cable::disconnect(&dev, &rtnl);
-        Ok(())
     }
 }
