@@ -121,12 +121,6 @@ impl<T: Source> Napi<T> {
         } ? Error)
     }
 
-    /// The device.
-    #[inline]
-    pub(crate) fn dev(&self) -> &NetDevice {
-        &self.dev
-    }
-
     /// Has the source polled, which sees what was added to it before. Doesn't poll itself.
     #[inline]
     pub(crate) fn wake(&self, _bh: &BottomHalf) {
@@ -176,7 +170,8 @@ impl<T: Source> Napi<T> {
         };
         receiver.flush();
         // SAFETY: Under way, and so enabled.
-        if done < budget && unsafe { bindings::napi_complete_done(this.napi.get(), done as c_int) } {
+        if done < budget && unsafe { bindings::napi_complete_done(this.napi.get(), done as c_int) }
+        {
             this.polling.store(false, Relaxed);
             // As in `wake`.
             smp_mb();
