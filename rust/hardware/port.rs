@@ -31,6 +31,7 @@ use crate::abstractions::{
 use kernel::{
     fmt,
     prelude::*,
+    str::CString,
     sync::{
         aref::ARef,
         atomic::{
@@ -85,32 +86,49 @@ impl Plug {
     }
 }
 
+/// The device that a port belongs to, if that has others.
+pub(crate) struct Member {
+    /// The name of the device.
+    pub(crate) nic: Arc<CString>,
+    /// The port's number among the device's.
+    pub(crate) index: u16,
+}
+
 /// The data path of a port.
 ///
 /// It doesn't refer to its netdev but through the queues, which are there while that is up.
 pub(crate) struct Port {
+    member: Option<Member>,
     /// Changed under RTNL, as all that follows.
     plug: RcuSlot<Plug>,
     queues: RcuSlot<Queues>,
     figures: Arc<Figures>,
     /// Whether the user lets it have a carrier.
     carrier: Atomic<bool>,
-    /// Whether it has had a cable. Until then it has a carrier, and what it sends goes nowhere.
+    /// Whether it has had a cable, or needs one. Until then it has a carrier, and what it sends goes
+    /// nowhere.
     cabled: Atomic<bool>,
 }
 
 impl Port {
     /// The data path of a netdev that is being registered: without a cable, and down. May sleep.
-    pub(crate) fn new(dev: &NetDevice) -> Result<Arc<Self>> {
+    /// One that is a member of a device has no carrier without a cable.
+    pub(crate) fn new(dev: &NetDevice, member: Option<Member>) -> Result<Arc<Self>> {
         let figures = Figures::new(dev.num_tx_queues(), dev.num_rx_queues())?;
         let port = Self {
             plug: RcuSlot::new(),
             queues: RcuSlot::new(),
             figures: Arc::new(figures, GFP_KERNEL)?,
             carrier: Atomic::new(true),
-            cabled: Atomic::new(false),
+            cabled: Atomic::new(member.is_some()),
+            member,
         };
         Ok(Arc::new(port, GFP_KERNEL)?)
+    }
+
+    /// The device that it belongs to, if that has others.
+    pub(crate) fn member(&self) -> Option<&Member> {
+        self.member.as_ref()
     }
 
     /// Begins to receive.

@@ -15,9 +15,12 @@ use crate::{
         },
         tc::flow_offload::ActionRegistration, //
     },
-    device::owner::{
-        owner,
-        Owner, //
+    device::{
+        netdev,
+        owner::{
+            owner,
+            Owner, //
+        },
     },
     hardware::cable,
     intake::{
@@ -33,7 +36,10 @@ use crate::{
         events, //
     },
     offload::{
-        device::Device,
+        device::{
+            Device,
+            Place, //
+        },
         devices, //
     },
 };
@@ -54,6 +60,12 @@ impl Watcher for Devices {
             // A netdev of kind ekho has a device from the start, so that it is listed.
             Event::Register if owner(dev) == Owner::Ekho => {
                 let device = devices::get_or_create(dev, true)?;
+                if let Some(member) = netdev::port(dev, rtnl).as_ref().and_then(|p| p.member()) {
+                    device.set_place(Place {
+                        nic: member.nic.clone(),
+                        index: member.index,
+                    });
+                }
                 device.refresh(dev);
                 restore_actions(&device, dev, rtnl);
                 tell(events::Event::DeviceAdd, &device);

@@ -31,6 +31,7 @@ use crate::{
 };
 use kernel::{
     prelude::*,
+    str::CString,
     sync::{
         atomic::{
             Atomic,
@@ -39,7 +40,8 @@ use kernel::{
         new_mutex,
         rcu,
         Arc,
-        Mutex, //
+        Mutex,
+        SetOnce, //
     },
 };
 
@@ -51,6 +53,8 @@ pub(crate) struct Device {
     pub(crate) number: u32,
     /// Whether it is a device of kind `ekho`, as opposed to one that indirect blocks serve.
     pub(crate) own: bool,
+    /// Where its netdev is, if that is one of a device with several.
+    place: SetOnce<Place>,
     #[pin]
     pub(crate) flows: Flows,
     pub(crate) firmware: RcuSlot<Firmware>,
@@ -65,6 +69,14 @@ pub(crate) struct Device {
     exit: Mutex<Option<Exit>>,
     #[pin]
     ident: Mutex<Ident>,
+}
+
+/// A port of a device with several.
+pub(crate) struct Place {
+    /// The name of the device.
+    pub(crate) nic: Arc<CString>,
+    /// The port's number among the device's.
+    pub(crate) index: u16,
 }
 
 /// The number of the last device.
@@ -85,6 +97,7 @@ impl Device {
                 key: dev.key(),
                 number: LAST.fetch_add(1, Relaxed).wrapping_add(1),
                 own,
+                place: SetOnce::new(),
                 flows <- Flows::new(),
                 firmware: RcuSlot::new(),
                 recursion: Arc::new(Recursion::new()?, GFP_KERNEL)?,
@@ -106,6 +119,16 @@ impl Device {
     /// another netdev.
     pub(crate) fn id(&self) -> usize {
         &raw const *self as usize
+    }
+
+    /// Says where its netdev is, unless that was said before.
+    pub(crate) fn set_place(&self, place: Place) {
+        self.place.populate(place);
+    }
+
+    /// Where its netdev is, if that is one of a device with several.
+    pub(crate) fn place(&self) -> Option<&Place> {
+        self.place.as_ref()
     }
 
     /// The netdev's index, name and namespace.

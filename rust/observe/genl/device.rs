@@ -102,7 +102,7 @@ impl Described for DeviceGet {
     }
 }
 
-/// `port-get`: the device's only port.
+/// `port-get`: the device's only port, with its index in the hardware.
 pub(super) struct OnlyPort;
 
 impl Described for OnlyPort {
@@ -112,6 +112,7 @@ impl Described for OnlyPort {
     fn fill(message: &mut Message<'_>, device: &Device, ident: &Ident) -> Result {
         put_ident(message, ident)?;
         message.u32(uapi::EKHO_A_PORT_DEVICE_ID, device.number)?;
-        message.u32(uapi::EKHO_A_PORT_INDEX, 0)
+        let index = device.place().map_or(0, |place| place.index);
+        message.u32(uapi::EKHO_A_PORT_INDEX, index.into())
     }
 }
