@@ -9,8 +9,8 @@ use clap::{CommandFactory as _, Parser, Subcommand};
 
 use crate::args::Global;
 use crate::command::{
-    completions, device, doctor, events, fault, flows, inspect, list, load, man, monitor, replace,
-    show, stats, unload,
+    cable, completions, device, doctor, events, fault, flows, inspect, list, load, man, monitor,
+    replace, show, stats, unload,
 };
 use crate::context::Context;
 use crate::render::Output;
@@ -42,6 +42,7 @@ Examples:
   ekho-fw show --dev ek0                       what it can do, what it refused and why
   ekho-fw events --dev ek0                     each request, with events.bpf.o
   ekho-fw monitor                              follow attach, replace, detach, exit
+  ekho-fw cable connect ek0 ek1 --delay 10ms   packets pass between two devices
   ekho-fw fault set --dev ek0 --point replace --nth 3 --errno ENOMEM
   ekho-fw unload --dev ek0";
 
@@ -53,7 +54,7 @@ Exit status:
   3  a privilege is missing
   4  the system isn't ready: module, BTF, JIT, bpffs (see doctor)
   5  the firmware object can't be used, or inspect found a problem in it
-  6  no such device, or its firmware or a pin conflicts
+  6  no such device, or its firmware, a pin or a cable conflicts
   7  statistics can't be written, or lines of a feed failed
 
 Files:
@@ -110,6 +111,8 @@ pub enum Command {
     Monitor(monitor::Args),
     /// Write the counters that firmware reports for its flows
     Stats(stats::Args),
+    /// Connect devices by cables, disconnect them, list cables
+    Cable(cable::Args),
     /// Inject faults into a device, for tests: list, set, clear
     Fault(fault::Args),
     /// Look into a firmware object, without loading it and without privileges
@@ -143,6 +146,7 @@ impl Cli {
             Command::Events(args) => events::run(&context, args),
             Command::Monitor(args) => monitor::run(&context, args),
             Command::Stats(args) => stats::run(&context, args),
+            Command::Cable(args) => cable::run(&context, args),
             Command::Fault(args) => fault::run(&context, args),
             Command::Inspect(args) => inspect::run(&context, args),
             Command::Doctor(args) => doctor::run(&context, args),
@@ -299,6 +303,41 @@ mod tests {
             "ekho-fw fault set --dev ek0 --stats lose",
             "ekho-fw fault set --dev ek0 --stats drop --nospc-after 3",
             "ekho-fw fault clear",
+        ];
+        for line in bad {
+            let error = parse(line).expect_err(line);
+            assert_eq!(error.exit_code(), 2, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_cable_has_two_ends_and_numbers_with_units() {
+        let good = [
+            "ekho-fw cable connect ek0 ek1",
+            "ekho-fw cable connect ek0@red ek1@/proc/1/ns/net --delay 10ms --jitter 1ms",
+            "ekho-fw cable connect ek0 ek1 --delay 1s --reorder 5% --loss 0.5 --rate 100mbit --limit 1",
+            "ekho-fw cable disconnect ek0",
+            "ekho-fw cable disconnect ek0@blue",
+            "ekho-fw cable list",
+            "ekho-fw -n blue cable ls --dev ek0",
+        ];
+        for line in good {
+            parse(line).unwrap_or_else(|err| panic!("{line}: {err}"));
+        }
+        let bad = [
+            "ekho-fw cable",
+            "ekho-fw cable connect ek0",
+            "ekho-fw cable connect ek0 ek1 ek2",
+            "ekho-fw cable connect ek0 @blue",
+            "ekho-fw cable connect ek0 ek1@",
+            "ekho-fw cable connect ek0 ek1 --delay 10",
+            "ekho-fw cable connect ek0 ek1 --jitter 1ms",
+            "ekho-fw cable connect ek0 ek1 --reorder 5%",
+            "ekho-fw cable connect ek0 ek1 --loss 101%",
+            "ekho-fw cable connect ek0 ek1 --rate 0",
+            "ekho-fw cable connect ek0 ek1 --limit 0",
+            "ekho-fw cable disconnect",
+            "ekho-fw cable disconnect ek0 ek1",
         ];
         for line in bad {
             let error = parse(line).expect_err(line);

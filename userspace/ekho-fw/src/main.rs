@@ -15,6 +15,7 @@ mod context;
 mod failure;
 mod render;
 mod results;
+mod units;
 mod watch;
 
 use std::process::ExitCode;

@@ -27,6 +27,15 @@ pub struct FaultChange {
     pub set: bool,
 }
 
+/// What `cable connect` and `cable disconnect` did.
+#[derive(Debug, Serialize)]
+pub struct CableChange {
+    /// The end that was named, or named first: as on the command line.
+    pub dev: String,
+    /// The other end, `null` after `disconnect`.
+    pub peer: Option<String>,
+}
+
 /// Attached firmware, and for people also firmware that was stopped on other devices.
 #[derive(Debug, Serialize)]
 #[serde(transparent)]

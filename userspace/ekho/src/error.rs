@@ -36,7 +36,7 @@ pub enum Class {
     System,
     /// The firmware object can't be used.
     Firmware,
-    /// No such device, or its firmware or a pin conflicts.
+    /// No such device, or its firmware, a pin or a cable conflicts.
     Device,
     /// Statistics can't be written.
     Statistics,
@@ -184,9 +184,13 @@ pub enum Error {
     Invalid { firmware: String, source: io::Error },
 
     // Device.
-    #[error("there is no device `{dev}` in this network namespace")]
+    #[error("there is no device `{dev}` in {}", netns_text(.netns))]
     #[strum(props(class = "device"))]
-    NoDevice { dev: String },
+    NoDevice {
+        dev: String,
+        /// Name of the network namespace, if it isn't that of this process.
+        netns: Option<String>,
+    },
     #[error("device `{dev}` exists already")]
     #[strum(props(class = "device"))]
     DeviceExists { dev: String },
@@ -281,6 +285,19 @@ pub enum Error {
     #[strum(props(class = "device"))]
     NoFaultPoint { point: String, points: Vec<String> },
 
+    // Cables.
+    #[error("the module refuses to {action} ({}{})", errno_text(.source), extack_text(.message))]
+    #[strum(props(class = "device"))]
+    Cable {
+        action: String,
+        source: io::Error,
+        /// The module's own words.
+        message: Option<String>,
+    },
+    #[error("device `{dev}` has no cable")]
+    #[strum(props(class = "device"))]
+    NoCable { dev: String },
+
     // Events.
     #[error(
         "firmware `{firmware}` of `{dev}` sends no events: it has no ring buffer `{}`",
@@ -368,6 +385,13 @@ fn extack_text(message: &Option<String>) -> String {
     message
         .as_ref()
         .map_or_else(String::new, |message| format!(": {message}"))
+}
+
+fn netns_text(name: &Option<String>) -> String {
+    name.as_ref().map_or_else(
+        || "this network namespace".into(),
+        |name| format!("network namespace `{name}`"),
+    )
 }
 
 fn on_text(dev: &Option<String>) -> String {
@@ -461,6 +485,9 @@ impl Error {
                 "see what can be set: ekho-fw fault set --help; and what is: ekho-fw fault list".into()
             }
             Self::NoFaultPoint { points, .. } => format!("use one of: {}", points.join(", ")),
+            Self::Cable { .. } | Self::NoCable { .. } => {
+                "see what is connected: ekho-fw cable list".into()
+            }
             Self::NoJit => "turn it on: sysctl net.core.bpf_jit_enable=1".into(),
             Self::NoNetns { .. } => "list them: ip netns list".into(),
             Self::Unreadable { .. } => return None,
@@ -502,6 +529,9 @@ impl Error {
             Self::Layout { .. } => "build the firmware with the loaded module's headers".into(),
             Self::Load { .. } => "see what libbpf says with --debug".into(),
             Self::Invalid { .. } => "see the kernel's log: dmesg".into(),
+            Self::NoDevice {
+                netns: Some(name), ..
+            } => format!("list them: ip -n {name} link; make one with ekho-fw -n {name} device add"),
             Self::NoDevice { .. } => {
                 "list them: ip link; choose another namespace with --netns; make one with ekho-fw device add"
                     .into()
@@ -681,6 +711,19 @@ mod tests {
         );
         assert!(busy.remedy().unwrap().contains("ekho-fw replace"));
         assert_eq!(busy.class(), Class::Device);
+
+        let missing = |netns| Error::NoDevice {
+            dev: "ek0".into(),
+            netns,
+        };
+        assert_eq!(
+            missing(None).to_string(),
+            "there is no device `ek0` in this network namespace"
+        );
+        assert_eq!(
+            missing(Some("blue".into())).to_string(),
+            "there is no device `ek0` in network namespace `blue`"
+        );
 
         let capabilities = Error::Capabilities {
             action: "loading firmware",

@@ -25,6 +25,7 @@
 //! | look into a firmware object without privileges | [`firmware::Firmware::open`] |
 //! | attach, replace, detach | [`firmware::load`], [`firmware::replace`], [`firmware::unload`] |
 //! | list devices, firmware, flows | [`module::State`] |
+//! | list, make and remove cables between ports | [`module::netlink::cable`] |
 //! | write counters of flows | [`flows::stats::Stats`], [`flows::feed::feed`] |
 //! | read what firmware tells of requests | [`events::Listener`], [`events::Event`] |
 //! | learn when firmware is attached, replaced, detached or stopped | [`monitor::Monitor`] |

@@ -7,7 +7,7 @@
 
 use ekho::kernel::netlink::generic::Family;
 use ekho::kernel::netlink::Attributes;
-use ekho::module::netlink::{fault, notification, parse};
+use ekho::module::netlink::{cable, fault, notification, parse};
 use libfuzzer_sys::fuzz_target;
 
 /// What was read can be shown.
@@ -32,6 +32,7 @@ fuzz_target!(|data: &[u8]| {
     show(parse::refusal(attributes));
     show(parse::exit(attributes));
     show(fault::parse(attributes));
+    show(cable::parse(attributes));
     let _ = notification::parse(*command, attributes);
     let _ = Family::parse(data);
 });

@@ -2,6 +2,7 @@
 
 //! The commands, one module each with one `run`.
 
+pub mod cable;
 pub mod completions;
 pub mod device;
 pub mod doctor;

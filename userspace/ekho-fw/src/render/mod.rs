@@ -6,6 +6,7 @@
 //! [`style::Text`] is the aligned form for a person, `serde::Serialize` the one for
 //! programs: both from the same value, so that they can't drift apart.
 
+mod cable;
 mod common;
 mod device;
 mod doctor;

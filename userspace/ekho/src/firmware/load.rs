@@ -80,6 +80,7 @@ fn explain_attach(
         },
         Some(Errno::ENODEV) if device::ifindex(dev).is_err() || !has_attach => Error::NoDevice {
             dev: dev.to_owned(),
+            netns: None,
         },
         Some(Errno::EOPNOTSUPP) if !has_attach && !is_served(state, dev) => Error::OwnOffload {
             dev: dev.to_owned(),

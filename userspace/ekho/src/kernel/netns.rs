@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread;
 
 use nix::sched::{setns, CloneFlags};
 
@@ -15,22 +16,28 @@ use crate::error::{Error, Result};
 
 const NAMES: &str = "/run/netns";
 
-/// Enters a network namespace, and nothing but it: mounts stay, so that bpffs remains
-/// reachable (unlike after `ip netns exec`).
-///
-/// `name` is a name of `ip netns`, or a path with a slash in it
-/// (`/proc/PID/ns/net`). Must be called before threads are started.
-pub fn enter(name: &str) -> Result<()> {
-    let failed = |source: io::Error| Error::NoNetns {
+/// That there is no network namespace with this name.
+fn missing(name: &str) -> impl FnOnce(io::Error) -> Error + use<'_> {
+    move |source| Error::NoNetns {
         name: name.to_owned(),
         source,
-    };
+    }
+}
+
+/// Opens a network namespace, without entering it.
+///
+/// `name` is a name of `ip netns`, or a path with a slash in it (`/proc/PID/ns/net`).
+pub fn open(name: &str) -> Result<File> {
     let path = if name.contains('/') {
         PathBuf::from(name)
     } else {
         Path::new(NAMES).join(name)
     };
-    let file = File::open(path).map_err(failed)?;
+    File::open(path).map_err(missing(name))
+}
+
+/// Has this thread enter a network namespace that was opened by this name.
+fn set(file: &File, name: &str) -> Result<()> {
     setns(file, CloneFlags::CLONE_NEWNET).map_err(|errno| match errno {
         nix::errno::Errno::EPERM if !Capabilities::current().has(Capability::SysAdmin) => {
             Error::Capabilities {
@@ -42,7 +49,33 @@ pub fn enter(name: &str) -> Result<()> {
             action: format!("enter network namespace `{name}`"),
             source: errno.into(),
         },
-        errno => failed(errno.into()),
+        errno => missing(name)(errno.into()),
+    })
+}
+
+/// Enters a network namespace, and nothing but it: mounts stay, so that bpffs remains
+/// reachable (unlike after `ip netns exec`).
+///
+/// `name` is as for [`open`]. Must be called before threads are started.
+pub fn enter(name: &str) -> Result<()> {
+    set(&open(name)?, name)
+}
+
+/// Does something in a network namespace that was opened by this name, while this thread stays
+/// where it is.
+pub fn within<T: Send>(
+    file: &File,
+    name: &str,
+    work: impl FnOnce() -> Result<T> + Send,
+) -> Result<T> {
+    thread::scope(|scope| {
+        scope
+            .spawn(|| {
+                set(file, name)?;
+                work()
+            })
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
     })
 }
 
@@ -91,6 +124,22 @@ mod tests {
         assert!(error
             .to_string()
             .starts_with("there is no network namespace `no-such-namespace`"));
+    }
+
+    #[test]
+    fn what_is_done_within_a_namespace_leaves_this_thread_where_it_is() {
+        let path = "/proc/thread-self/ns/net";
+        let here = current().unwrap();
+        let file = open(path).unwrap();
+        match within(&file, path, current) {
+            Ok(there) => assert_eq!(there, here),
+            // Who may not enter a namespace may not enter its own one either.
+            Err(error) => assert_eq!(error.class(), crate::error::Class::Privilege),
+        }
+        let file = File::open("/dev/null").unwrap();
+        let error = within(&file, "/dev/null", current).unwrap_err();
+        assert!(["no-netns", "capabilities", "not-permitted"].contains(&error.id()));
+        assert_eq!(current().unwrap(), here);
     }
 
     #[test]

@@ -65,6 +65,7 @@ pub fn ifindex(dev: &str) -> Result<u32> {
     nix::net::if_::if_nametoindex(dev).map_err(|errno| match errno {
         Errno::ENODEV | Errno::ENXIO => Error::NoDevice {
             dev: dev.to_owned(),
+            netns: None,
         },
         errno => Error::Io {
             what: format!("can't look up device `{dev}`"),

@@ -8,6 +8,7 @@
 //! the initial namespace may ask for those of all. [`Netlink`] does so where records of all
 //! namespaces are wanted and the kernel permits it, and else answers for this one.
 
+pub mod cable;
 pub mod client;
 pub mod fault;
 pub mod notification;

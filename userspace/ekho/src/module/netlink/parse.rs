@@ -17,7 +17,7 @@ fn text_of(value: &[u8]) -> String {
 }
 
 /// What must be there.
-fn need<T>(value: Option<T>, name: &str) -> Result<T, String> {
+pub(super) fn need<T>(value: Option<T>, name: &str) -> Result<T, String> {
     value.ok_or_else(|| format!("it has no `{name}`"))
 }
 

@@ -6,7 +6,7 @@ use super::*;
 use crate::kernel::netlink::message::HEADER;
 use crate::kernel::netlink::Request;
 use crate::module::netlink::notification::{self, Named, Notification};
-use crate::module::netlink::{fault, uapi::*};
+use crate::module::netlink::{cable, fault, uapi::*};
 
 /// The attributes that `fill` adds.
 fn attributes(fill: impl FnOnce(&mut Request)) -> Vec<u8> {
@@ -261,6 +261,54 @@ fn errors_of_faults_have_names_or_numbers() {
     }
 }
 
+fn cable_message(fill: impl FnOnce(&mut Request)) -> Vec<u8> {
+    attributes(|request| {
+        put_ident(request);
+        fill(request);
+        request
+            .put_u32(EKHO_A_CABLE_PEER_IFINDEX, 4)
+            .put_u32(EKHO_A_CABLE_PEER_NETNS, 4026531841)
+            .put_u32(EKHO_A_CABLE_DELAY_US, 10_000)
+            .put_u32(EKHO_A_CABLE_LOSS, 500)
+            .put_u32(EKHO_A_CABLE_LIMIT, 1000)
+            .put(EKHO_A_CABLE_CARRIER, &[])
+            .put(EKHO_A_CABLE_FRAMES, &(1u64 << 40).to_ne_bytes())
+            .put_u32(EKHO_A_CABLE_LOST, 5)
+            .put_u32(EKHO_A_CABLE_PEER_FRAMES, 6);
+    })
+}
+
+#[test]
+fn a_cable_is_read_with_or_without_the_name_of_its_other_end() {
+    let message = cable_message(|request| {
+        request
+            .put_text(EKHO_A_CABLE_PEER_IFNAME, "ek1")
+            .put(EKHO_A_CABLE_RATE, &(1u64 << 33).to_ne_bytes());
+    });
+    let read = cable::parse(Attributes(&message)).unwrap();
+    assert_eq!((&*read.dev, read.peer_dev.as_deref()), ("ek0", Some("ek1")));
+    assert_eq!((read.peer_ifindex, read.peer_netns), (4, 4026531841));
+    assert!(read.carrier);
+    assert_eq!((read.frames, read.lost), (1 << 40, 5));
+    assert_eq!((read.peer_frames, read.peer_lost), (6, 0));
+    let impairment = read.impairment;
+    assert_eq!((impairment.delay_us, impairment.loss_ppm), (10_000, 500));
+    assert_eq!(
+        (impairment.rate_bps, impairment.limit),
+        (Some(1 << 33), Some(1000))
+    );
+    let elsewhere = cable::parse(Attributes(&cable_message(|_| ()))).unwrap();
+    assert_eq!(
+        (elsewhere.peer_dev, elsewhere.impairment.rate_bps),
+        (None, None)
+    );
+    let message = attributes(put_ident);
+    assert_eq!(
+        cable::parse(Attributes(&message)).unwrap_err(),
+        "it has no `peer-ifindex`"
+    );
+}
+
 #[test]
 fn notifications_are_told_apart() {
     let named = Named {
@@ -358,7 +406,7 @@ fn messages_that_are_cut_or_damaged_do_no_harm() {
         let _ = (version(attributes), fault_points(attributes));
         let _ = (device(attributes), firmware(attributes), flow(attributes));
         let _ = (declared(attributes), refusal(attributes), exit(attributes));
-        let _ = fault::parse(attributes);
+        let _ = (fault::parse(attributes), cable::parse(attributes));
         for command in 0..=u8::MAX {
             let _ = notification::parse(command, attributes);
         }
@@ -368,6 +416,7 @@ fn messages_that_are_cut_or_damaged_do_no_harm() {
         firmware_message(),
         exit_message(),
         flow_message(|_| ()),
+        cable_message(|_| ()),
     ] {
         for end in 0..message.len() {
             all(&message[..end]);
