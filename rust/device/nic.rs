@@ -42,6 +42,7 @@ use crate::{
             },
         },
     },
+    contract::uapi,
     device::netdev::Ekho,
     hardware::port::Member,
     version::VERSION, //
@@ -61,7 +62,7 @@ use kernel::{
 };
 
 /// The most ports that a device can have.
-const PORTS_MAX: u32 = 64;
+const PORTS_MAX: u32 = uapi::EKHO_PORTS_MAX;
 
 /// What the numbers that identify devices as switches begin with: "ekho".
 const SWITCH_ID: u64 = 0x656b_686f << 32;
