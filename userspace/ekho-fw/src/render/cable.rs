@@ -61,9 +61,7 @@ impl Text for [Cable] {
                 ("DEVICE", Left),
                 ("PEER", Left),
                 ("CARRIER", Left),
-                ("FRAMES", Right),
                 ("LOST", Right),
-                ("PEER-FRAMES", Right),
                 ("PEER-LOST", Right),
                 ("IMPAIRMENT", Left),
             ],
@@ -76,9 +74,7 @@ impl Text for [Cable] {
                     cable.dev.clone(),
                     peer_text(cable),
                     if cable.carrier { "yes" } else { "no" }.into(),
-                    cable.frames.to_string(),
                     cable.lost.to_string(),
-                    cable.peer_frames.to_string(),
                     cable.peer_lost.to_string(),
                     impairment_text(&cable.impairment),
                 ],
@@ -120,9 +116,7 @@ mod tests {
             peer_netns: here,
             peer_netns_name: None,
             carrier: true,
-            frames: 100,
             lost: 1,
-            peer_frames: 99,
             peer_lost: 0,
             impairment: Impairment {
                 limit: Some(DEFAULT_LIMIT),
@@ -151,9 +145,9 @@ mod tests {
         assert_eq!(
             [plain, elsewhere].text(PLAIN),
             "\
-DEVICE  PEER      CARRIER  FRAMES  LOST  PEER-FRAMES  PEER-LOST  IMPAIRMENT
-ek0     ek1       yes         100     1           99          0  -
-ek0     ek1@blue  no          100     1           99          0  delay 10ms jitter 1.5ms loss 1% reorder 5% rate 100Mbit limit 7
+DEVICE  PEER      CARRIER  LOST  PEER-LOST  IMPAIRMENT
+ek0     ek1       yes         1          0  -
+ek0     ek1@blue  no          1          0  delay 10ms jitter 1.5ms loss 1% reorder 5% rate 100Mbit limit 7
 "
         );
     }
@@ -192,7 +186,7 @@ ek0     ek1@blue  no          100     1           99          0  delay 10ms jitt
             concat!(
                 r#"{"ifindex":3,"dev":"ek0","netns":1,"netns_name":null,"#,
                 r#""peer_ifindex":4,"peer_dev":"ek1","peer_netns":1,"peer_netns_name":null,"#,
-                r#""carrier":true,"frames":100,"lost":1,"peer_frames":99,"peer_lost":0,"#,
+                r#""carrier":true,"lost":1,"peer_lost":0,"#,
                 r#""delay_us":0,"jitter_us":0,"loss_ppm":0,"reorder_ppm":0,"rate_bps":null,"limit":1000}"#
             )
         );

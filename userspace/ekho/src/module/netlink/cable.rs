@@ -41,13 +41,9 @@ pub struct Cable {
     pub peer_netns_name: Option<String>,
     /// Whether frames can pass, as both ends are up.
     pub carrier: bool,
-    /// Frames that this end has sent.
-    pub frames: u64,
-    /// How many of them the cable has lost.
+    /// How many frames that this end has sent the cable has lost.
     pub lost: u64,
-    /// Frames that the other end has sent.
-    pub peer_frames: u64,
-    /// How many of them the cable has lost.
+    /// The same of the other end.
     pub peer_lost: u64,
     /// What it does to frames.
     #[serde(flatten)]
@@ -159,7 +155,6 @@ impl Cable {
         mem::swap(&mut self.ifindex, &mut self.peer_ifindex);
         mem::swap(&mut self.netns, &mut self.peer_netns);
         mem::swap(&mut self.netns_name, &mut self.peer_netns_name);
-        mem::swap(&mut self.frames, &mut self.peer_frames);
         mem::swap(&mut self.lost, &mut self.peer_lost);
         self
     }
@@ -210,9 +205,7 @@ pub fn parse(attributes: Attributes<'_>) -> Result<Cable, String> {
         peer_netns: need(attributes.u32(uapi::EKHO_A_CABLE_PEER_NETNS), "peer-netns")?.into(),
         peer_netns_name: None,
         carrier: attributes.has(uapi::EKHO_A_CABLE_CARRIER),
-        frames: number(uapi::EKHO_A_CABLE_FRAMES),
         lost: number(uapi::EKHO_A_CABLE_LOST),
-        peer_frames: number(uapi::EKHO_A_CABLE_PEER_FRAMES),
         peer_lost: number(uapi::EKHO_A_CABLE_PEER_LOST),
         impairment: Impairment {
             delay_us: short(uapi::EKHO_A_CABLE_DELAY_US),
@@ -397,8 +390,6 @@ mod tests {
             peer_netns: far.0,
             peer_ifindex: far.1,
             peer_dev: far.2.map(str::to_owned),
-            frames: 10,
-            peer_frames: 20,
             lost: 1,
             peer_lost: 2,
             ..Cable::default()
@@ -473,12 +464,11 @@ mod tests {
             turned,
             cable((2, 4, "if4"), (1, 3, Some("ek0"))).swap_figures()
         );
-        assert_eq!((turned.frames, turned.lost), (20, 2));
+        assert_eq!(turned.lost, 2);
     }
 
     impl Cable {
         fn swap_figures(mut self) -> Self {
-            mem::swap(&mut self.frames, &mut self.peer_frames);
             mem::swap(&mut self.lost, &mut self.peer_lost);
             self
         }
