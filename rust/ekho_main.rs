@@ -53,7 +53,8 @@ use abstractions::{
 };
 use device::{
     clock::Clock,
-    netdev, //
+    netdev,
+    nic, //
 };
 use firmware::budget;
 use hardware::cable;
@@ -105,6 +106,7 @@ struct Ekho {
     debugfs: Files,
     netlink: genl::Registered,
     indirect: Indirect,
+    nics: nic::Registered,
     #[pin]
     link: LinkRegistration<netdev::Ekho>,
     #[pin]
@@ -124,6 +126,7 @@ impl kernel::InPlaceModule for Ekho {
             owners <- nft::Watch::new(),
             watch <- Watch::new(),
             link <- LinkRegistration::new(),
+            nics: nic::Registered::new(module)?,
             indirect: Indirect(IndirectRegistration::new()?),
             netlink: genl::Registered::new(module)?,
             debugfs <- debugfs::files(module),
@@ -157,6 +160,7 @@ impl End {
         budget::set_default(compat::param(module_parameters::budget_us.value()));
         flows::init()?;
         cable::init();
+        nic::init();
         devices::init();
         binding_set::init();
         ct_zones::init();

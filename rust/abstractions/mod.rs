@@ -9,6 +9,7 @@ pub(crate) mod bottom_half;
 pub(crate) mod bpf;
 pub(crate) mod compat;
 pub(crate) mod debugfs;
+pub(crate) mod device;
 pub(crate) mod error;
 pub(crate) mod interrupt;
 pub(crate) mod net;

@@ -3,6 +3,7 @@
 #include <linux/bpf.h>
 #include <linux/bpf_verifier.h>
 #include <linux/btf.h>
+#include <linux/device.h>
 #include <linux/etherdevice.h>
 #include <linux/ethtool.h>
 #include <linux/if_arp.h>
@@ -19,6 +20,7 @@
 #include <linux/tc_act/tc_ct.h>
 #include <linux/tc_act/tc_vlan.h>
 #include <linux/workqueue.h>
+#include <net/devlink.h>
 #include <net/flow_dissector.h>
 #include <net/flow_offload.h>
 #include <net/genetlink.h>

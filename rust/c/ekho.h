@@ -99,6 +99,8 @@ u32 ekho_helper_dev_netns(const struct net_device *dev);
 struct net *ekho_helper_current_net(void);
 bool ekho_helper_dev_net_admin(const struct net_device *dev);
 void ekho_helper_dev_hw_addr_random(struct net_device *dev);
+void ekho_helper_dev_net_set(struct net_device *dev, struct net *net);
+void ekho_helper_synchronize_rcu_tasks(void);
 void *ekho_helper_netdev_priv(const struct net_device *dev);
 bool ekho_helper_netif_running(const struct net_device *dev);
 int ekho_helper_nla_len(const struct nlattr *nla);

@@ -172,6 +172,17 @@ void *ekho_helper_netdev_priv(const struct net_device *dev)
 	return netdev_priv(dev);
 }
 
+void ekho_helper_dev_net_set(struct net_device *dev, struct net *net)
+{
+	dev_net_set(dev, net);
+}
+
+/* A function in some kernels, and a macro in others. */
+void ekho_helper_synchronize_rcu_tasks(void)
+{
+	synchronize_rcu_tasks();
+}
+
 bool ekho_helper_netif_running(const struct net_device *dev)
 {
 	return netif_running(dev);

@@ -38,7 +38,10 @@ use crate::{
     device::clock,
     hardware::{
         cable,
-        port::Port, //
+        port::{
+            Member,
+            Port, //
+        },
     },
     intake::{
         self,
@@ -73,9 +76,10 @@ impl EthernetDriver for Ekho {
     const SETUP_TC: SetupTcFn = setup_tc_of::<Self>();
 
     type Port = Port;
+    type Slot = Member;
 
-    fn new_port(dev: &NetDevice) -> Result<Arc<Port>> {
-        Port::new(dev, None)
+    fn new_port(dev: &NetDevice, member: Option<Member>) -> Result<Arc<Port>> {
+        Port::new(dev, member)
     }
 
     fn open(port: ArcBorrow<'_, Port>, dev: &EthernetDevice, rtnl: &Rtnl) -> Result {

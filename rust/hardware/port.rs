@@ -120,7 +120,8 @@ pub(crate) struct Port {
     figures: Arc<Figures>,
     /// Whether the user lets it have a carrier.
     carrier: Atomic<bool>,
-    /// Whether it has had a cable. Until then it has a carrier, and what it sends goes nowhere.
+    /// Whether it has had a cable, or needs one. Until then it has a carrier, and what it sends goes
+    /// nowhere.
     cabled: Atomic<bool>,
 }
 

@@ -33,6 +33,7 @@ use crate::{
 };
 use kernel::{
     prelude::*,
+    str::CString,
     sync::{
         atomic::{
             Atomic,
@@ -64,9 +65,9 @@ pub(crate) struct Device {
     pub(crate) number: u32,
     /// Whether its ports are EKHO's, as opposed to a netdev that indirect blocks serve.
     pub(crate) own: bool,
-    /// Whether it is there by itself, with ports that can be in several network namespaces, and not as
-    /// long as a netdev is.
-    several: bool,
+    /// Its name, if it is there by itself, with ports that can be in several network namespaces, and not
+    /// as long as a netdev is.
+    name: Option<Arc<CString>>,
     #[pin]
     pub(crate) flows: Flows,
     pub(crate) firmware: RcuSlot<Firmware>,
@@ -96,13 +97,14 @@ static LAST: Atomic<u32> = Atomic::new(0);
 
 impl Device {
     /// A device without a port. May sleep.
-    pub(crate) fn new(own: bool, several: bool) -> Result<Arc<Self>> {
+    /// `name` is that of a device with several ports.
+    pub(crate) fn new(own: bool, name: Option<Arc<CString>>) -> Result<Arc<Self>> {
         Arc::pin_init(
             try_pin_init!(Self {
                 key: Atomic::new(0),
                 number: LAST.fetch_add(1, Relaxed).wrapping_add(1),
                 own,
-                several,
+                name,
                 flows <- Flows::new(),
                 firmware: RcuSlot::new(),
                 recursion: Arc::new(Recursion::new()?, GFP_KERNEL)?,
@@ -116,6 +118,11 @@ impl Device {
             }? Error),
             GFP_KERNEL,
         )
+    }
+
+    /// Its name, if it has several ports.
+    pub(crate) fn name(&self) -> Option<&CStr> {
+        self.name.as_ref().map(|name| &***name)
     }
 
     /// What identifies its bindings within a block: [`NetDevice::key`] of its first port, which is
@@ -193,7 +200,7 @@ impl Device {
     pub(crate) fn seen_in(&self, netns_cookie: u64, is_initial: bool) -> Option<Ident> {
         let ports = self.ports.lock();
         let is_there = |port: &Port| port.ident.netns_cookie == netns_cookie;
-        let is_seen = match self.several {
+        let is_seen = match self.name.is_some() {
             true => is_initial || ports.list.iter().all(is_there),
             false => ports.list.iter().any(is_there),
         };

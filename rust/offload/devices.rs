@@ -92,7 +92,7 @@ pub(crate) fn get_or_create(dev: &NetDevice, own: bool) -> Result<Claim> {
     {
         return Ok(Claim::new(device));
     }
-    add(dev, &Device::new(own, false)?, 0)
+    add(dev, &Device::new(own, None)?, 0)
 }
 
 /// Adds a netdev to a device, as its port number `index`. Returns the device that it belongs to, which

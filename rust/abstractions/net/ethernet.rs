@@ -10,6 +10,9 @@
 //!            new_port                       uninit           Port dropped
 //! ```
 //!
+//! Who registers a device is either `ip link add` ([`rtnl_link`](super::rtnl_link)), or the driver of
+//! a device with several ports ([`devlink`](super::devlink)).
+//!
 //! There is no PHY to negotiate with: speed and duplex are what the user sets ([`Link`]), so that
 //! whatever uses the device as its lower one (bond, team, bridge, macvlan …) sees a NIC.
 
@@ -18,10 +21,13 @@ use crate::{
         bottom_half::BottomHalf,
         error::eopnotsupp,
         net::{
+            namespace::Net,
             net_device::{
                 with_rtnl_held,
+                DevName,
                 NetDevice,
                 Rtnl,
+                RtnlGuard,
                 SetupTc,
                 SetupTcFn, //
             },
@@ -40,7 +46,11 @@ use core::{
     },
 };
 use kernel::{
-    error::from_result,
+    cpu::nr_cpu_ids,
+    error::{
+        from_result,
+        to_result, //
+    },
     fmt,
     prelude::*,
     str::CString,
@@ -56,6 +66,7 @@ use kernel::{
         Arc,
         ArcBorrow, //
     },
+    types::Opaque, //
 };
 
 /// A network device of a driver of this kind.
@@ -140,8 +151,12 @@ pub(crate) trait EthernetDriver: 'static {
     /// What a device is to its driver, from when it is registered until it is freed.
     type Port: Send + Sync + 'static;
 
-    /// The device is being registered. RTNL held.
-    fn new_port(dev: &NetDevice) -> Result<Arc<Self::Port>>;
+    /// What a port of a device with several is told of that.
+    type Slot: Send + 'static;
+
+    /// The device is being registered, as a port of a device with several if there is a slot. RTNL
+    /// held.
+    fn new_port(dev: &NetDevice, slot: Option<Self::Slot>) -> Result<Arc<Self::Port>>;
 
     /// The device is set up, and gets packets to transmit once there is a carrier. RTNL held.
     fn open(port: ArcBorrow<'_, Self::Port>, dev: &EthernetDevice, rtnl: &Rtnl) -> Result;
@@ -190,6 +205,8 @@ struct Private<T: EthernetDriver> {
     link: Link,
     /// From [`Arc::into_raw`], or null while the device isn't registered.
     port: Atomic<*mut T::Port>,
+    /// Set and taken before the device is registered.
+    slot: Option<T::Slot>,
 }
 
 impl<T: EthernetDriver> Private<T> {
@@ -276,7 +293,9 @@ impl<T: EthernetDriver> VTable<T> {
         // SAFETY: `dev` is alive for the length of the call.
         let device = unsafe { NetDevice::from_raw(dev) };
         from_result(|| {
-            let port = Arc::into_raw(T::new_port(device)?).cast_mut();
+            // SAFETY: As above; nobody else uses it.
+            let slot = unsafe { (*Private::<T>::of(dev)).slot.take() };
+            let port = Arc::into_raw(T::new_port(device, slot)?).cast_mut();
             // SAFETY: Set up here.
             unsafe { &(*Private::<T>::of(dev)).port }.store(port, Release);
             Ok(0)
@@ -582,12 +601,92 @@ impl<T: EthernetDriver> VTable<T> {
     }
 }
 
+/// How many queues a device of a driver has in each direction, unless its user asks for others.
+fn queues() -> u32 {
+    nr_cpu_ids().clamp(1, 8)
+}
+
+/// Registers a device, with a name that no other has in its network namespace. It is the driver's: the
+/// user can't delete it, and it goes to the initial namespace when its own ends. Takes RTNL.
+///
+/// Fails with [`EEXIST`] if there is an interface with the name.
+///
+/// # Safety
+///
+/// - `parent` must be registered.
+/// - `port` must be registered with devlink until the device was passed to [`unregister`], or this has
+///   failed.
+pub(super) unsafe fn register<T: EthernetDriver>(
+    name: &DevName,
+    net: &Net,
+    parent: *mut bindings::device,
+    port: *mut bindings::devlink_port,
+    slot: T::Slot,
+) -> Result<NonNull<bindings::net_device>> {
+    let size = c_int::try_from(private_size::<T>()).map_err(|_| EINVAL)?;
+    // SAFETY: The name is terminated: `DevName` is padded. `setup` gets a private area of its size.
+    let dev = unsafe {
+        bindings::alloc_netdev_mqs(
+            size,
+            name.bytes().as_ptr().cast(),
+            bindings::NET_NAME_PREDICTABLE as u8,
+            Some(setup::<T>),
+            queues(),
+            queues(),
+        )
+    };
+    let dev = NonNull::new(dev).ok_or(ENOMEM)?;
+    // SAFETY: Set up by `setup`; nobody else knows the device until it is registered.
+    unsafe { (*Private::<T>::of(dev.as_ptr())).slot = Some(slot) };
+    let rtnl = RtnlGuard::lock();
+    // SAFETY: Just allocated; parent and port are there for as long as the device is registered, by
+    // the requirements of this function.
+    let result = to_result(unsafe {
+        bindings::ekho_helper_dev_net_set(dev.as_ptr(), net.as_raw());
+        (*dev.as_ptr()).dev.parent = parent;
+        (*dev.as_ptr()).devlink_port = port;
+        bindings::register_netdevice(dev.as_ptr())
+    });
+    if let Err(error) = result {
+        // SAFETY: It isn't registered, and known to nobody else. If it has been for a moment it is
+        // freed when RTNL is released. Nothing drops what is private.
+        unsafe {
+            drop((*Private::<T>::of(dev.as_ptr())).slot.take());
+            bindings::free_netdev(dev.as_ptr());
+        }
+        drop(rtnl);
+        return Err(error);
+    }
+    Ok(dev)
+}
+
+/// Unregisters devices, in this order, and frees them once nobody refers to them. Takes RTNL.
+///
+/// # Safety
+///
+/// The devices must come from [`register`], and not be used by the caller afterwards.
+pub(super) unsafe fn unregister(devices: impl Iterator<Item = NonNull<bindings::net_device>>) {
+    let list = Opaque::<bindings::list_head>::uninit();
+    let rtnl = RtnlGuard::lock();
+    // SAFETY: The list stays where it is, and is empty when this returns. The devices are registered:
+    // nobody else unregisters those of a driver.
+    unsafe {
+        bindings::ekho_helper_list_init(list.get());
+        for dev in devices {
+            bindings::unregister_netdevice_queue(dev.as_ptr(), list.get());
+        }
+        bindings::unregister_netdevice_many(list.get());
+    }
+    // Waits until nobody refers to them.
+    drop(rtnl);
+}
+
 /// Makes a device that was just allocated one of `T`.
 ///
 /// # Safety
 ///
 /// Nobody else must know the device, and its private area have a size of [`private_size`].
-pub(super) unsafe fn setup<T: EthernetDriver>(dev: *mut bindings::net_device) {
+pub(super) unsafe extern "C" fn setup<T: EthernetDriver>(dev: *mut bindings::net_device) {
     // What a packet device without hardware can do with packets.
     const FEATURES: u64 = bindings::EKHO_CONST_PORT_FEATURES;
 
@@ -623,6 +722,7 @@ pub(super) unsafe fn setup<T: EthernetDriver>(dev: *mut bindings::net_device) {
                 duplex: bindings::DUPLEX_FULL as u8,
             },
             port: Atomic::new(ptr::null_mut()),
+            slot: None,
         });
         // None before it is up.
         bindings::netif_carrier_off(dev);

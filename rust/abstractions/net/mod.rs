@@ -2,6 +2,7 @@
 
 //! Network devices, and what the kernel offers along with them.
 
+pub(crate) mod devlink;
 pub(crate) mod ethernet;
 pub(crate) mod genetlink;
 pub(crate) mod namespace;

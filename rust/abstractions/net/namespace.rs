@@ -37,6 +37,12 @@ impl Net {
         unsafe { &*ptr.cast() }
     }
 
+    /// The one that the kernel starts with.
+    pub(crate) fn initial() -> &'static Self {
+        // SAFETY: It is there for as long as the kernel runs.
+        unsafe { Self::from_raw(&raw mut bindings::init_net) }
+    }
+
     pub(crate) fn as_raw(&self) -> *mut bindings::net {
         self.0.get()
     }

@@ -19,6 +19,7 @@ use kernel::{
     },
     fmt,
     prelude::*,
+    str::CString,
     sync::aref::{
         ARef,
         AlwaysRefCounted, //
@@ -74,11 +75,28 @@ impl Rtnl {
     }
 }
 
-/// The name of a device.
+/// The name of a device, terminated by a NUL.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct DevName([u8; bindings::IFNAMSIZ as usize]);
 
 impl DevName {
+    /// How many bytes a name has at most.
+    pub(crate) const LEN_MAX: usize = bindings::IFNAMSIZ as usize - 1;
+
+    /// A name that an interface can be given; none if it can't be.
+    pub(crate) fn new(name: fmt::Arguments<'_>) -> Option<Self> {
+        let name = CString::try_from_fmt(name).ok()?;
+        let bytes = name.to_bytes();
+        let mut array = [0; bindings::IFNAMSIZ as usize];
+        // The kernel puts a number in place of a `%d`.
+        if bytes.len() >= array.len() || bytes.contains(&b'%') {
+            return None;
+        }
+        array[..bytes.len()].copy_from_slice(bytes);
+        // SAFETY: A string.
+        unsafe { bindings::dev_valid_name(name.as_char_ptr()) }.then_some(Self(array))
+    }
+
     /// The bytes of the C array, NUL-padded.
     pub(crate) fn bytes(&self) -> &[u8; bindings::IFNAMSIZ as usize] {
         &self.0
@@ -324,6 +342,14 @@ impl NetDevice {
         };
         // SAFETY: As for `by_ifindex`.
         (!dev.is_null()).then(|| unsafe { Self::from_raw(dev) }.into())
+    }
+
+    /// Whether a network namespace has an interface with this name.
+    pub(crate) fn is_name_taken(net: &Net, name: &DevName, _rtnl: &Rtnl) -> bool {
+        // SAFETY: The namespace is alive; RTNL is held, as the lookup needs. The name is terminated.
+        unsafe {
+            !bindings::__dev_get_by_name(net.as_raw(), name.bytes().as_ptr().cast()).is_null()
+        }
     }
 
     /// Finds a device by index in the network namespace of the current process.

@@ -64,14 +64,6 @@ unsafe extern "C" fn validate(
     0
 }
 
-/// # Safety
-///
-/// To be called as `rtnl_link_ops::setup`, with a private area of [`ethernet::private_size`].
-unsafe extern "C" fn setup<T: EthernetDriver>(dev: *mut bindings::net_device) {
-    // SAFETY: By the requirements of this function.
-    unsafe { ethernet::setup::<T>(dev) };
-}
-
 /// Makes a kind of device known until dropped, which deletes all devices of the kind.
 ///
 /// # Invariants
@@ -99,7 +91,7 @@ impl<T: LinkDriver> LinkRegistration<T> {
                     kind: T::KIND.as_char_ptr(),
                     priv_size: ethernet::private_size::<T>(),
                     validate: Some(validate),
-                    setup: Some(setup::<T>),
+                    setup: Some(ethernet::setup::<T>),
                     ..pin_init::zeroed()
                 };
                 // SAFETY: `slot` is valid for writes, and pinned until `drop`.

@@ -93,6 +93,9 @@ impl Described for DeviceGet {
             false => uapi::ekho_device_kind_EKHO_DEVICE_KIND_INDIRECT,
         };
         message.u32(uapi::EKHO_A_DEVICE_KIND, kind)?;
+        if let Some(name) = device.name() {
+            message.string(uapi::EKHO_A_DEVICE_NAME, name.to_bytes())?;
+        }
         message.flag(uapi::EKHO_A_DEVICE_HW_TC_OFFLOAD, ident.hw_tc_offload)?;
         message.u32(
             uapi::EKHO_A_DEVICE_BINDINGS,

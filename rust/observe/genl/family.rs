@@ -5,7 +5,7 @@
 #![deny(unsafe_code)]
 
 use super::{
-    cable, device, exit, fault, firmware, flow,
+    cable, device, exit, fault, firmware, flow, nic,
     scope::{
         Each,
         One, //
@@ -51,6 +51,8 @@ impl Family for Ekho {
         Operation::dump::<cable::Cables>(),
         Operation::call::<cable::CableNew>(),
         Operation::call::<cable::CableDel>(),
+        Operation::call::<nic::DeviceNew>(),
+        Operation::call::<nic::DeviceDel>(),
     ];
     const GROUPS: &'static [Group] = &[Group::new(c"events")];
 }

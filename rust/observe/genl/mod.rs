@@ -41,6 +41,7 @@ mod family;
 mod fault;
 mod firmware;
 mod flow;
+mod nic;
 mod scope;
 
 pub(crate) use events::Registered;

@@ -116,6 +116,11 @@ impl Namespaces {
 
 /// Fails, because of `attribute`, unless who asks may see and configure all network namespaces.
 pub(super) fn rules_all_namespaces(request: &Request<'_>, attribute: u32) -> Result {
+    rules_initial_namespaces(request, attribute)
+}
+
+/// The same of what there is only in the initial network namespace.
+pub(super) fn rules_initial_namespaces(request: &Request<'_>, attribute: u32) -> Result {
     if request.net().is_initial() && request.is_capable(Capability::NetAdmin) {
         return Ok(());
     }

@@ -50,8 +50,8 @@ Examples:
   ekho-fw cable list --dev ek0
   ekho-fw -j cable list | jq -r '.[] | select(.carrier | not) | .dev'
 
-Each cable is one line: frames that DEVICE has sent and how many of them the cable has lost,
-and the same of PEER. A peer in a network namespace that isn't to be seen is shown by its
+Each cable is one line. LOST is how many frames that DEVICE has sent the cable has lost,
+PEER-LOST the same of PEER. A peer in a network namespace that isn't to be seen is shown by its
 index.";
 
 /// Arguments of `cable`.
