@@ -293,6 +293,8 @@ test_the_module_goes_with_the_devices_that_there_are() {
 	host "$blue" nic0p0 10.9.0.1
 	host "$here_ns" nic1p0 10.9.0.2
 	initial ip link set nic0p1 name lan0
+	nic nic2 1
+	initial devlink dev reload ekho/nic2 netns "$blue"
 	eventually pings "$blue" 10.9.0.2
 	ping -f -q -w 30 10.9.0.1 >/dev/null 2>&1 &
 	pause 0.3
@@ -343,6 +345,41 @@ test_a_device_whose_ports_find_their_names_taken_can_be_reloaded_and_removed() {
 	ip link add nic0p9 type dummy
 	remove nic0
 	expect 'ports here' 'lo nic0p9' "$(ip -j link show | jq -r '.[].ifname' | xargs)"
+}
+
+test_a_device_whose_namespace_ends_may_find_the_names_of_its_ports_taken() {
+	ip netns add "$blue"
+	nic nic0 2
+	initial devlink dev reload ekho/nic0 netns "$blue"
+	initial ip link add nic0p0 type dummy
+	defer initial ip link del nic0p0
+	ip netns del "$blue"
+	back() { [[ $(initial devlink -j dev | jq -c .dev) == '{"ekho/nic0":'* ]]; }
+	eventually back
+	expect 'interfaces' nic0p0 "$(names nic0)"
+	expect 'failed' true "$(initial devlink -j -s dev show ekho/nic0 | jq '.dev[].reload_failed')"
+	remove nic0
+	expect 'devices' '' "$(cd "$bus/devices" && ls)"
+}
+
+test_the_family_tells_which_port_of_which_device_it_is() {
+	local tree=${EKHO_TREE:-} spec=$top/docs/netlink/specs/ekho.yaml
+	local cli=$tree/tools/net/ynl/pyynl/cli.py
+	[[ -e $cli ]] || skip 'the kernel tree with tools/net/ynl is not here'
+	ynl() {
+		initial python3 "$cli" --no-schema --spec "$spec" --output-json "$@"
+	}
+	nic nic0 2
+	expect 'ports' '["nic0p0",0] ["nic0p1",1]' \
+		"$(ynl --dump port-get | jq -c '.[] | [.ifname, .index]' | xargs -d '\n')"
+	expect 'devices' '["nic0p0","nic0"] ["nic0p1","nic0"]' \
+		"$(ynl --dump device-get | jq -c '.[] | [.ifname, .name]' | xargs -d '\n')"
+	refused - ynl --do device-new --json '{"name": "nic1", "ports": 65}'
+	says 'a device has 1 to 64 ports' "'bad-attr': '.ports'"
+	refused - ynl --do device-new --json '{"ports": 4}'
+	says 'what is the name of the device?' "'miss-type': 'name'"
+	refused - ynl --do device-del --json '{"name": "nic1"}'
+	says 'no device nic1' "'bad-attr': '.name'"
 }
 
 test_a_device_that_fails_halfway_leaves_nothing() {

@@ -53,9 +53,7 @@ impl Command for DeviceNew {
     const NUMBER: u8 = uapi::EKHO_CMD_DEVICE_NEW as u8;
     const PERMISSION: Permission = Permission::NetnsAdmin;
     const POLICY: Policy = Policy::new(
-        &const {
-            Policy::table::<{ PORTS as usize + 1 }>(&[NAME_RULE, (PORTS, Attribute::u32())])
-        },
+        &const { Policy::table::<{ PORTS as usize + 1 }>(&[NAME_RULE, (PORTS, Attribute::u32())]) },
     );
 }
 
