@@ -34,7 +34,7 @@ test_listings_are_json_with_the_documented_keys() {
 	fw -j list | keys ifindex dev netns netns_name firmware abi link map generation flows ops calls
 	fw -p show ek0 | keys ifindex dev firmware pins programs maps calls capabilities table_entries refusals exits
 	fw -j flows --dev ek0 | keys ifindex dev netns cookie classifier chain prio protocol skip_sw packets bytes drops last_used_ms stats_requests match actions
-	fw -j device list | keys ifindex dev netns kind hw_tc_offload bindings flows table_entries firmware
+	fw -j device list | keys ifindex dev netns kind nic hw_tc_offload bindings flows table_entries firmware
 	fw -j monitor --dev ek0 --timeout 0 | keys event time_ns dev firmware replaced op code reason flows
 	fw -j stats set --dev ek0 --prio 10 --handle 1 --packets 1 | keys dev cookie packets bytes drops last_used_ns
 	fw -j stats feed - </dev/null | keys lines applied malformed unknown failed

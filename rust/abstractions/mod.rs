@@ -7,6 +7,7 @@
 
 pub(crate) mod bottom_half;
 pub(crate) mod bpf;
+pub(crate) mod capability;
 pub(crate) mod compat;
 pub(crate) mod debugfs;
 pub(crate) mod device;

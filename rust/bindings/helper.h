@@ -3,6 +3,7 @@
 #include <linux/bpf.h>
 #include <linux/bpf_verifier.h>
 #include <linux/btf.h>
+#include <linux/capability.h>
 #include <linux/device.h>
 #include <linux/etherdevice.h>
 #include <linux/ethtool.h>

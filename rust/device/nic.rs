@@ -20,6 +20,7 @@
 
 use crate::{
     abstractions::{
+        capability::is_net_admin,
         device::bus::{
             self,
             Bus,
@@ -167,6 +168,7 @@ impl BusDriver for Driver {
     }
 
     fn new_device(text: &[u8]) -> Result {
+        may_change()?;
         let mut words = words(text);
         let (Some(name), Some(ports), None) = (words.next(), words.next(), words.next()) else {
             pr_err!("a new device is asked for as: NAME PORTS\n");
@@ -177,12 +179,22 @@ impl BusDriver for Driver {
     }
 
     fn del_device(text: &[u8]) -> Result {
+        may_change()?;
         let mut words = words(text);
         let (Some(name), None) = (words.next(), words.next()) else {
             pr_err!("a device is removed by: NAME\n");
             return Err(EINVAL);
         };
         remove(name).map_err(told)
+    }
+}
+
+/// Who may open the files of the bus isn't said by them alone: in a container with users of its own
+/// root can be the same user without any rights.
+fn may_change() -> Result {
+    match is_net_admin() {
+        true => Ok(()),
+        false => Err(EPERM),
     }
 }
 

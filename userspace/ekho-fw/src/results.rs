@@ -12,8 +12,10 @@ use serde::Serialize;
 pub struct DeviceChange {
     /// Name of the device.
     pub dev: String,
-    /// Index of the new device, `null` for one that was deleted.
+    /// Index of the new device, `null` for one that was deleted or has several ports.
     pub ifindex: Option<u32>,
+    /// Names of the ports of the new device, if it has several.
+    pub ports: Option<Vec<String>>,
 }
 
 /// What `fault set` and `fault clear` did.

@@ -285,6 +285,19 @@ pub enum Error {
     #[strum(props(class = "device"))]
     NoFaultPoint { point: String, points: Vec<String> },
 
+    // Devices with several ports.
+    #[error("the module refuses to {action} ({}{})", errno_text(.source), extack_text(.message))]
+    #[strum(props(class = "device"))]
+    Nic {
+        action: String,
+        source: io::Error,
+        /// The module's own words.
+        message: Option<String>,
+    },
+    #[error("device `{dev}` is a port of `{nic}`, and goes with that only")]
+    #[strum(props(class = "device"))]
+    PortOfNic { dev: String, nic: String },
+
     // Cables.
     #[error("the module refuses to {action} ({}{})", errno_text(.source), extack_text(.message))]
     #[strum(props(class = "device"))]
@@ -485,6 +498,8 @@ impl Error {
                 "see what can be set: ekho-fw fault set --help; and what is: ekho-fw fault list".into()
             }
             Self::NoFaultPoint { points, .. } => format!("use one of: {}", points.join(", ")),
+            Self::Nic { .. } => "see which there are: devlink dev, and ip link".into(),
+            Self::PortOfNic { nic, .. } => format!("delete it with all its ports: ekho-fw device del {nic}"),
             Self::Cable { .. } | Self::NoCable { .. } => {
                 "see what is connected: ekho-fw cable list".into()
             }

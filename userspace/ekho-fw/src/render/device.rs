@@ -39,6 +39,10 @@ impl Text for [Device] {
         if tells_offload {
             columns.insert(2, ("HW-TC-OFFLOAD", Left));
         }
+        let tells_nic = self.iter().any(|device| device.nic.is_some());
+        if tells_nic {
+            columns.insert(1, ("NIC", Left));
+        }
         let mut rows = Rows::new(self, &columns);
         for device in self {
             let mut cells = vec![
@@ -51,6 +55,9 @@ impl Text for [Device] {
             if tells_offload {
                 cells.insert(2, on_off(device.hw_tc_offload));
             }
+            if tells_nic {
+                cells.insert(1, or_dash(&device.nic));
+            }
             rows.row(device.netns, &device.netns_name, cells);
         }
         rows.table.render(style, "")
@@ -59,9 +66,13 @@ impl Text for [Device] {
 
 impl Text for DeviceChange {
     fn text(&self, _style: Style) -> String {
-        match self.ifindex {
-            Some(ifindex) => format!("{}: added, index {ifindex}\n", self.dev),
-            None => format!("{}: deleted\n", self.dev),
+        match (self.ifindex, self.ports.as_deref()) {
+            (Some(ifindex), _) => format!("{}: added, index {ifindex}\n", self.dev),
+            (None, Some([only])) => format!("{}: added, with port {only}\n", self.dev),
+            (None, Some([first, .., last])) => {
+                format!("{}: added, with ports {first} to {last}\n", self.dev)
+            }
+            (None, _) => format!("{}: deleted\n", self.dev),
         }
     }
 }
@@ -85,6 +96,7 @@ mod tests {
             netns: netns::current().unwrap(),
             netns_name: None,
             kind: "ekho".into(),
+            nic: None,
             hw_tc_offload: None,
             bindings: 1,
             flows: 2,
@@ -96,6 +108,42 @@ mod tests {
             "DEVICE  KIND  BINDINGS  FLOWS  FIRMWARE\nek0     ekho         1      2  -\n"
         );
         device.hw_tc_offload = Some(true);
-        assert!([device].text(PLAIN).contains("HW-TC-OFFLOAD"));
+        assert!([device.clone()].text(PLAIN).contains("HW-TC-OFFLOAD"));
+        device.hw_tc_offload = None;
+        let port = Device {
+            dev: "nic0p0".into(),
+            nic: Some("nic0".into()),
+            ..device.clone()
+        };
+        assert_eq!(
+            [device, port].text(PLAIN),
+            "\
+DEVICE  NIC   KIND  BINDINGS  FLOWS  FIRMWARE
+ek0     -     ekho         1      2  -
+nic0p0  nic0  ekho         1      2  -
+"
+        );
+    }
+
+    #[test]
+    fn what_was_done_is_said() {
+        let change = |ifindex, ports: Option<&[&str]>| {
+            DeviceChange {
+                dev: "nic0".into(),
+                ifindex,
+                ports: ports.map(|ports| ports.iter().map(|&port| port.to_owned()).collect()),
+            }
+            .text(PLAIN)
+        };
+        assert_eq!(change(Some(7), None), "nic0: added, index 7\n");
+        assert_eq!(
+            change(None, Some(&["nic0p0"])),
+            "nic0: added, with port nic0p0\n"
+        );
+        assert_eq!(
+            change(None, Some(&["nic0p0", "nic0p1", "nic0p2"])),
+            "nic0: added, with ports nic0p0 to nic0p2\n"
+        );
+        assert_eq!(change(None, None), "nic0: deleted\n");
     }
 }

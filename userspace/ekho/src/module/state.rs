@@ -37,6 +37,8 @@ pub struct Device {
     pub netns_name: Option<String>,
     /// `ekho` for a device of that kind, `indirect` for any other that is served.
     pub kind: String,
+    /// Name of the device with several ports that it is one of.
+    pub nic: Option<String>,
     /// Whether `ethtool -K … hw-tc-offload` is on; `null` when the module doesn't tell.
     pub hw_tc_offload: Option<bool>,
     /// Blocks that are bound.
@@ -345,6 +347,7 @@ pub(crate) mod tests_support {
             netns: 1,
             netns_name: None,
             kind: "ekho".into(),
+            nic: None,
             hw_tc_offload: Some(true),
             bindings: 1,
             flows: 10,
@@ -481,7 +484,7 @@ mod tests {
         assert_eq!(
             serde_json::to_string(&device(3, "ek0")).unwrap(),
             concat!(
-                r#"{"ifindex":3,"dev":"ek0","netns":1,"netns_name":null,"kind":"ekho","#,
+                r#"{"ifindex":3,"dev":"ek0","netns":1,"netns_name":null,"kind":"ekho","nic":null,"#,
                 r#""hw_tc_offload":true,"bindings":1,"flows":10,"table_entries":11,"firmware":null}"#
             )
         );

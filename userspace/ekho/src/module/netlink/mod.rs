@@ -11,6 +11,7 @@
 pub mod cable;
 pub mod client;
 pub mod fault;
+pub mod nic;
 pub mod notification;
 pub mod parse;
 pub mod uapi;

@@ -75,6 +75,7 @@ pub fn device(attributes: Attributes<'_>) -> Result<Device, String> {
         netns,
         netns_name: None,
         kind: kind.to_owned(),
+        nic: text(attributes, uapi::EKHO_A_DEVICE_NAME),
         hw_tc_offload: Some(attributes.has(uapi::EKHO_A_DEVICE_HW_TC_OFFLOAD)),
         bindings: number(uapi::EKHO_A_DEVICE_BINDINGS).unwrap_or(0),
         flows: number(uapi::EKHO_A_DEVICE_FLOWS).unwrap_or(0),

@@ -32,6 +32,7 @@ fn device_message() -> Vec<u8> {
             .put_u32(EKHO_A_DEVICE_BINDINGS, 2)
             .put(EKHO_A_DEVICE_FLOWS, &(1u64 << 40).to_ne_bytes())
             .put_u32(EKHO_A_DEVICE_TABLE_ENTRIES, 11)
+            .put_text(EKHO_A_DEVICE_NAME, "nic0")
             .put_text(EKHO_A_DEVICE_FIRMWARE, "stats");
     })
 }
@@ -108,6 +109,7 @@ fn a_device_is_read() {
         (2, 1 << 40, Some(11))
     );
     assert_eq!(device.firmware.as_deref(), Some("stats"));
+    assert_eq!(device.nic.as_deref(), Some("nic0"));
 }
 
 #[test]
