@@ -123,9 +123,9 @@ reasons() {
 	}'
 }
 
-# cable DEV JQ: what the tool says of its cable; nothing if it has none.
+# cable DEV [JQ]: what the tool says of its cable; nothing if it has none.
 cable() {
-	at "$1" "$EKHO_FW" -j cable list --dev "$1" | jq -r ".[]$2"
+	at "$1" "$EKHO_FW" -j cable list --dev "$1" | jq -r ".[]${2:-}"
 }
 
 is_running() {
@@ -802,8 +802,11 @@ test_what_is_lost_takes_no_part_of_the_rate() {
 test_the_largest_numbers_are_numbers() {
 	cabled --delay 10s --jitter 10s --limit 100000 --loss 100%
 	disconnect ek0
+	connect ek0 ek1 --delay 10s --jitter 10s --limit 100000
+	"$traffic" udp-send 10.9.0.2 7 500 8 2
+	disconnect ek0
 	connect ek0 ek1 --delay 10s --jitter 10s --reorder 99.9999% --rate 1bit --limit 100000
-	"$traffic" udp-send 10.9.0.2 7 2000 8 2
+	"$traffic" udp-send 10.9.0.2 7 500 8 2
 	disconnect ek0
 	connect ek0 ek1 --delay 10s --rate 1bit --limit 100000
 	"$traffic" udp-send 10.9.0.2 7 300 60000 2
@@ -840,6 +843,10 @@ test_each_connection_keeps_its_order_over_several_queues() {
 	ports numtxqueues 4 numrxqueues 4
 	connect ek0 ek1
 	eventually is_running ek0
+	# One flow takes one queue.
+	datagrams 100 100
+	expect 'datagrams' '100 0' "$received $late"
+	expect 'queues of one flow' '1 1' "$(nonzero_queues ek0 tx) $(nonzero_queues ek1 rx)"
 	datagrams 500 100 32
 	expect 'datagrams' '16000 0' "$received $late"
 	used=$(nonzero_queues ek1 rx)
@@ -1170,7 +1177,7 @@ test_a_port_with_firmware_passes_traffic() {
 # ------------------------------------------------------------- refusals -----
 
 test_what_can_not_be_joined_is_refused_in_a_sentence() {
-	modprobe -a bridge bonding max_bonds=0 || modprobe bridge
+	modprobe bridge
 	netns
 	ip link add ek0 type ekho
 	ip link add ek2 type ekho
