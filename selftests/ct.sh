@@ -11,7 +11,7 @@
 #	 | 192.0.2.1      |   |       vc <--ct-- ek1 <== vs |   |      192.0.2.2 |
 #	 +----------------+   +-----------------------------+   +----------------+
 #
-# Ports have no data path yet: a filter hands them what the veths receive (==>).
+# A filter hands the ports what the veths receive (==>).
 
 # shellcheck source=selftests/libtest.sh disable=SC2119
 . "${BASH_SOURCE[0]%/*}/libtest.sh"

@@ -4,7 +4,7 @@
 # Devices of kind ekho, without firmware.
 #
 #	 +-----------------+
-#	 | ek0, ek1, ...   |	what they transmit is counted, and goes nowhere
+#	 | ek0, ek1, ...   |	no cables: what they transmit is counted, and goes nowhere
 #	 | clsact          |
 #	 +-----------------+
 
@@ -77,6 +77,21 @@ test_what_a_device_transmits_is_counted() {
 	# IPv6 may have sent something of its own in between.
 	((after >= before + 5)) || fail 'packets sent' "expected: at least $((before + 5))" "seen:     $after"
 	expect_filters 'dev ek0 egress' '1/1 in_hw=0 hw=0/0 all=5/* drops=0'
+}
+
+test_a_device_needs_no_qdisc_and_has_the_features_of_a_packet_device() {
+	ip link add ek0 up type ekho
+	expect 'qdisc' noqueue "$(link ek0 .qdisc)"
+	expect 'queues' '1 1' "$(link ek0 '|"\(.num_tx_queues) \(.num_rx_queues)"')"
+	expect 'features that are off or fixed' '' "$(ethtool -k ek0 | grep -E \
+		'^(rx-checksumming|tx-checksumming|scatter-gather|tcp-segmentation-offload|generic-receive-offload|[rt]x-vlan-offload|tx-udp-segmentation):' |
+		grep -v ': on$')"
+	ip link add ek1 up numtxqueues 4 numrxqueues 2 type ekho
+	expect 'queues' '4 2' "$(link ek1 '|"\(.num_tx_queues) \(.num_rx_queues)"')"
+	tc qdisc add dev ek1 root fq
+	expect 'qdisc' fq "$(link ek1 .qdisc)"
+	tc qdisc del dev ek1 root
+	expect 'qdisc' noqueue "$(link ek1 .qdisc)"
 }
 
 test_without_firmware_skip_sw_is_refused_with_the_remedy() {

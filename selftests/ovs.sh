@@ -5,8 +5,8 @@
 #
 #	 vh --- vp ==> ek0 ---[ br0 ]--- ek1
 #
-# Ports have no data path yet: a filter hands ek0 what vp receives (==>). Each case has an
-# Open vSwitch of its own, whose files are in /run.
+# A filter hands ek0 what vp receives (==>). Each case has an Open vSwitch of its own, whose
+# files are in /run.
 
 # shellcheck source=selftests/libtest.sh disable=SC2119
 . "${BASH_SOURCE[0]%/*}/libtest.sh"

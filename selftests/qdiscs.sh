@@ -101,10 +101,18 @@ test_fifos() {
 
 test_the_root_and_the_default_of_a_device_with_queues() {
 	device
+	# A port needs no qdisc: without one there is noqueue, and no mq.
 	root pfifo
 	tc qdisc del dev ek0 root
-	expect_lines 'root mq' 'root command=0 handle=10000 ingress=0' 'mq command=1 handle=0' \
-		'root command=0 handle=0 ingress=0' 'mq command=0 handle=0'
+	expect_lines 'root mq' 'root command=0 handle=10000 ingress=0' 'root command=0 handle=0 ingress=0'
+}
+
+test_mq() {
+	device
+	root mq
+	tc qdisc del dev ek0 root
+	expect_lines 'root mq' 'mq command=0 handle=10000' 'root command=0 handle=10000 ingress=0' \
+		'root command=0 handle=0 ingress=0' 'mq command=1 handle=10000'
 }
 
 # classes: traffic classes of ek0, and their queues, as the kernel has them.

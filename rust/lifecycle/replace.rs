@@ -46,7 +46,9 @@ pub(super) fn replace(table: TableRef<Table>, link: &Link) -> Result {
     if !dev.may_configure(&rtnl) {
         return Err(EPERM);
     }
-    if ops.ifindex() != 0 && ops.ifindex() != dev.ifindex() {
+    // It may name another port of the device.
+    let is_port = |ifindex| device.port(|port| port.ident.ifindex == ifindex).is_some();
+    if ops.ifindex() != 0 && !is_port(ops.ifindex()) {
         return Err(EINVAL);
     }
     let generation = device
