@@ -489,7 +489,7 @@ test_a_chain_of_two_ports_is_offloaded_once_and_follows_those_that_are_left() {
 	initial nft -f - <<-END
 		table netdev ekho-nic {
 			chain in {
-				type filter hook ingress devices = { nic0p0, nic0p1 } priority 0; flags offload;
+				type filter hook ingress devices = { nic0p0, nic0p1 } priority 1; flags offload;
 				ip daddr 10.0.0.10 drop
 			}
 		}

@@ -97,12 +97,15 @@ impl Namespaces {
         Ok(Self::All)
     }
 
-    /// How a device is seen in them, if it is.
-    pub(super) fn seen(self, device: &Device) -> Option<Ident> {
-        match self {
-            Self::One { cookie, is_initial } => device.seen_in(cookie, is_initial),
-            Self::All => Some(device.ident()),
-        }
+    /// How a device is seen in them, if it is: by the port with this index, if there is one.
+    pub(super) fn seen(self, device: &Device, ifindex: Option<u32>) -> Option<Ident> {
+        let seen = match self {
+            Self::One { cookie, is_initial } => device.seen_in(cookie, is_initial)?,
+            Self::All => device.ident(),
+        };
+        let is_it = |ident: &Ident| Some(ident.ifindex) == ifindex && self.contain(ident);
+        let port = device.port(|port| is_it(&port.ident));
+        Some(port.map_or(seen, |port| port.ident))
     }
 
     /// Whether what this is about is among them.
@@ -207,6 +210,8 @@ pub(super) struct Each<T>(PhantomData<T>);
 /// Where such a dump stands.
 pub(super) struct Progress<T: Listed> {
     namespaces: Namespaces,
+    /// The port that the request names, if it does.
+    port: Option<u32>,
     /// In the order of their ids.
     devices: KVec<Arc<Device>>,
     /// The one whose turn it is.
@@ -240,11 +245,12 @@ impl<T: Listed> Dump for Each<T> {
             devices.push(device(request)?, GFP_KERNEL)?;
         } else {
             devices = devices::all()?;
-            devices.retain(|device| namespaces.seen(device).is_some());
+            devices.retain(|device| namespaces.seen(device, None).is_some());
             sort_by_key(&mut devices, |device| device.number);
         }
         Ok(Progress {
             namespaces,
+            port: request.u32(IFINDEX),
             changes: changes::<T>(&devices),
             devices,
             at: 0,
@@ -255,7 +261,7 @@ impl<T: Listed> Dump for Each<T> {
     fn next(progress: &mut Progress<T>, batch: &mut Batch<'_>) -> Result {
         while let Some(device) = progress.devices.get(progress.at) {
             // It may have gone, or moved.
-            let ident = progress.namespaces.seen(device);
+            let ident = progress.namespaces.seen(device, progress.port);
             if let Some(ident) = ident.filter(|_| devices::contains(device)) {
                 T::next(device, &ident, &mut progress.cursor, batch)?;
             }
