@@ -119,16 +119,20 @@ impl Drop for Releases {
 struct VTable<T>(PhantomData<T>);
 
 impl<T: BusDriver> VTable<T> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "`as_char_ptr` isn't a const function"
+    )]
     const fn write_only(
         name: &'static CStr,
         store: unsafe extern "C" fn(*const bindings::bus_type, *const c_char, usize) -> isize,
     ) -> bindings::bus_attribute {
+        // It has more fields in kernels with lockdep.
+        let mut attr: bindings::attribute = pin_init::zeroed();
+        attr.name = name.as_ptr().cast();
+        attr.mode = 0o200;
         bindings::bus_attribute {
-            attr: bindings::attribute {
-                name: name.as_ptr().cast(),
-                mode: 0o200,
-                ..pin_init::zeroed()
-            },
+            attr,
             show: None,
             store: Some(store),
         }

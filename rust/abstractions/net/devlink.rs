@@ -30,7 +30,6 @@ use super::{
 };
 use crate::bindings;
 use core::{
-    ffi::c_int,
     marker::PhantomData,
     ptr::{
         self,
@@ -45,6 +44,10 @@ use kernel::{
     error::{
         from_result,
         to_result, //
+    },
+    ffi::{
+        c_int,
+        c_ulong, //
     },
     prelude::*,
     types::Opaque, //
@@ -232,7 +235,7 @@ impl<T: DevlinkDriver> VTable<T> {
         1 << bindings::devlink_reload_action_DEVLINK_RELOAD_ACTION_DRIVER_REINIT;
 
     const OPS: bindings::devlink_ops = bindings::devlink_ops {
-        reload_actions: Self::RELOAD_ACTIONS as _,
+        reload_actions: Self::RELOAD_ACTIONS as c_ulong,
         reload_down: Some(Self::reload_down),
         reload_up: Some(Self::reload_up),
         info_get: Some(Self::info_get),

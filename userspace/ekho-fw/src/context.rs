@@ -5,6 +5,7 @@
 use anyhow::{Context as _, Result};
 use ekho::error::Class;
 use ekho::firmware::{Firmware, Pins};
+use ekho::kernel::netlink::device;
 use ekho::kernel::{libbpf_log, netns};
 use ekho::module::state::{Filter, State};
 use ekho::module::Netlink;
@@ -52,6 +53,28 @@ impl<'output> Context<'output> {
             netns,
             dev: dev.map(str::to_owned),
         })
+    }
+}
+
+impl Context<'_> {
+    /// The interface that `--dev` means: one of this name, or else the first port of a device of this
+    /// name. A name of nothing stays what it is, for whoever looks for it to say so.
+    pub fn dev(&self, name: &str) -> Result<String> {
+        if device::ifindex(name).is_ok() {
+            return Ok(name.to_owned());
+        }
+        // Without the module there are no devices; whoever needs it says so.
+        let devices = self.state.devices(&self.filter(None)?).unwrap_or_default();
+        let netns = netns::current()?;
+        let found = devices
+            .into_iter()
+            .find(|device| device.nic.as_deref() == Some(name) && device.netns == netns);
+        Ok(found.map_or_else(|| name.to_owned(), |device| device.dev))
+    }
+
+    /// The same of an option that may be left out.
+    pub fn dev_of(&self, name: Option<&str>) -> Result<Option<String>> {
+        name.map(|name| self.dev(name)).transpose()
     }
 }
 

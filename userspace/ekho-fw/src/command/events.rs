@@ -75,6 +75,7 @@ struct Session<'session> {
     context: &'session Context<'session>,
     args: &'session Args,
     watch: Watch,
+    dev: String,
     listener: Listener,
     losses: Losses,
     events: u64,
@@ -147,7 +148,7 @@ impl Session<'_> {
             if let Some(reason) = self.drain()? {
                 return Ok(reason);
             }
-            let continuity = self.listener.follow(&*self.context.state, &self.args.dev)?;
+            let continuity = self.listener.follow(&*self.context.state, &self.dev)?;
             match continuity {
                 Continuity::Same => {}
                 Continuity::Replaced => {
@@ -155,7 +156,7 @@ impl Session<'_> {
                     if let Some(reason) = self.drain()? {
                         return Ok(reason);
                     }
-                    self.listener = Listener::open(&*self.context.state, &self.args.dev)?;
+                    self.listener = Listener::open(&*self.context.state, &self.dev)?;
                     self.losses.seen = None;
                     continue;
                 }
@@ -185,11 +186,13 @@ impl Session<'_> {
 /// Prints events.
 pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
     let watch = Watch::start(&args.limits)?;
+    let dev = context.dev(&args.dev)?;
     let mut session = Session {
         context,
         args,
         watch,
-        listener: Listener::open(&*context.state, &args.dev)?,
+        listener: Listener::open(&*context.state, &dev)?,
+        dev,
         losses: Losses::default(),
         events: 0,
         malformed: 0,

@@ -90,11 +90,11 @@ struct Devices {
 }
 
 impl Devices {
-    fn target(&self) -> Target {
-        match &self.dev {
-            Some(dev) => Target::Device(dev.clone()),
+    fn target(&self, context: &Context<'_>) -> Result<Target> {
+        Ok(match &self.dev {
+            Some(dev) => Target::Device(context.dev(dev)?),
             None => Target::New,
-        }
+        })
     }
 }
 
@@ -175,12 +175,12 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
             return Ok(ExitCode::SUCCESS);
         }
         Command::Set(set) => {
-            let target = set.devices.target();
+            let target = set.devices.target(context)?;
             Netlink.set_fault(&target, &set.setting())?;
             target
         }
         Command::Clear(devices) => {
-            let target = devices.target();
+            let target = devices.target(context)?;
             Netlink.clear_faults(&target)?;
             target
         }

@@ -33,8 +33,9 @@ pub struct Args {
 
 /// Lists flows.
 pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
-    let flows = context.state.flows(&context.filter(args.dev.as_deref())?)?;
-    if let (Some(dev), true) = (&args.dev, flows.is_empty()) {
+    let dev = context.dev_of(args.dev.as_deref())?;
+    let flows = context.state.flows(&context.filter(dev.as_deref())?)?;
+    if let (Some(dev), true) = (&dev, flows.is_empty()) {
         device::ifindex(dev)?;
     }
     context.output.print(flows.as_slice());

@@ -37,7 +37,7 @@ pub struct Args {
 
 /// Attaches firmware.
 pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
-    let (file, dev) = (&args.firmware.file, &args.firmware.dev);
+    let (file, dev) = (&args.firmware.file, &context.dev(&args.firmware.dev)?);
     let firmware = open_firmware(&args.firmware)?;
     let attached = args.replace && context.state.attached(dev)?.is_some();
     let operation = if attached { replace } else { load };

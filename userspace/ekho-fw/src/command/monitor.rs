@@ -42,8 +42,9 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
     let mut watch = Watch::start(&args.limits)?;
     // Before the beginning is looked up, so that nothing falls between.
     let mut notifications = Notifications::open()?;
+    let dev = context.dev_of(args.dev.as_deref())?;
     let (mut monitor, known) =
-        Monitor::start(&*context.state, args.dev.as_deref(), clock::now_ns())?;
+        Monitor::start(&*context.state, dev.as_deref(), clock::now_ns())?;
     for notification in &known {
         if !context.output.print(notification) {
             return Ok(ExitCode::SUCCESS);

@@ -30,7 +30,7 @@ pub struct Args {
 
 /// Replaces firmware.
 pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
-    let (file, dev) = (&args.firmware.file, &args.firmware.dev);
+    let (file, dev) = (&args.firmware.file, &context.dev(&args.firmware.dev)?);
     let firmware = open_firmware(&args.firmware)?;
     let outcome = replace(firmware, dev, &*context.state, &context.pins);
     let outcome = doing(keep_log(&args.firmware, outcome), || {

@@ -36,7 +36,8 @@ pub struct Args {
 
 /// Shows attached firmware.
 pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
-    let dev = args.dev.as_deref().or(args.positional.as_deref());
+    let dev = context.dev_of(args.dev.as_deref().or(args.positional.as_deref()))?;
+    let dev = dev.as_deref();
     if let Some(dev) = dev {
         attachment::find(&*context.state, dev)?;
     }

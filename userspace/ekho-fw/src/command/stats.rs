@@ -155,10 +155,10 @@ fn ether_type(text: &str) -> Result<u16, String> {
 }
 
 impl One {
-    fn target(&self) -> Target {
-        match (self.cookie, &self.dev, self.prio, self.handle) {
+    fn target(&self, dev: Option<String>) -> Target {
+        match (self.cookie, dev, self.prio, self.handle) {
             (None, Some(dev), Some(prio), Some(handle)) => Target::Filter(FilterSpec {
-                dev: dev.clone(),
+                dev,
                 hook: match (self.block, self.egress) {
                     (Some(block), _) => Hook::Block(block),
                     (None, true) => Hook::Egress,
@@ -171,7 +171,7 @@ impl One {
             }),
             (cookie, dev, ..) => Target::Cookie {
                 cookie: cookie.unwrap_or(0),
-                dev: dev.clone(),
+                dev,
             },
         }
     }
@@ -188,9 +188,10 @@ impl One {
 }
 
 fn change(context: &Context<'_>, one: &One, op: Op) -> Result<ExitCode> {
-    let mut stats = Stats::open(&*context.state, context.filter(one.dev.as_deref())?)?;
+    let dev = context.dev_of(one.dev.as_deref())?;
+    let mut stats = Stats::open(&*context.state, context.filter(dev.as_deref())?)?;
     let updated = stats
-        .change(&one.target(), &one.change(op))
+        .change(&one.target(dev), &one.change(op))
         .context("can't write statistics")?;
     context.output.print(&updated);
     Ok(ExitCode::SUCCESS)

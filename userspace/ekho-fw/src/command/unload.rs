@@ -27,8 +27,9 @@ pub struct Args {
 
 /// Detaches firmware.
 pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
-    let removal = unload(&args.dev, &*context.state, &context.pins)
-        .with_context(|| format!("can't unload the firmware of {}", args.dev))?;
+    let dev = context.dev(&args.dev)?;
+    let removal = unload(&dev, &*context.state, &context.pins)
+        .with_context(|| format!("can't unload the firmware of {dev}"))?;
     context.output.print(&removal);
     Ok(ExitCode::SUCCESS)
 }
