@@ -1330,6 +1330,8 @@ test_cables_come_and_go_while_traffic_runs() {
 		while :; do
 			for ((j = i; j < 16; j += 2)); do
 				"$traffic" send "e$j" "$frame" 200 || :
+				# Something else has to run as well.
+				pause 0.02
 			done
 		done 2>/dev/null &
 		pids+=($!)
