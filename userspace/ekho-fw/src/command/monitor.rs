@@ -43,8 +43,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
     // Before the beginning is looked up, so that nothing falls between.
     let mut notifications = Notifications::open()?;
     let dev = context.dev_of(args.dev.as_deref())?;
-    let (mut monitor, known) =
-        Monitor::start(&*context.state, dev.as_deref(), clock::now_ns())?;
+    let (mut monitor, known) = Monitor::start(&*context.state, dev.as_deref(), clock::now_ns())?;
     for notification in &known {
         if !context.output.print(notification) {
             return Ok(ExitCode::SUCCESS);
