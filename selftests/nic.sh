@@ -505,6 +505,82 @@ test_a_chain_of_two_ports_is_offloaded_once_and_follows_those_that_are_left() {
 	expect 'bindings' 0 "$(get devices nic0x0 bindings)"
 }
 
+# nftables binds a port that comes before anybody else knows it.
+test_a_flowtable_that_waits_for_ports_has_them_again_after_a_reload() {
+	local n
+	type -P nft >/dev/null || skip 'needs nft'
+	modprobe -a nf_flow_table_inet nft_flow_offload || skip 'this kernel has no flowtables'
+	nic nic0 2
+	initial nft -f - <<-END
+		table inet ekho-nic {
+			flowtable f { hook ingress priority 0; devices = { nic0p0, nic0p1 }; flags offload; }
+		}
+	END
+	defer initial nft delete table inet ekho-nic
+	for n in 1 2 3; do
+		expect 'bindings' 1 "$(get devices nic0p0 bindings)"
+		initial devlink dev reload ekho/nic0
+	done
+	remove nic0
+	expect 'ports' '' "$(names nic0)"
+	nic nic0 2
+	expect 'bindings' 1 "$(get devices nic0p0 bindings)"
+	# The second port is bound, and then isn't registered.
+	remove nic0
+	fw fault set --new-devices --point register --nth 2 --errno ENOMEM >/dev/null
+	defer fw fault clear --new-devices
+	refused 6 tool device add nic0 --ports 2
+	expect 'ports' '' "$(names nic0)"
+}
+
+test_a_port_that_was_not_bound_takes_nothing_from_others() {
+	nic nic0 2
+	tool load "$(object stats)" --dev nic0 >/dev/null
+	tool fault set --dev nic0 --point bind --nth 1 --errno EOPNOTSUPP >/dev/null
+	share_block nic0p0 nic0p1
+	drops
+	expect 'devices that have the filter' 1 "$(in_hw)"
+	initial tc qdisc del dev nic0p0 clsact
+	expect 'devices that have the filter' 1 "$(in_hw)"
+	expect_figures nic0p0 flows=1 replace=1 destroy=0
+	# No port of the block is without offload any more.
+	initial tc filter del block 22 prio 10
+	drops skip_sw
+	expect 'devices that have the filter' 1 "$(in_hw)"
+}
+
+test_hw_tc_offload_is_of_a_port_and_a_block_needs_that_of_all() {
+	nic nic0 3
+	tool load "$(object stats)" --dev nic0 >/dev/null
+	share_block nic0p0 nic0p1
+	initial ethtool -K nic0p1 hw-tc-offload off
+	refused 2 drops skip_sw
+	says 'nic0p1: hw-tc-offload is off'
+	initial ethtool -K nic0p1 hw-tc-offload on
+	drops skip_sw
+	initial ethtool -K nic0p2 hw-tc-offload off
+	refused - initial ethtool -K nic0p1 hw-tc-offload off
+	# What was refused stays requested.
+	initial ethtool -K nic0p1 hw-tc-offload on
+	initial tc qdisc del dev nic0p1 clsact
+	initial ethtool -K nic0p1 hw-tc-offload off
+	expect_figures nic0p0 flows=1 destroy=0
+}
+
+test_shared_actions_stay_with_the_ports_that_stay() {
+	netns "$blue"
+	nic nic0 2
+	initial tc actions add action drop index 77
+	defer initial tc actions del action gact index 77
+	tool load "$(object stats)" --dev nic0p1 >/dev/null
+	expect_figures nic0p0 flows=1 destroy=0
+	initial ip link set nic0p1 netns "$blue"
+	expect_figures nic0p0 flows=1
+	ip netns exec "$blue" tc actions add action drop index 78
+	expect_figures nic0p0 flows=1
+	tool unload --dev nic0 >/dev/null
+}
+
 test_a_device_is_seen_where_all_its_ports_are() {
 	netns "$blue"
 	nic nic0 2

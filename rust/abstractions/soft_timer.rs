@@ -36,7 +36,7 @@ use kernel::{
 
 /// What a timer does when it expires.
 pub(crate) trait Expire: Send + Sync + 'static {
-    /// The time is over. Returns after how long it is to be called again, if it is. Softirq.
+    /// The time is over, or an hour. Returns after how long it is to be called again, if it is. Softirq.
     fn expire(&self, bh: &BottomHalf) -> Option<Delta>;
 }
 
@@ -53,6 +53,9 @@ pub(crate) struct SoftTimer<T: Expire> {
 }
 
 impl<T: Expire> SoftTimer<T> {
+    /// It expires after this time at the latest, perhaps before what it was made for.
+    const LONGEST: Delta = Delta::from_secs(3600);
+
     /// A timer that isn't started.
     pub(crate) fn new(inner: impl PinInit<T, Error>) -> impl PinInit<Self, Error> {
         try_pin_init!(Self {
@@ -101,6 +104,7 @@ impl<T: Expire> HrTimerCallback for SoftTimer<T> {
         let bh = unsafe { BottomHalf::assume() };
         match this.inner.expire(&bh) {
             Some(after) => {
+                let after = after.min(Self::LONGEST);
                 // By what the old time has to be moved, as only that can be said.
                 let old = this.timer.expires();
                 let by = Instant::now() + after - old;

@@ -45,7 +45,10 @@ use crate::{
     },
     intake::{
         self,
-        block::binding::Binding, //
+        block::{
+            binding::Binding,
+            binding_set, //
+        },
     },
     offload::devices, //
 };
@@ -119,8 +122,8 @@ impl EthernetDriver for Ekho {
         clock::index()
     }
 
-    fn set_hw_tc_offload(dev: &NetDevice, on: bool, _rtnl: &Rtnl) -> Result {
-        let flows = devices::get(dev).map_or(0, |device| device.flows.len());
+    fn set_hw_tc_offload(dev: &NetDevice, on: bool, rtnl: &Rtnl) -> Result {
+        let flows = devices::get(dev).map_or(0, |device| binding_set::flows_at(&device, dev, rtnl));
         if !on && flows != 0 {
             pr_warn!(
                 "{}: hw-tc-offload stays on while {} filters are offloaded; delete them first\n",

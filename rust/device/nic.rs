@@ -46,7 +46,10 @@ use crate::{
     contract::uapi,
     device::netdev::Ekho,
     hardware::port::Member,
-    offload,
+    offload::{
+        self,
+        device::Nic, //
+    },
     version::VERSION, //
 };
 use kernel::{
@@ -137,7 +140,11 @@ pub(crate) struct Card {
 
 impl DevlinkDriver for Card {
     fn start(&self, ports: &mut Ports<'_>) -> Result {
-        let device = offload::device::Device::new(true, Some(self.name.clone()))?;
+        let nic = Nic {
+            name: self.name.clone(),
+            ports: self.ports.len(),
+        };
+        let device = offload::device::Device::new(true, Some(nic))?;
         for (index, name) in (0u16..).zip(&self.ports) {
             let device = device.clone();
             let member = Member { device, index };

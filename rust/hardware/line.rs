@@ -44,8 +44,7 @@ pub(crate) struct Impairment {
     pub(crate) jitter_us: u32,
     /// How many frames of a million get lost.
     pub(crate) loss_ppm: u32,
-    /// How many frames of a million aren't delayed, and so overtake others. They take their part of the
-    /// rate, but don't wait for it.
+    /// How many frames of a million aren't delayed, nor counted for the rate, and so overtake others.
     pub(crate) reorder_ppm: u32,
     /// Bits per second of frames with their Ethernet header; 0 for no limit.
     pub(crate) rate_bps: u64,
@@ -155,13 +154,14 @@ impl State {
         if self.len == self.frames.len() || self.memory + skb.memory() as usize > MEMORY_MAX {
             return Fate::Lost;
         }
+        // Nor does what isn't delayed.
+        if self.chance(impairment.reorder_ppm) {
+            return Fate::Now;
+        }
         self.sent = self.sent.max(now);
         if impairment.rate_bps != 0 {
             let ns = u64::from(skb.len()) * 8 * 1000 * MILLION / impairment.rate_bps;
             self.sent = self.sent.saturating_add(ns.min(FRAME_TIME_MAX) as i64);
-        }
-        if self.chance(impairment.reorder_ppm) {
-            return Fate::Now;
         }
         let mut delay_us = i64::from(impairment.delay_us);
         if impairment.jitter_us != 0 {

@@ -57,6 +57,7 @@ impl ActionCallback for Actions {
     fn setup(&self, request: &mut FlowRequest<'_>) -> Result {
         let context = Context {
             dev: &self.dev,
+            netns_cookie: self.dev.netns_cookie(),
             device: &self.device,
             classifier: Classifier::Action,
             block_index: 0,

@@ -26,6 +26,7 @@ impl Tracker for Connections {
     fn setup(&self, request: &mut FlowRequest<'_>) -> Result {
         let context = Context {
             dev: &self.dev,
+            netns_cookie: self.netns_cookie,
             device: &self.device,
             classifier: Classifier::Ct,
             block_index: 0,

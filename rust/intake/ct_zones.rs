@@ -45,6 +45,8 @@ use kernel::{
 pub(super) struct Connections {
     pub(super) device: Arc<Device>,
     pub(super) dev: ARef<NetDevice>,
+    /// The namespace of its connections, in which `dev` was when the first flow sent packets there.
+    pub(super) netns_cookie: u64,
     pub(super) zone: u16,
 }
 
@@ -104,6 +106,7 @@ impl Zones {
                 let connections = Connections {
                     device: device.clone(),
                     dev: dev.into(),
+                    netns_cookie: dev.netns_cookie(),
                     zone: action.zone(),
                 };
                 let connections = Arc::new(connections, GFP_KERNEL)?;

@@ -54,6 +54,8 @@ use kernel::{
 /// Where a request comes from.
 pub(super) struct Context<'a> {
     pub(super) dev: &'a NetDevice,
+    /// The network namespace that indices of interfaces are of.
+    pub(super) netns_cookie: u64,
     pub(super) device: &'a Arc<Device>,
     pub(super) classifier: Classifier,
     pub(super) block_index: u32,
@@ -105,7 +107,7 @@ impl Context<'_> {
     ) -> Result<Option<Owed>> {
         let is_mine = match rule.ingress_ifindex() {
             Some(0) => self.classifier == Classifier::Ct,
-            Some(ifindex) => self.device.has_port(ifindex, self.dev.netns_cookie()),
+            Some(ifindex) => self.device.has_port(ifindex, self.netns_cookie),
             None => false,
         };
         let known = {

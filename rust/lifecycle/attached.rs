@@ -122,6 +122,19 @@ pub(super) fn take_actions(
     found.actions.take()
 }
 
+/// The firmware of a device counts as attached by another port from now on, if it was by this one, a
+/// reference to which is returned then.
+pub(super) fn name_by(
+    device: &Arc<Device>,
+    from: &NetDevice,
+    to: ARef<NetDevice>,
+    _rtnl: &Rtnl,
+) -> Option<ARef<NetDevice>> {
+    let mut attached = ATTACHED.lock();
+    let found = attached.iter_mut().find(|a| a.is_by(device, from))?;
+    Some(mem::replace(&mut found.dev, to))
+}
+
 /// Whether a device has firmware that was attached by this port, and isn't asked for shared actions.
 pub(super) fn lacks_actions(device: &Arc<Device>, dev: &NetDevice, _rtnl: &Rtnl) -> bool {
     let attached = ATTACHED.lock();

@@ -42,7 +42,10 @@ use crate::{
 };
 use kernel::{
     prelude::*,
-    sync::Arc, //
+    sync::{
+        aref::ARef,
+        Arc, //
+    },
 };
 
 /// The netdevice notifier.
@@ -106,12 +109,26 @@ impl Watcher for Devices {
                 if let Some(device) = devices::get(dev) {
                     chain::check(&device, rtnl);
                     withdraw_actions(&device, dev, rtnl);
+                    // Those of the namespace stay with the device as long as it has a port there.
+                    if let Some(other) = neighbour(&device, dev, rtnl) {
+                        if attached::name_by(&device, dev, other.clone(), rtnl).is_some() {
+                            restore_actions(&device, &other, rtnl);
+                        }
+                    }
                     tell(events::Event::DeviceDel, &device);
                 }
             }
         }
         Ok(())
     }
+}
+
+/// Another port of a device, in the namespace that `dev` is in.
+fn neighbour(device: &Device, dev: &NetDevice, rtnl: &Rtnl) -> Option<ARef<NetDevice>> {
+    let (ifindex, netns_cookie) = (dev.ifindex(), dev.netns_cookie());
+    let other = device
+        .port(|port| port.ident.netns_cookie == netns_cookie && port.ident.ifindex != ifindex)?;
+    NetDevice::by_ifindex_in(dev.net(rtnl), other.ident.ifindex, rtnl)
 }
 
 /// A netdev is registered in a namespace: offers the shared actions of it to the firmware, if the

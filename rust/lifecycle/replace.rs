@@ -46,9 +46,14 @@ pub(super) fn replace(table: TableRef<Table>, link: &Link) -> Result {
     if !dev.may_configure(&rtnl) {
         return Err(EPERM);
     }
+    // As in `attach`.
+    let netns_cookie = dev.netns_cookie();
+    let is_initial = dev.net(&rtnl).is_initial();
+    if device.seen_in(netns_cookie, is_initial).is_none() {
+        return Err(EPERM);
+    }
     // It may name another port of the device.
-    let is_port = |ifindex| device.port(|port| port.ident.ifindex == ifindex).is_some();
-    if ops.ifindex() != 0 && !is_port(ops.ifindex()) {
+    if ops.ifindex() != 0 && !device.has_port(ops.ifindex(), netns_cookie) {
         return Err(EINVAL);
     }
     let generation = device

@@ -46,6 +46,13 @@ use kernel::{
     },
 };
 
+/// A device with several ports.
+pub(crate) struct Nic {
+    pub(crate) name: Arc<CString>,
+    /// How many it has, once all are made.
+    pub(crate) ports: usize,
+}
+
 /// A port of a device.
 #[derive(Clone, Copy)]
 pub(crate) struct Port {
@@ -59,15 +66,15 @@ pub(crate) struct Port {
 /// The offload side of a device.
 #[pin_data]
 pub(crate) struct Device {
-    /// See [`Self::key`]; 0 before there was a port.
+    /// [`NetDevice::key`] of its only port; 0 before there was one.
     key: Atomic<usize>,
     /// Identifies the device for users; later devices have larger ones.
     pub(crate) number: u32,
     /// Whether its ports are EKHO's, as opposed to a netdev that indirect blocks serve.
     pub(crate) own: bool,
-    /// Its name, if it is there by itself, with ports that can be in several network namespaces, and not
-    /// as long as a netdev is.
-    name: Option<Arc<CString>>,
+    /// If it is there by itself, with ports that can be in several network namespaces, and not as long
+    /// as a netdev is.
+    nic: Option<Nic>,
     #[pin]
     pub(crate) flows: Flows,
     pub(crate) firmware: RcuSlot<Firmware>,
@@ -96,15 +103,14 @@ struct Ports {
 static LAST: Atomic<u32> = Atomic::new(0);
 
 impl Device {
-    /// A device without a port. May sleep.
-    /// `name` is that of a device with several ports.
-    pub(crate) fn new(own: bool, name: Option<Arc<CString>>) -> Result<Arc<Self>> {
+    /// A device without a port; `nic` if it is to have several. May sleep.
+    pub(crate) fn new(own: bool, nic: Option<Nic>) -> Result<Arc<Self>> {
         Arc::pin_init(
             try_pin_init!(Self {
                 key: Atomic::new(0),
                 number: LAST.fetch_add(1, Relaxed).wrapping_add(1),
                 own,
-                name,
+                nic,
                 flows <- Flows::new(),
                 firmware: RcuSlot::new(),
                 recursion: Arc::new(Recursion::new()?, GFP_KERNEL)?,
@@ -122,13 +128,16 @@ impl Device {
 
     /// Its name, if it has several ports.
     pub(crate) fn name(&self) -> Option<&CStr> {
-        self.name.as_ref().map(|name| &***name)
+        self.nic.as_ref().map(|nic| &**nic.name)
     }
 
-    /// What identifies its bindings within a block: [`NetDevice::key`] of its first port, which is
-    /// unregistered after, or together with, all others.
+    /// What identifies its bindings within a block: [`NetDevice::key`] of its only port. Those of one
+    /// with several ports hold the device, and can be there before the first port is in the set.
     pub(crate) fn key(&self) -> usize {
-        self.key.load(Relaxed)
+        match &self.nic {
+            Some(_) => self.id(),
+            None => self.key.load(Relaxed),
+        }
     }
 
     /// Identifies the device as long as it exists, unlike [`Self::key`], which is reused for
@@ -162,7 +171,7 @@ impl Device {
             .insert_within_capacity(at, port)
             .map_err(|_| ENOMEM)?;
         ports.last = port.ident;
-        if self.key() == 0 {
+        if self.nic.is_none() {
             self.key.store(dev.key(), Relaxed);
         }
         Ok(())
@@ -200,9 +209,11 @@ impl Device {
     pub(crate) fn seen_in(&self, netns_cookie: u64, is_initial: bool) -> Option<Ident> {
         let ports = self.ports.lock();
         let is_there = |port: &Port| port.ident.netns_cookie == netns_cookie;
-        let is_seen = match self.name.is_some() {
-            true => is_initial || ports.list.iter().all(is_there),
-            false => ports.list.iter().any(is_there),
+        let is_seen = match &self.nic {
+            Some(_) if is_initial => true,
+            // While it is made, those that will follow are in another one.
+            Some(nic) => ports.list.len() == nic.ports && ports.list.iter().all(is_there),
+            None => ports.list.iter().any(is_there),
         };
         let first_there = ports.list.iter().find(|port| is_there(port));
         let port = first_there.or(ports.list.first())?;

@@ -77,7 +77,7 @@ impl Drop for Claim {
     }
 }
 
-/// A claim to a device, which has a port.
+/// A claim to a device with several ports, whether one of them is in the set yet or not.
 pub(crate) fn claim(device: &Arc<Device>) -> Claim {
     let _devices = DEVICES.lock();
     Claim::new(device)

@@ -182,14 +182,16 @@ impl<T: BusDriver> VTable<T> {
     unsafe extern "C" fn probe(dev: *mut bindings::device) -> c_int {
         // SAFETY: All devices of the bus are made by `Registration`. The driver core holds the
         // device's lock, which guards the state.
-        let state = unsafe { &mut *(*Inner::<T>::of(dev)).state.get() };
-        let config = match mem::replace(state, State::Unbound(ENODEV)) {
-            State::New(config) => config,
-            // It was tried before.
-            old => {
-                *state = old;
-                return ENODEV.to_errno();
-            }
+        let state = unsafe { (*Inner::<T>::of(dev)).state.get() };
+        // SAFETY: As above.
+        if !matches!(unsafe { &*state }, State::New(_)) {
+            // It was tried before. Nothing is written then: see `Registration::new`.
+            return ENODEV.to_errno();
+        }
+        // SAFETY: As above. Nobody else looks before it was tried.
+        let state = unsafe { &mut *state };
+        let State::New(config) = mem::replace(state, State::Unbound(ENODEV)) else {
+            return ENODEV.to_errno();
         };
         // SAFETY: The device is bound until `remove` returns, which drops what is made here.
         let device = unsafe { Device::<Bound>::from_raw(dev.cast()) };
@@ -229,7 +231,7 @@ impl<T: BusDriver> VTable<T> {
 
 /// A bus that is registered.
 struct BusType<T> {
-    bus: KBox<Opaque<bindings::bus_type>>,
+    bus: Arc<Opaque<bindings::bus_type>>,
     _t: PhantomData<T>,
 }
 
@@ -239,7 +241,7 @@ impl<T: BusDriver> BusType<T> {
             name: T::NAME.as_char_ptr(),
             ..pin_init::zeroed()
         };
-        let bus = KBox::new(Opaque::new(bus), GFP_KERNEL)?;
+        let bus = Arc::new(Opaque::new(bus), GFP_KERNEL)?;
         // SAFETY: Initialised above; it stays where it is until `drop`.
         to_result(unsafe { bindings::bus_register(bus.get()) })?;
         Ok(Self {
@@ -257,7 +259,7 @@ impl<T> Drop for BusType<T> {
 }
 
 /// A driver that is registered.
-struct Driver(KBox<Opaque<bindings::device_driver>>);
+struct Driver(Arc<Opaque<bindings::device_driver>>);
 
 impl Driver {
     /// # Safety
@@ -277,7 +279,7 @@ impl Driver {
             remove: Some(VTable::<T>::remove),
             ..pin_init::zeroed()
         };
-        let driver = KBox::new(Opaque::new(driver), GFP_KERNEL)?;
+        let driver = Arc::new(Opaque::new(driver), GFP_KERNEL)?;
         // SAFETY: Initialised above; it stays where it is until `drop`.
         to_result(unsafe { bindings::driver_register(driver.get()) })?;
         Ok(Self(driver))
@@ -331,6 +333,12 @@ pub(crate) struct Bus<T: BusDriver> {
     driver: Driver,
     bus: BusType<T>,
     releases: Releases,
+    /// Devices that aren't freed yet lead to the names of bus and driver, which devlink reads without
+    /// a lock.
+    _memory: (
+        Arc<Opaque<bindings::bus_type>>,
+        Arc<Opaque<bindings::device_driver>>,
+    ),
 }
 
 // SAFETY: May be unregistered from any thread.
@@ -347,11 +355,13 @@ impl<T: BusDriver> Bus<T> {
         let driver = unsafe { Driver::new::<T>(bus.bus.get(), module)? };
         // SAFETY: As above.
         let files = unsafe { Files::new(bus.bus.get())? };
+        let memory = (bus.bus.clone(), driver.0.clone());
         let bus = Self {
             _files: files,
             driver,
             bus,
             releases,
+            _memory: memory,
         };
         Ok(Arc::new(bus, GFP_KERNEL)?)
     }

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Objects that are kept, of which one is in use.
+//! A list of objects, one of which is in use.
 
+use crate::bindings;
+use core::ptr;
 use kernel::{
     prelude::*,
     sync::{
@@ -15,16 +17,17 @@ use kernel::{
             Release, //
         },
         new_mutex,
+        rcu,
         Mutex, //
     },
 };
 
-/// References to objects that are all kept until this is dropped, and one of them that is the current
-/// one. It is read without a lock.
+/// References to objects, at least one, and one of them the current one, which is found without a lock.
 ///
 /// # Invariants
 ///
-/// `current` points at an object of `all`, from which none is removed.
+/// `current` points at an object of `all`. A reference that is removed from there is dropped only after
+/// a grace period since it was current.
 #[pin_data]
 pub(crate) struct Kept<T: AlwaysRefCounted> {
     #[pin]
@@ -32,7 +35,7 @@ pub(crate) struct Kept<T: AlwaysRefCounted> {
     current: Atomic<*mut T>,
 }
 
-// SAFETY: It holds references, and gives out shared ones.
+// SAFETY: It holds references, and gives out others.
 unsafe impl<T: AlwaysRefCounted + Send + Sync> Send for Kept<T> {}
 // SAFETY: As above.
 unsafe impl<T: AlwaysRefCounted + Send + Sync> Sync for Kept<T> {}
@@ -40,7 +43,7 @@ unsafe impl<T: AlwaysRefCounted + Send + Sync> Sync for Kept<T> {}
 impl<T: AlwaysRefCounted> Kept<T> {
     /// Keeps one object, the current one. May sleep.
     pub(crate) fn new(first: &T) -> impl PinInit<Self, Error> + '_ {
-        let current = (&raw const *first).cast_mut();
+        let current = ptr::from_ref(first).cast_mut();
         try_pin_init!(Self {
             all <- {
                 let mut all = KVec::with_capacity(1, GFP_KERNEL)?;
@@ -54,32 +57,49 @@ impl<T: AlwaysRefCounted> Kept<T> {
 
     /// The current one. Any context.
     #[inline]
-    pub(crate) fn current(&self) -> &T {
-        // SAFETY: By the type invariants it is alive for as long as `self`.
-        unsafe { &*self.current.load(Acquire) }
+    pub(crate) fn current(&self) -> ARef<T> {
+        let _guard = rcu::read_lock();
+        // SAFETY: By the type invariants it isn't freed before the guard is gone.
+        unsafe { &*self.current.load(Acquire) }.into()
     }
 
     /// Keeps an object, if it isn't kept yet. May sleep.
     pub(crate) fn keep(&self, object: &T) -> Result {
         let mut all = self.all.lock();
-        if !all.iter().any(|kept| core::ptr::eq(&**kept, object)) {
+        if !all.iter().any(|kept| ptr::eq(&**kept, object)) {
             all.push(object.into(), GFP_KERNEL)?;
         }
         Ok(())
     }
 
-    /// Makes an object the current one, if it is kept. May sleep.
-    pub(crate) fn select(&self, which: impl Fn(&T) -> bool) {
-        let all = self.all.lock();
-        if let Some(found) = all.iter().find(|kept| which(kept)) {
-            // INVARIANT: It is one of them.
-            self.current.store((&raw const **found).cast_mut(), Release);
+    /// Lets go of the objects for which `stays` is false, unless that is all of them; the current one is
+    /// one of those that are left then. Process context; waits for a grace period if there are some.
+    pub(crate) fn retain(&self, stays: impl Fn(&T) -> bool) {
+        loop {
+            let removed = {
+                let mut all = self.all.lock();
+                let Some(left) = all.iter().find(|kept| stays(kept)) else {
+                    return;
+                };
+                if !stays(&self.current()) {
+                    // INVARIANT: It is one of them.
+                    self.current
+                        .store(ptr::from_ref(&**left).cast_mut(), Release);
+                }
+                let at = all.iter().position(|kept| !stays(kept));
+                at.and_then(|at| all.remove(at).ok())
+            };
+            let Some(removed) = removed else { return };
+            // SAFETY: Process context.
+            unsafe { bindings::synchronize_net() };
+            // INVARIANT: It wasn't current any more when the wait began.
+            drop(removed);
         }
     }
 
-    /// Calls `f` with the first one for which `which` is true. May sleep.
-    pub(crate) fn find<R>(&self, which: impl Fn(&T) -> bool, f: impl FnOnce(&T) -> R) -> Option<R> {
-        let all = self.all.lock();
-        all.iter().find(|kept| which(kept)).map(|found| f(found))
+    /// Calls `f` with each of them until it returns something. May sleep.
+    pub(crate) fn find_map<R>(&self, f: impl FnMut(&T) -> Option<R>) -> Option<R> {
+        let mut f = f;
+        self.all.lock().iter().find_map(|kept| f(kept))
     }
 }

@@ -85,6 +85,7 @@ fn bind(
         if request.share(device.key()) {
             return binding.add_place(dev, hook);
         }
+        binding.forget_strangers();
     }
     // When a transaction is aborted, nftables warns of any error but ENOMEM.
     if !request.is_restored() {
@@ -116,18 +117,24 @@ fn unbind(
 ) -> Result {
     // A bind that failed with EOPNOTSUPP has no callback. The kernel expects the same error here,
     // or it counts the block's devices wrongly.
+    // None if nftables unbinds in a netdevice notifier that runs after the one of this module.
+    let device = device.cloned().or_else(|| devices::get(dev));
+    let binding = device
+        .as_ref()
+        .and_then(|device| binding_set::find(device, block));
+    // The callback is of other ports, if this one failed.
+    if binding
+        .as_ref()
+        .is_some_and(|binding| !binding.is_at(dev, hook))
+    {
+        return Err(eopnotsupp());
+    }
     let key = device.map_or(dev.key(), |device| device.key());
     let last = request.unbind(key).map_err(|_| eopnotsupp())?;
-    // nftables unbinds in a netdevice notifier, which may run after the one of this module.
-    let Some(device) = device.cloned().or_else(|| devices::get(dev)) else {
-        return Ok(());
-    };
-    if let Some(binding) = binding_set::find(&device, block) {
-        if last {
-            binding.set_unbound();
-        } else {
-            binding.remove_place(dev, hook);
-        }
+    match binding {
+        Some(binding) if last => binding.set_unbound(),
+        Some(binding) => binding.remove_place(dev, hook),
+        None => {}
     }
     Ok(())
 }

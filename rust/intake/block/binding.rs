@@ -7,7 +7,10 @@
 use crate::{
     abstractions::{
         error::eopnotsupp,
-        net::net_device::NetDevice,
+        net::net_device::{
+            DevName,
+            NetDevice, //
+        },
         sync::kept::Kept,
         tc::flow_offload::{
             nft,
@@ -25,6 +28,7 @@ use kernel::{
     prelude::*,
     rbtree::RBTree,
     sync::{
+        aref::ARef,
         atomic::{
             Atomic,
             Relaxed, //
@@ -105,7 +109,7 @@ struct Place {
 #[pin_data]
 pub(crate) struct Binding {
     pub(crate) device: Claim,
-    /// The ports that it is or was bound to; the current one is one that it is bound to.
+    /// The ports that it is bound to. The lock of this is taken before that of `places`.
     #[pin]
     ports: Kept<NetDevice>,
     pub(crate) block: Block,
@@ -181,8 +185,8 @@ impl Binding {
         self.released.xchg(true, Relaxed)
     }
 
-    /// A port that the block is bound to.
-    pub(crate) fn dev(&self) -> &NetDevice {
+    /// A port that the block is bound to. Any context.
+    pub(crate) fn dev(&self) -> ARef<NetDevice> {
         self.ports.current()
     }
 
@@ -195,6 +199,12 @@ impl Binding {
     pub(super) fn reserve(&self, dev: &NetDevice) -> Result {
         self.ports.keep(dev)?;
         Ok(self.places.lock().reserve(1, GFP_KERNEL)?)
+    }
+
+    /// Lets go of ports that the block isn't bound to, as after [`Self::reserve`] if no place was added.
+    /// Process context; waits for a grace period if there are some.
+    pub(super) fn forget_strangers(&self) {
+        self.ports.retain(|dev| self.is_bound_to(dev));
     }
 
     /// The block is bound to a port, for which [`Self::reserve`] was called. May sleep.
@@ -215,53 +225,80 @@ impl Binding {
                 GFP_KERNEL,
             )?,
         }
-        self.update(&places);
+        self.hooks.store(Self::hooks_of(&places), Relaxed);
         Ok(())
     }
 
-    /// The block is unbound from a port, and is bound to others, or to it at another hook. May sleep.
+    /// The block is unbound from a port, and is bound to others, or to it at another hook. Process
+    /// context; waits for a grace period if the port has no other place.
     pub(super) fn remove_place(&self, dev: &NetDevice, hook: u8) {
-        let mut places = self.places.lock();
-        let key = dev.key();
-        places.retain(|place| {
-            let is_it = (place.key, place.hook) == (key, hook);
-            if is_it {
-                place.times -= 1;
-            }
-            place.times != 0
-        });
-        self.update(&places);
+        {
+            let mut places = self.places.lock();
+            let key = dev.key();
+            places.retain(|place| {
+                let is_it = (place.key, place.hook) == (key, hook);
+                if is_it {
+                    place.times -= 1;
+                }
+                place.times != 0
+            });
+            self.hooks.store(Self::hooks_of(&places), Relaxed);
+        }
+        self.forget_strangers();
+    }
+
+    fn hooks_of(places: &[Place]) -> u32 {
+        places
+            .iter()
+            .fold(0, |hooks, place| hooks | place.hook)
+            .into()
+    }
+
+    /// Whether the block is bound to a port at a hook. May sleep.
+    pub(super) fn is_at(&self, dev: &NetDevice, hook: u8) -> bool {
+        let places = self.places.lock();
+        places
+            .iter()
+            .any(|place| (place.key, place.hook) == (dev.key(), hook))
+    }
+
+    /// Whether the block is bound to a port. May sleep.
+    pub(super) fn is_bound_to(&self, dev: &NetDevice) -> bool {
+        let places = self.places.lock();
+        places.iter().any(|place| place.key == dev.key())
+    }
+
+    /// The name of a port that the block is bound to, and that isn't to offload. May sleep.
+    fn without_offload(&self) -> Option<DevName> {
+        self.ports.find_map(|dev| {
+            let is_it = !dev.hw_tc_offload() && self.is_bound_to(dev);
+            is_it.then(|| dev.name())
+        })
     }
 
     /// Removes the places at ports for which `is_there` is false; returns how many shares of the
-    /// callback these were, and whether places are left. May sleep.
+    /// callback these were, and whether places are left. Process context; waits for a grace period if
+    /// there were some.
     pub(super) fn retain_places(&self, is_there: impl Fn(&NetDevice) -> bool) -> (u32, bool) {
-        let mut places = self.places.lock();
         let mut shares = 0;
-        places.retain(|place| {
-            let is_there = self
-                .ports
-                .find(|dev| dev.key() == place.key, &is_there)
-                .unwrap_or(false);
-            if !is_there {
-                shares += place.times;
+        self.ports.find_map(|dev| {
+            if !is_there(dev) {
+                let mut places = self.places.lock();
+                places.retain(|place| {
+                    let stays = place.key != dev.key();
+                    shares += if stays { 0 } else { place.times };
+                    stays
+                });
             }
-            is_there
+            None::<()>
         });
-        self.update(&places);
-        (shares, !places.is_empty())
-    }
-
-    /// To be called with the list of places, when it has changed.
-    fn update(&self, places: &[Place]) {
-        let hooks = places.iter().fold(0, |hooks, place| hooks | place.hook);
-        self.hooks.store(hooks.into(), Relaxed);
-        let current = self.dev().key();
-        if !places.iter().any(|place| place.key == current) {
-            if let Some(place) = places.first() {
-                self.ports.select(|dev| dev.key() == place.key);
-            }
-        }
+        let is_left = {
+            let places = self.places.lock();
+            self.hooks.store(Self::hooks_of(&places), Relaxed);
+            !places.is_empty()
+        };
+        self.forget_strangers();
+        (shares, is_left)
     }
 
     /// Identifies the binding as long as it exists.
@@ -305,8 +342,8 @@ impl Binding {
         self.unbound.load(Relaxed)
     }
 
-    /// The context of a request that arrives through this binding.
-    pub(super) fn context(&self, origin: Origin) -> Context<'_> {
+    /// The context of a request that arrives through this binding; `dev` is [`Self::dev`].
+    pub(super) fn context<'a>(&'a self, dev: &'a NetDevice, origin: Origin) -> Context<'a> {
         let (classifier, block_index) = match (self.block, origin) {
             (Block::Chain(_), _) => (Classifier::Nft, 0),
             (Block::Flowtable(_), _) => (Classifier::Flowtable, 0),
@@ -315,7 +352,8 @@ impl Binding {
             (Block::Tc(block), _) => (Classifier::Flower, block.index()),
         };
         Context {
-            dev: self.dev(),
+            dev,
+            netns_cookie: dev.netns_cookie(),
             device: &self.device,
             classifier,
             block_index,
@@ -328,11 +366,12 @@ impl Binding {
     /// Checks whether a new flow may be requested from the firmware.
     pub(super) fn admit(&self, request: &FlowRequest<'_>) -> Result {
         let dev = self.dev();
-        if !self.indirect && !dev.hw_tc_offload() {
+        // What is offloaded is for all ports of the block.
+        if let Some(name) = (!self.indirect).then(|| self.without_offload()).flatten() {
             request.extack().set(fmt!(
                 "{}: hw-tc-offload is off; ethtool -K {} hw-tc-offload on",
-                dev.name(),
-                dev.name()
+                name,
+                name
             ));
             return Err(eopnotsupp());
         }

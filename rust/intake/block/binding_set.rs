@@ -7,7 +7,10 @@
 #![deny(unsafe_code)]
 
 use crate::{
-    abstractions::net::net_device::Rtnl,
+    abstractions::net::net_device::{
+        NetDevice,
+        Rtnl, //
+    },
     intake::block::binding::{
         Binding,
         Block, //
@@ -135,4 +138,20 @@ pub(crate) fn count(device: &Device) -> usize {
         .iter()
         .flat_map(|bindings| bindings.of(device))
         .count()
+}
+
+/// The number of flows that a device holds for a port: those of the blocks that it is bound to; all, if
+/// it is the only one.
+pub(crate) fn flows_at(device: &Device, dev: &NetDevice, rtnl: &Rtnl) -> usize {
+    if device.name().is_none() {
+        return device.flows.len();
+    }
+    let mut flows = 0;
+    for binding in each(device, rtnl).filter(|binding| binding.is_bound_to(dev)) {
+        let _ = device.flows.for_each(|flow| {
+            flows += usize::from(flow.owner == binding.id());
+            Ok::<(), Error>(())
+        });
+    }
+    flows
 }

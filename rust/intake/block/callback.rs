@@ -90,14 +90,15 @@ impl BlockCallback for Binding {
 impl Binding {
     /// Destroys the flows that the kernel doesn't destroy before it releases the binding.
     fn destroy_rest(&self) {
-        requests::destroy_where(&self.device, self.dev(), |flow| flow.owner == self.id());
+        requests::destroy_where(&self.device, &self.dev(), |flow| flow.owner == self.id());
     }
 }
 
 /// Handles a request for a flow that isn't a rule of nftables.
 fn setup_flow(binding: &Binding, request: &mut FlowRequest<'_>) -> Result {
     let command = request.command();
-    let context = binding.context(request.origin());
+    let dev = binding.dev();
+    let context = binding.context(&dev, request.origin());
     let mut cookie = request.cookie();
     if context.classifier == Classifier::U32 {
         let node = (request.chain_index(), request.prio(), cookie as u32);
@@ -182,7 +183,7 @@ fn setup_hnode(binding: &Binding, request: &HnodeRequest<'_>) -> Result {
         return Err(eopnotsupp());
     }
     if firmware.ops.has(Op::Hnode) {
-        return firmware.hnode(dev, request, &guard);
+        return firmware.hnode(&dev, request, &guard);
     }
     if request.is_new() && request.divisor() > 1 {
         request.extack().set(fmt!(

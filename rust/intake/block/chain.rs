@@ -69,7 +69,8 @@ pub(super) fn setup(
     request: &mut FlowRequest<'_>,
 ) -> Result {
     let cookie = request.cookie();
-    let context = binding.context(request.origin());
+    let dev = binding.dev();
+    let context = binding.context(&dev, request.origin());
     match request.command() {
         Command::Replace => {}
         Command::Destroy => {

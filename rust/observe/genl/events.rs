@@ -22,6 +22,7 @@ use super::{
 use crate::{
     abstractions::net::{
         genetlink::Registration,
+        namespace::Net,
         net_device::{
             NetDevice,
             Rtnl, //
@@ -80,6 +81,17 @@ fn tell(event: Event<'_>, device: &Device, dev: &NetDevice, rtnl: &Rtnl) {
         return;
     };
     let ident = Ident::of(dev);
+    let net = dev.net(rtnl);
+    // Of a device that isn't seen in the namespace of a port, what becomes of its firmware is told in
+    // the initial one, and of its ports nothing: the kernel tells of interfaces.
+    let is_seen = device
+        .seen_in(dev.netns_cookie(), net.is_initial())
+        .is_some();
+    let net = match event {
+        _ if is_seen => net,
+        Event::DeviceAdd | Event::DeviceChange | Event::DeviceDel => return,
+        _ => Net::initial(),
+    };
     let command = match event {
         Event::FirmwareAttach(_) => uapi::EKHO_CMD_FIRMWARE_ATTACH_NTF,
         Event::FirmwareReplace(_) => uapi::EKHO_CMD_FIRMWARE_REPLACE_NTF,
@@ -89,23 +101,18 @@ fn tell(event: Event<'_>, device: &Device, dev: &NetDevice, rtnl: &Rtnl) {
         Event::DeviceChange => uapi::EKHO_CMD_DEVICE_CHANGE_NTF,
         Event::DeviceDel => uapi::EKHO_CMD_DEVICE_DEL_NTF,
     };
-    let result = registration.multicast(
-        dev.net(rtnl),
-        EVENTS,
-        command as u8,
-        |message| match event {
-            Event::FirmwareAttach(firmware)
-            | Event::FirmwareReplace(firmware)
-            | Event::FirmwareDetach(firmware) => {
-                put_ident(message, &ident)?;
-                firmware::put(message, device, firmware)
-            }
-            Event::FirmwareExit(exit, flows) => exit::put(message, &ident, exit, flows),
-            Event::DeviceAdd | Event::DeviceChange | Event::DeviceDel => {
-                DeviceGet::fill(message, device, &ident)
-            }
-        },
-    );
+    let result = registration.multicast(net, EVENTS, command as u8, |message| match event {
+        Event::FirmwareAttach(firmware)
+        | Event::FirmwareReplace(firmware)
+        | Event::FirmwareDetach(firmware) => {
+            put_ident(message, &ident)?;
+            firmware::put(message, device, firmware)
+        }
+        Event::FirmwareExit(exit, flows) => exit::put(message, &ident, exit, flows),
+        Event::DeviceAdd | Event::DeviceChange | Event::DeviceDel => {
+            DeviceGet::fill(message, device, &ident)
+        }
+    });
     if let Err(error) = result {
         // Those whose buffer is full are told by their socket (ENOBUFS).
         pr_debug!(
