@@ -209,15 +209,17 @@ impl Device {
     pub(crate) fn seen_in(&self, netns_cookie: u64, is_initial: bool) -> Option<Ident> {
         let ports = self.ports.lock();
         let is_there = |port: &Port| port.ident.netns_cookie == netns_cookie;
+        let first_there = ports.list.iter().find(|port| is_there(port));
+        let first = first_there.or(ports.list.first());
+        // What becomes of it when its last netdev goes is told where that was.
+        let ident = first.map_or(ports.last, |port| port.ident);
         let is_seen = match &self.nic {
             Some(_) if is_initial => true,
             // While it is made, those that will follow are in another one.
             Some(nic) => ports.list.len() == nic.ports && ports.list.iter().all(is_there),
-            None => ports.list.iter().any(is_there),
+            None => ident.netns_cookie == netns_cookie,
         };
-        let first_there = ports.list.iter().find(|port| is_there(port));
-        let port = first_there.or(ports.list.first())?;
-        is_seen.then_some(port.ident)
+        is_seen.then_some(ident)
     }
 
     /// Whether it has a port with this index in a namespace.
