@@ -62,7 +62,8 @@ test_the_kernel_checks_requests_as_the_specification_says() {
 	refuses 'do device-get {"ifname":"ek0","ifindex":1}' EINVAL ifname
 	refuses 'do device-get {"ifindex":0}' ERANGE ifindex
 	refuses 'do fault-set {"ifindex":1,"stats":2}' ERANGE stats
-	refuses 'do fault-set {"ifindex":1,"point":"bind","delay-us":100001}' ERANGE delay-us
+	refuses 'do fault-set {"ifindex":1,"point":"bind","delay-us":100001}' EINVAL delay-us '100000 at most'
+	refuses 'do fault-set {"ifindex":1,"point":"end_link","delay-us":10000001}' ERANGE delay-us
 	refuses 'do fault-set {"ifindex":1,"point":"bind","stall-us":2000001}' ERANGE stall-us
 	refuses 'do fault-set {"ifindex":1,"point":"0123456789012345678901234567890123456789"}' EINVAL point
 }

@@ -54,6 +54,30 @@ test_the_owner_of_a_link_is_told_that_the_device_went() {
 	eventually grep -q 'hangup 0' "$out"
 }
 
+# What is stopped or deleted meanwhile doesn't wait for the link that takes long.
+test_links_are_detached_at_once_while_one_takes_long() {
+	local dev
+	for dev in ek0 ek1 ek2; do
+		port "$dev"
+	done
+	load violation ek0
+	load violation ek1
+	load stats ek2
+	fw fault set --dev ek0 --point end_link --delay-us 8000000 >/dev/null
+	sleeps() { [[ $(records faults 'op=end_link') == *' calls=1 '* ]]; }
+	detached() { [[ $(link_map "$pins/$1/link") == 0 ]]; }
+	refused 2 drop ek0 101 skip_sw
+	eventually sleeps
+	expect 'firmware' '' "$(records firmware dev=ek0)"
+	refused 2 drop ek1 101 skip_sw
+	eventually detached ek1
+	ip link del ek2
+	eventually detached ek2
+	# Not in this order because it was over.
+	! detached ek0 || fail 'ek0' 'expected: detached after the others' 'seen:     detached before'
+	patience=$((patience + 8)) eventually detached ek0
+}
+
 test_a_killed_owner_of_an_unpinned_link_takes_the_firmware_with_it() {
 	port ek0
 	sleep 60 | "$here/bpf/build/raw" "$(object stats)" "$(get devices ek0 ifindex)" >/dev/null &

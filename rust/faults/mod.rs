@@ -32,7 +32,10 @@ use kernel::{
         Arc, //
     },
     time::{
-        delay::udelay,
+        delay::{
+            fsleep,
+            udelay, //
+        },
         Delta, //
     },
 };
@@ -70,16 +73,20 @@ struct Faults {
 }
 
 impl Faults {
+    /// The knob of `point` if it is for this call, which it counts.
     #[cold]
-    fn inject(&self, point: Point) -> Fault {
-        let Some(armed) = &self.points[point.index()] else {
-            return Fault::default();
-        };
+    fn call(&self, point: Point) -> Option<Knob> {
+        let armed = self.points[point.index()].as_ref()?;
         let call = armed.calls.fetch_add(1, Relaxed) + 1;
         let knob = armed.knob;
-        if knob.nth != 0 && knob.nth != call {
+        (knob.nth == 0 || knob.nth == call).then_some(knob)
+    }
+
+    #[cold]
+    fn inject(&self, point: Point) -> Fault {
+        let Some(knob) = self.call(point) else {
             return Fault::default();
-        }
+        };
         busy_wait(knob.delay_us);
         Fault {
             error: (knob.errno != 0).then(|| Error::from_errno(-knob.errno)),
@@ -182,6 +189,17 @@ impl FaultSlot {
         match self.0.get(guard) {
             Some(faults) => faults.inject(point),
             None => Fault::default(),
+        }
+    }
+
+    /// Sleeps if a delay is set for `point`, which has no other fault. Process context, without RTNL.
+    pub(crate) fn sleep(&self, point: Point) {
+        let knob = self
+            .0
+            .get(&rcu::read_lock())
+            .and_then(|faults| faults.call(point));
+        if let Some(knob) = knob {
+            fsleep(Delta::from_micros(i64::from(knob.delay_us)));
         }
     }
 

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! DEVICE op=OP [nth=N] [errno=E] [delay_us=N] [stall_us=N] [recurse] [interrupt]
+//! DEVICE op=end_link [nth=N] delay_us=N
 //! DEVICE nospc_after=N
 //! DEVICE stats=drop|freeze
 //! DEVICE clear
@@ -40,18 +41,22 @@ pub(crate) enum Point {
     Withdraw,
     /// A device of kind `ekho` is registered; only for future devices.
     Register,
+    /// A work item detaches the link of firmware that was stopped, or whose device has gone.
+    EndLink,
 }
 
 impl Point {
     /// How many there are.
-    pub(crate) const COUNT: usize = Op::COUNT + 3;
+    pub(crate) const COUNT: usize = Op::COUNT + 4;
 
     /// All points, in the order of [`Self::index`].
     pub(crate) fn all() -> impl Iterator<Item = Self> {
-        Op::ALL
-            .iter()
-            .map(|op| Self::Op(*op))
-            .chain([Self::Bind, Self::Withdraw, Self::Register])
+        Op::ALL.iter().map(|op| Self::Op(*op)).chain([
+            Self::Bind,
+            Self::Withdraw,
+            Self::Register,
+            Self::EndLink,
+        ])
     }
 
     /// Its index among all points, below [`Self::COUNT`].
@@ -61,6 +66,7 @@ impl Point {
             Self::Bind => Op::COUNT,
             Self::Withdraw => Op::COUNT + 1,
             Self::Register => Op::COUNT + 2,
+            Self::EndLink => Op::COUNT + 3,
         }
     }
 
@@ -71,6 +77,7 @@ impl Point {
             Self::Bind => "bind",
             Self::Withdraw => "withdraw",
             Self::Register => "register",
+            Self::EndLink => "end_link",
         }
     }
 
@@ -78,13 +85,25 @@ impl Point {
     fn has_result(self) -> bool {
         match self {
             Self::Op(op) => op.has_result(),
+            Self::EndLink => false,
             _ => true,
+        }
+    }
+
+    /// The longest delay in microseconds, and what is said of one that is longer.
+    fn delay_max(self) -> (u32, &'static str) {
+        match self {
+            Self::EndLink => (SLEEP_MAX_US, "too long: 10000000 at most"),
+            _ => (DELAY_MAX_US, "too long: 100000 at most"),
         }
     }
 }
 
 /// The longest delay in microseconds, for which the CPU busy-waits.
 pub(crate) const DELAY_MAX_US: u32 = 100_000;
+
+/// The longest delay in microseconds at [`Point::EndLink`], where it sleeps.
+pub(crate) const SLEEP_MAX_US: u32 = 10_000_000;
 
 /// The longest stall in microseconds, for which interrupts are off.
 pub(crate) const STALL_MAX_US: u32 = 2_000_000;
@@ -301,15 +320,15 @@ pub(crate) fn knob(
         return Err((Part::Nth, "calls are counted from 1"));
     }
     if errno.is_some() && !point.has_result() {
-        return Err((Part::Errno, "detach has no result"));
+        return Err((Part::Errno, "detach and end_link have no result"));
     }
     if errno.is_some_and(|errno| ERRNOS.iter().all(|(_, number)| *number != errno)) {
         return Err((Part::Errno, "not an errno that can be injected"));
     }
     match delay_us {
         Some(0) => return Err((Part::Delay, "no delay")),
-        Some(delay) if delay > DELAY_MAX_US => {
-            return Err((Part::Delay, "too long: 100000 at most"));
+        Some(delay) if delay > point.delay_max().0 => {
+            return Err((Part::Delay, point.delay_max().1));
         }
         _ => {}
     }
@@ -443,6 +462,10 @@ mod tests {
                 Change::Point(Point::Bind, knob(0, 16, 0, false)),
             ),
             (
+                "dev=ek0 op=end_link nth=2 delay_us=10000000",
+                Change::Point(Point::EndLink, knob(2, 0, 10_000_000, false)),
+            ),
+            (
                 "dev=ek0 op=detach recurse",
                 Change::Point(Point::Op(Op::Detach), knob(0, 0, 0, true)),
             ),
@@ -534,6 +557,11 @@ mod tests {
             ("dev=ek0 op=stats stall_us=2000001", "stall_us=2000001"),
             ("dev=ek0 op=stats delay_us=100001", "delay_us=100001"),
             ("dev=ek0 op=stats delay_us=0", "delay_us=0"),
+            ("dev=ek0 op=bind delay_us=100001", "delay_us=100001"),
+            ("dev=ek0 op=end_link delay_us=10000001", "delay_us=10000001"),
+            ("dev=ek0 op=end_link errno=EIO", "errno=EIO"),
+            ("dev=ek0 op=end_link recurse", "recurse"),
+            ("new op=end_link delay_us=1", "op=end_link"),
             ("dev=ek0 op=stats delay=1", "delay=1"),
         ] {
             assert_eq!(

@@ -90,12 +90,13 @@ pub(super) fn device_gone(device: &Arc<Device>, rtnl: &Rtnl) {
 /// list; a work item detaches it, as `update_mutex` has to be taken before RTNL.
 pub(super) fn detach_with_link(mut attached: Attached, rtnl: &Rtnl) {
     let end_link = attached.end_link.take();
+    let faults = attached.device.faults.clone();
     // SAFETY: The link was on the list just now, and RTNL has been held since: `unreg` waits for
     // it before it returns.
     let link = unsafe { attached.link.get() };
     detach(attached, rtnl);
     if let (Some(link), Some(end_link)) = (link, end_link) {
-        *end_link.link.lock() = Some(link);
+        *end_link.link.lock() = Some((link, faults));
         work::enqueue(end_link);
     }
 }

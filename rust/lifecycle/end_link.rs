@@ -4,7 +4,13 @@
 
 #![deny(unsafe_code)]
 
-use crate::abstractions::bpf::struct_ops::OwnedLink;
+use crate::{
+    abstractions::bpf::struct_ops::OwnedLink,
+    faults::{
+        parse::Point,
+        FaultSlot, //
+    },
+};
 use kernel::{
     prelude::*,
     sync::{
@@ -23,8 +29,9 @@ use kernel::{
 /// A work item that detaches a link, which tells its owner.
 #[pin_data]
 pub(super) struct EndLink {
+    /// The link, and the faults of the device that it was on.
     #[pin]
-    pub(super) link: Mutex<Option<OwnedLink>>,
+    pub(super) link: Mutex<Option<(OwnedLink, Arc<FaultSlot>)>>,
     #[pin]
     work: Work<EndLink>,
 }
@@ -50,7 +57,8 @@ impl WorkItem for EndLink {
 
     fn run(this: Arc<Self>) {
         let link = this.link.lock().take();
-        if let Some(link) = link {
+        if let Some((link, faults)) = link {
+            faults.sleep(Point::EndLink);
             link.detach();
         }
     }

@@ -71,6 +71,7 @@ const DROP: u32 = uapi::ekho_fault_stats_EKHO_FAULT_STATS_DROP;
 const FREEZE: u32 = uapi::ekho_fault_stats_EKHO_FAULT_STATS_FREEZE;
 
 const _: () = assert!(uapi::EKHO_DELAY_MAX == parse::DELAY_MAX_US);
+const _: () = assert!(uapi::EKHO_SLEEP_MAX == parse::SLEEP_MAX_US);
 const _: () = assert!(uapi::EKHO_STALL_MAX == parse::STALL_MAX_US);
 
 /// The dump of `fault-get`. The cursor counts the settings that a device can have.
@@ -180,7 +181,8 @@ impl Command for FaultSet {
     const PERMISSION: Permission = Permission::NetnsAdmin;
     const POLICY: Policy = Policy::new(
         &const {
-            const DELAY: Range = Range::new(1, uapi::EKHO_DELAY_MAX as u64);
+            // Shorter at most points, which `parse::knob` checks.
+            const DELAY: Range = Range::new(1, uapi::EKHO_SLEEP_MAX as u64);
             const STALL: Range = Range::new(1, uapi::EKHO_STALL_MAX as u64);
             Policy::table::<{ INTERRUPT as usize + 1 }>(&[
                 IFINDEX_RULE,

@@ -280,6 +280,7 @@ mod tests {
             "ekho-fw fault list --dev ek0",
             "ekho-fw fault set --dev ek0 --point replace --nth 3 --errno ENOMEM",
             "ekho-fw fault set --dev ek0 --point stats --delay-us 5 --recurse --interrupt --stall-us 9",
+            "ekho-fw fault set --dev ek0 --point end_link --nth 2 --delay-us 5000000",
             "ekho-fw fault set --new-devices --point register --errno 12",
             "ekho-fw fault set --dev ek0 --nospc-after 0",
             "ekho-fw fault set --dev ek0 --stats drop",

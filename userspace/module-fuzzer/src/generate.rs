@@ -448,7 +448,8 @@ impl Generator {
     fn fault(&mut self) -> String {
         let dev = DEVICES[self.rng.usize(..DEVICES.len())].0;
         let op = self.choose(&[
-            "replace", "destroy", "stats", "bind", "qdisc", "attach", "detach", "hnode", "x",
+            "replace", "destroy", "stats", "bind", "qdisc", "attach", "detach", "hnode",
+            "end_link", "x",
         ]);
         let errno = self.choose(&["ENOMEM", "EBUSY", "EOPNOTSUPP", "-22", "EAGAIN", "E"]);
         match self.rng.u8(..6) {

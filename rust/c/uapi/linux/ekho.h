@@ -79,6 +79,7 @@ enum ekho_fault_stats {
 };
 
 #define EKHO_DELAY_MAX		100000
+#define EKHO_SLEEP_MAX		10000000
 #define EKHO_STALL_MAX		2000000
 #define EKHO_PPM_MAX		1000000
 #define EKHO_CABLE_LIMIT	1000

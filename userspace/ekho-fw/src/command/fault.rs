@@ -39,10 +39,11 @@ Examples:
   --new-devices --point register --errno ENOMEM      no device of kind ekho can be made
 
 Points are the ops of firmware (attach, detach, replace, destroy, stats, ...), bind (a
-block is bound), withdraw (filters are taken back from firmware that is detached) and
-register (a device is made). A fault takes the place of another of the same point; what
-the others have counted is kept. Needs CAP_NET_ADMIN, and for --delay-us, --stall-us,
---interrupt and --new-devices that of the initial user namespace.";
+block is bound), withdraw (filters are taken back from firmware that is detached), register
+(a device is made) and end_link (the link of firmware that was stopped, or whose device
+went, is detached; --delay-us only). A fault takes the place of another of the same
+point; what the others have counted is kept. Needs CAP_NET_ADMIN, and for --delay-us,
+--stall-us, --interrupt and --new-devices that of the initial user namespace.";
 
 const CLEAR_EXAMPLES: &str = "\
 Examples:
@@ -106,7 +107,7 @@ struct Set {
     #[command(flatten)]
     devices: Devices,
 
-    /// Call that it happens to: the name of an op, bind, withdraw or register
+    /// Call that it happens to: the name of an op, bind, withdraw, register or end_link
     #[arg(long, requires = "happens", help_heading = "At a call")]
     point: Option<String>,
 
@@ -118,7 +119,7 @@ struct Set {
     #[arg(long, value_parser = parse_errno, help_heading = "At a call")]
     errno: Option<i32>,
 
-    /// The call takes so many microseconds longer, 100000 at most
+    /// The call takes so many microseconds longer, 100000 at most; 10000000 at end_link
     #[arg(long, value_name = "US", help_heading = "At a call")]
     delay_us: Option<u32>,
 
