@@ -360,6 +360,30 @@ test_a_batch_that_one_device_refuses_leaves_all_as_before() {
 	nft delete table netdev t
 }
 
+# It won't exist, whatever a device says of it.
+test_a_rule_that_its_own_batch_deletes_is_no_matter_of_devices() {
+	local how
+	ports ek0 ek1
+	for how in unloaded refuses; do
+		load stats ek1
+		[[ $how == unloaded ]] || load stats ek0
+		chain_of ek0 ek1
+		echo 'dev=ek0 op=replace errno=EIO' >"$debugfs/faults"
+		quietly accepted nft -f - <<-END
+			add rule netdev t c tcp dport 1 counter drop
+			flush chain netdev t c
+		END
+		expect "rules, with ek0 that $how" 0 "$(n_rules)"
+		expect "flows, with ek0 that $how" 0 "$(n_flows)"
+		echo 'dev=ek0 clear' >"$debugfs/faults"
+		nft delete table netdev t
+		expect_unbound ek0
+		expect_unbound ek1
+		unload ek1
+	done
+	unload ek0
+}
+
 # The kernel puts a rule back that it had taken out, and warns if a device won't have it.
 test_a_batch_undone_without_firmware_puts_rules_back_without_a_warning() {
 	local how left

@@ -181,8 +181,6 @@ bool ekho_helper_nft_has_hook(const struct flow_block *block,
 bool ekho_helper_nft_chain_is_active(const struct net *net,
 				     const struct flow_block *block);
 bool ekho_helper_nft_rule_is_active(const struct net *net, unsigned long cookie);
-bool ekho_helper_nft_rule_is_active_next(const struct net *net,
-					 unsigned long cookie);
 s64 ekho_helper_tai_ns(void);
 s64 ekho_helper_timespec64_to_ns(const struct timespec64 *time);
 struct tcf_block *ekho_helper_tcf_block(struct flow_block *block);

@@ -616,16 +616,10 @@ bool ekho_helper_nft_chain_is_active(const struct net *net,
 	return nft_is_active(net, &chain->chain);
 }
 
-/* The same of a rule, and of the next generation. */
+/* The same of a rule. */
 bool ekho_helper_nft_rule_is_active(const struct net *net, unsigned long cookie)
 {
 	return nft_is_active(net, (const struct nft_rule *)cookie);
-}
-
-bool ekho_helper_nft_rule_is_active_next(const struct net *net,
-					 unsigned long cookie)
-{
-	return nft_is_active_next(net, (const struct nft_rule *)cookie);
 }
 
 s64 ekho_helper_tai_ns(void)

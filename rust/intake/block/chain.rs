@@ -11,7 +11,7 @@
 //! |---|---|
 //! | a new rule | that of the firmware; on a refusal, the rule is destroyed on the devices before |
 //! | a rule is restored, as a transaction is aborted | success; it stays in software if refused |
-//! | a rule that its own transaction deletes again | success, without asking the firmware |
+//! | a rule that its own transaction deletes again | success; it is deleted in the same commit |
 //! | a rule is deleted | success |
 //! | statistics | success, with nothing reported if there is no firmware |
 //!
@@ -85,9 +85,6 @@ pub(super) fn setup(
     }
     // SAFETY: A request for a rule of the chain, and not for statistics.
     let rule = unsafe { chain.rule(cookie) };
-    if rule == Rule::Transient {
-        return Ok(());
-    }
     // A flow that is left belonged to another rule at the same address.
     let _ = requests::destroy(&context, cookie);
     let result = binding

@@ -52,9 +52,10 @@ pub(crate) enum Rule {
     New,
     /// It existed before. The transaction deleted it and is aborted; `nft_flow_rule_offload_abort()`
     /// warns if a driver returns an error other than ENOMEM.
+    ///
+    /// A rule that the transaction adds and deletes is told as this, too, as `nft_deactivate_next()`
+    /// forgets that it isn't active yet. It is destroyed with the end of the transaction.
     Restored,
-    /// The transaction adds and deletes it, so it won't exist after a commit or an abort.
-    Transient,
 }
 
 impl Chain {
@@ -93,16 +94,10 @@ impl Chain {
         let net = self.net.as_ptr();
         // SAFETY: The cookie is the address of the rule, which exists for the length of the request;
         // so does the namespace.
-        let (now, then) = unsafe {
-            (
-                bindings::ekho_helper_nft_rule_is_active(net, cookie),
-                bindings::ekho_helper_nft_rule_is_active_next(net, cookie),
-            )
-        };
-        match (now, then) {
-            (true, _) => Rule::Restored,
-            (false, true) => Rule::New,
-            (false, false) => Rule::Transient,
+        if unsafe { bindings::ekho_helper_nft_rule_is_active(net, cookie) } {
+            Rule::Restored
+        } else {
+            Rule::New
         }
     }
 
