@@ -171,6 +171,27 @@ test_bpffs_not_mounted() {
 	nothing_left
 }
 
+# What is pinned there goes with the last process of the namespace, as of `ip netns exec`.
+test_a_bpffs_that_goes_with_its_mount_namespace() {
+	local ns=ekho-selftest-$$ load
+	ip netns add "$ns"
+	defer ip netns del "$ns"
+	ip -n "$ns" link add ek0 up type ekho
+	load="$EKHO_FW load $(object stats) --dev"
+	refused 4 ip netns exec "$ns" sh -c "$load ek0"
+	says 'no bpffs is mounted at ' "hint: run \`ekho-fw -n $ns ...\` in place of \`ip netns exec\`"
+	refused 4 ip netns exec "$ns" sh -c "mount -t bpf bpf /sys/fs/bpf && $load ek0"
+	says 'exists in this mount namespace only' "hint: run \`ekho-fw -n $ns ...\`"
+	refused 4 unshare --mount sh -c "mount -t bpf bpf /sys/fs/bpf && $load lo"
+	says 'exists in this mount namespace only' "hint: run it where the system's bpffs is"
+	expect 'firmware' '[]' "$(fw -j --netns "$ns" list)"
+	nothing_left
+	# The system's bpffs stays, wherever else it is mounted.
+	accepted unshare --mount sh -c "mount --bind /sys/fs/bpf /mnt && $EKHO_FW -n $ns --pin-root /mnt/${pins##*/} load $(object stats) --dev ek0"
+	expect 'firmware' stats "$(fw -j --netns "$ns" list | jq -r '.[].firmware')"
+	accepted fw --netns "$ns" unload --dev ek0
+}
+
 test_a_file_that_is_missing_or_no_firmware() {
 	refused 5 fw load /nowhere.bpf.o --dev lo
 	says '/nowhere.bpf.o' 'ENOENT'

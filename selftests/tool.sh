@@ -86,6 +86,25 @@ test_a_filter_is_told_from_others_by_its_handle() {
 	fw stats set --dev ek0 --prio 10 --handle 2 --packets 7 --bytes 700 >/dev/null
 	said=$(filters 'dev ek0 ingress' | sort)
 	says '10/1 in_hw=1 hw=0/0' '10/2 in_hw=1 hw=7/700' '10/3 in_hw=1 hw=0/0'
+	fw stats set --dev ek0 --prio 10 --handle 0x3 --packets 8 --bytes 800 >/dev/null
+	said=$(filters 'dev ek0 ingress' | sort)
+	says '10/2 in_hw=1 hw=7/700' '10/3 in_hw=1 hw=8/800'
+}
+
+# It has counters in software only: the kernel never asks a driver for others.
+test_a_filter_of_u32_is_known_by_the_handle_that_tc_prints() {
+	local handle
+	port ek0
+	load stats ek0
+	tc filter add dev ek0 ingress protocol ip prio 5 u32 match ip dst 192.0.2.1/32 action drop
+	handle=$(tc filter show dev ek0 ingress | grep -o 'fh [0-9a-f]*::[0-9a-f]*')
+	expect 'handle' 'fh 800::800' "$handle"
+	for handle in "$handle" "${handle#fh }" 0x80000800; do
+		refused - fw stats set --dev ek0 --prio 5 --handle "$handle" --packets 2 --bytes 200
+		says 'is a u32 filter, and no hardware counts for these' 'hint: use flower or matchall'
+	done
+	refused - fw stats set --dev ek0 --prio 5 --handle 800::801 --packets 2 --bytes 200
+	says 'there is no filter'
 }
 
 test_another_netns_is_reached_by_name() {
