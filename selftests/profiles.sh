@@ -213,8 +213,11 @@ test_connectx_takes_what_the_nic_does() {
 
 test_connectx_refuses_the_rest() {
 	device connectx
-	ip link add ek1 type ekho
-	local out='action mirred egress redirect dev ek1'
+	local n copies='' out='action mirred egress redirect dev ek1'
+	for n in {1..9}; do
+		ip link add "ek$n" type ekho
+		((n == 1)) || copies+=" action mirred egress mirror dev ek$n"
+	done
 	# shellcheck disable=SC2086 # words
 	{
 		protocol=mpls_uc leaves "the device can't match mpls" flower mpls_label 5 $out
@@ -230,6 +233,9 @@ test_connectx_refuses_the_rest() {
 			action mirred egress redirect dev ek0
 		leaves 'redirect to ingress needs ptype host' flower dst_ip 192.0.2.1 \
 			action mirred ingress redirect dev ek1
+		leaves 'redirect to ingress goes alone' flower dst_ip 192.0.2.1 action skbedit ptype host \
+			action mirred egress mirror dev ek1 action mirred ingress redirect dev ek2
+		leaves '8 devices at most' flower dst_ip 192.0.2.1 $copies $out
 		leaves 'something must follow ct commit' flower dst_ip 192.0.2.1 action ct commit
 		leaves "what is dropped can't be rewritten" flower ip_proto tcp \
 			action pedit ex munge ip ttl set 5 pipe action drop
@@ -243,6 +249,8 @@ test_connectx_refuses_the_rest() {
 		leaves 'mpls push of mpls_uc only' flower dst_ip 192.0.2.1 \
 			action mpls push protocol mpls_mc label 5 $out
 		leaves "the device can't do action mpls" flower dst_ip 192.0.2.1 action mpls pop protocol ip $out
+		leaves 'police: pipe, ok, goto and drop only' flower dst_ip 192.0.2.1 \
+			action police rate 10mbit burst 16k conform-exceed drop/continue $out
 		leaves 'police: no peakrate, avrate or overhead' flower dst_ip 192.0.2.1 \
 			action police rate 10mbit burst 16k peakrate 20mbit mtu 2k conform-exceed drop/pipe $out
 	}
@@ -291,6 +299,8 @@ test_ppe_forwards_connections_and_nothing_else() {
 		leaves 'both MAC addresses of what goes out must be known' flower indev ek0 dst_mac 02:00:00:00:00:01 $out
 		leaves 'IPv4: only addresses are rewritten' flower $connection $macs \
 			action pedit ex munge ip ttl set 5 pipe $out
+		leaves 'TCP and UDP: only ports are rewritten' flower $connection $macs \
+			action pedit ex munge tcp flags set 2 pipe $out
 		leaves 'bridging rewrites nothing' flower $bridge $macs $out
 		leaves "the device can't do action drop" flower $bridge action drop
 		leaves 'no device to send out of' flower $bridge action vlan push id 5
