@@ -9,6 +9,7 @@
 #include <linux/ethtool.h>
 #include <linux/if_arp.h>
 #include <linux/if_vlan.h>
+#include <linux/mpls.h>
 #include <linux/netdevice.h>
 #include <linux/netfilter/nf_conntrack_common.h>
 #include <linux/ptp_clock_kernel.h>
@@ -18,6 +19,8 @@
 #include <linux/rtnetlink.h>
 #include <linux/rwsem.h>
 #include <linux/slab.h>
+#include <linux/skbuff.h>
+#include <linux/tc_act/tc_csum.h>
 #include <linux/tc_act/tc_ct.h>
 #include <linux/tc_act/tc_vlan.h>
 #include <linux/workqueue.h>
@@ -26,6 +29,7 @@
 #include <net/flow_offload.h>
 #include <net/genetlink.h>
 #include <net/ip_tunnels.h>
+#include <net/ipv6.h>
 #include <net/netlink.h>
 #include <net/pkt_cls.h>
 #include <net/pkt_sched.h>
@@ -33,6 +37,7 @@
 #include <net/rtnetlink.h>
 #include <net/sch_generic.h>
 #include <net/tc_act/tc_gate.h>
+#include <net/tc_act/tc_mpls.h>
 
 #include "ekho.h"
 #ifdef EKHO_NATIVE
@@ -55,6 +60,7 @@ const u64 EKHO_CONST_PORT_FEATURES = NETIF_F_SG | NETIF_F_FRAGLIST |
 	NETIF_F_HW_VLAN_CTAG_TX | NETIF_F_HW_VLAN_CTAG_RX |
 	NETIF_F_HW_VLAN_STAG_TX | NETIF_F_HW_VLAN_STAG_RX | NETIF_F_HW_TC;
 const u64 EKHO_CONST_MPLS_FEATURES = NETIF_F_HW_CSUM | NETIF_F_GSO_SOFTWARE;
+const u32 EKHO_CONST_STOP_BEFORE_ENCAP = FLOW_DISSECTOR_F_STOP_BEFORE_ENCAP;
 const u32 EKHO_CONST_GSO_MAX_SIZE = GSO_MAX_SIZE;
 const u64 EKHO_CONST_NETIF_F_ALL_TSO = NETIF_F_ALL_TSO;
 const u16 EKHO_CONST_ARPHRD_ETHER = ARPHRD_ETHER;

@@ -16,6 +16,7 @@
 #include <linux/rhashtable.h>
 #include <linux/slab.h>
 #include <linux/workqueue.h>
+#include <net/flow_dissector.h>
 #include <net/flow_offload.h>
 #include <net/genetlink.h>
 #include <net/pkt_cls.h>
@@ -252,5 +253,86 @@ bool ekho_helper_netlink_ns_capable(const struct sk_buff *skb,
 				    const struct net *net, int cap);
 u64 ekho_helper_dev_netns_cookie(const struct net_device *dev);
 struct net *ekho_helper_dev_net(const struct net_device *dev);
+
+/* packet.c */
+
+/**
+ * struct ekho_packet_key - what flower can match, but for tunnels and conntrack
+ *
+ * The names of the members are flower's.
+ */
+struct ekho_packet_key {
+	struct flow_dissector_key_meta meta;
+	struct flow_dissector_key_control control;
+	struct flow_dissector_key_basic basic;
+	struct flow_dissector_key_eth_addrs eth;
+	struct flow_dissector_key_vlan vlan;
+	struct flow_dissector_key_vlan cvlan;
+	struct flow_dissector_key_ipv4_addrs ipv4;
+	struct flow_dissector_key_ipv6_addrs ipv6;
+	struct flow_dissector_key_ports tp;
+	struct flow_dissector_key_icmp icmp;
+	struct flow_dissector_key_arp arp;
+	struct flow_dissector_key_mpls mpls;
+	struct flow_dissector_key_tcp tcp;
+	struct flow_dissector_key_ip ip;
+	struct flow_dissector_key_ports_range tp_range;
+	struct flow_dissector_key_num_of_vlans num_of_vlans;
+	struct flow_dissector_key_pppoe pppoe;
+	struct flow_dissector_key_l2tpv3 l2tpv3;
+	struct flow_dissector_key_ipsec ipsec;
+	struct flow_dissector_key_cfm cfm;
+} __aligned(8);
+
+/**
+ * struct ekho_gso - the packets that a packet stands for
+ * @type: SKB_GSO_* bits
+ * @transport: offset of the innermost transport header in the data; INT_MIN if
+ *	it isn't known
+ * @size: bytes of payload in each; 0 if the packet is just one
+ * @segs: how many there are
+ */
+struct ekho_gso {
+	u32 type;
+	int transport;
+	u16 size;
+	u16 segs;
+};
+
+bool ekho_helper_packet_may_pull(struct sk_buff *skb, unsigned int len);
+bool ekho_helper_packet_cow(struct sk_buff *skb, unsigned int headroom);
+unsigned int ekho_helper_packet_headroom(const struct sk_buff *skb);
+int ekho_helper_packet_network_offset(const struct sk_buff *skb);
+int ekho_helper_packet_mac_offset(const struct sk_buff *skb);
+__be16 ekho_helper_packet_protocol(const struct sk_buff *skb);
+__be16 ekho_helper_packet_inner_protocol(const struct sk_buff *skb);
+bool ekho_helper_packet_has_tag(const struct sk_buff *skb);
+bool ekho_helper_packet_is_tagged(const struct sk_buff *skb);
+bool ekho_helper_packet_is_mpls(const struct sk_buff *skb);
+bool ekho_helper_packet_is_ethernet(const struct sk_buff *skb);
+struct sk_buff *ekho_helper_packet_clone(struct sk_buff *skb);
+void ekho_helper_packet_gso(const struct sk_buff *skb, struct ekho_gso *gso);
+void ekho_helper_packet_set_gso_segs(struct sk_buff *skb, u16 segs);
+struct sk_buff *ekho_helper_packet_receive(struct sk_buff *skb,
+					   struct net_device *dev);
+bool ekho_helper_packet_is_received(const struct sk_buff *skb);
+bool ekho_helper_packet_transmit(struct sk_buff *skb, struct net_device *dev);
+bool ekho_helper_packet_push_mac(struct sk_buff *skb);
+bool ekho_helper_packet_pull_mac(struct sk_buff *skb);
+void ekho_helper_packet_reset_mac_len(struct sk_buff *skb);
+bool ekho_helper_packet_hand_over(struct sk_buff *skb, struct net_device *dev,
+				  bool from_ingress, bool to_ingress,
+				  bool redirect);
+u8 ekho_helper_packet_depth(const struct sk_buff *skb);
+void ekho_helper_packet_put_tag(struct sk_buff *skb, __be16 protocol, u16 tci);
+int ekho_helper_packet_take_tag(struct sk_buff *skb, u16 *tci);
+void ekho_helper_packet_skip(struct sk_buff *skb, unsigned int len);
+void ekho_helper_packet_unskip(struct sk_buff *skb, unsigned int len);
+void ekho_helper_packet_summed(struct sk_buff *skb);
+void ekho_helper_packet_summed_crc(struct sk_buff *skb);
+void ekho_helper_packet_set_priority(struct sk_buff *skb, u32 priority);
+void ekho_helper_packet_set_mark(struct sk_buff *skb, u32 mark);
+void ekho_helper_packet_set_type(struct sk_buff *skb, u16 type);
+void ekho_helper_packet_set_queue(struct sk_buff *skb, u16 queue);
 
 #endif /* EKHO_H */

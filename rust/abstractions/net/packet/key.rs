@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What a packet is, to those who match it: `struct fl_flow_key` of flower, without what tunnels and
+//! conntrack know of it.
+//!
+//! C header: [`include/net/flow_dissector.h`](srctree/include/net/flow_dissector.h)
+
+use crate::{
+    abstractions::tc::flow_rule::KeyId,
+    bindings::{
+        self,
+        ekho_packet_key, //
+    },
+};
+use core::mem::offset_of;
+use kernel::prelude::*;
+
+const WORDS: usize = size_of::<ekho_packet_key>() / size_of::<u64>();
+
+const _: () = assert!(size_of::<ekho_packet_key>() % size_of::<u64>() == 0);
+
+/// What packets are matched by, each key at its [place](place_of); all else is zero.
+///
+/// Bytes, so that what is between the members of a structure is defined.
+#[derive(Clone, Copy)]
+pub(crate) struct PacketKey([u64; WORDS]);
+
+impl PacketKey {
+    /// One without a packet.
+    pub(crate) const fn zeroed() -> Self {
+        Self([0; WORDS])
+    }
+
+    /// For comparison and hashing.
+    #[inline]
+    pub(crate) fn words(&self) -> &[u64] {
+        &self.0
+    }
+
+    /// The same, to be changed: masked, or filled with what a rule matches.
+    #[inline]
+    pub(crate) fn words_mut(&mut self) -> &mut [u64] {
+        &mut self.0
+    }
+
+    /// The memory in which [`DISSECTOR`] places the keys.
+    #[inline]
+    pub(super) fn as_container(&mut self) -> *mut c_void {
+        self.0.as_mut_ptr().cast()
+    }
+}
+
+/// A key that packets are dissected for, and where in a [`PacketKey`] it is.
+struct Place {
+    key: KeyId,
+    offset: usize,
+    size: usize,
+}
+
+macro_rules! places {
+    ($($key:ident: $member:ident: $type:ident,)*) => {
+        [$(Place {
+            key: bindings::$key,
+            offset: offset_of!(ekho_packet_key, $member),
+            size: {
+                let size = size_of::<bindings::$type>();
+                assert!(offset_of!(ekho_packet_key, $member) + size <= size_of::<ekho_packet_key>());
+                size
+            },
+        }),*]
+    };
+}
+
+const PLACES: [Place; 20] = places! {
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_META: meta: flow_dissector_key_meta,
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_CONTROL: control: flow_dissector_key_control,
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_BASIC: basic: flow_dissector_key_basic,
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_ETH_ADDRS: eth: flow_dissector_key_eth_addrs,
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_VLAN: vlan: flow_dissector_key_vlan,
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_CVLAN: cvlan: flow_dissector_key_vlan,
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_IPV4_ADDRS: ipv4: flow_dissector_key_ipv4_addrs,
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_IPV6_ADDRS: ipv6: flow_dissector_key_ipv6_addrs,
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_PORTS: tp: flow_dissector_key_ports,
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_ICMP: icmp: flow_dissector_key_icmp,
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_ARP: arp: flow_dissector_key_arp,
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_MPLS: mpls: flow_dissector_key_mpls,
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_TCP: tcp: flow_dissector_key_tcp,
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_IP: ip: flow_dissector_key_ip,
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_PORTS_RANGE: tp_range: flow_dissector_key_ports_range,
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_NUM_OF_VLANS: num_of_vlans: flow_dissector_key_num_of_vlans,
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_PPPOE: pppoe: flow_dissector_key_pppoe,
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_L2TPV3: l2tpv3: flow_dissector_key_l2tpv3,
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_IPSEC: ipsec: flow_dissector_key_ipsec,
+    flow_dissector_key_id_FLOW_DISSECTOR_KEY_CFM: cfm: flow_dissector_key_cfm,
+};
+
+/// Dissects packets for all keys at once, as `skb_flow_dissector_init()` would have it.
+///
+/// A key has the same value whatever other keys there are, but for one: `control.addr_type` is that of
+/// the addresses which a packet has, and flower's dissector for a filter sets it only if the filter's
+/// mask has bits of such addresses. So flower never finds a filter that matches `addr_type` with
+/// addresses of which no bit counts.
+pub(super) static DISSECTOR: bindings::flow_dissector = dissector();
+
+const fn dissector() -> bindings::flow_dissector {
+    let mut dissector = bindings::flow_dissector {
+        used_keys: 0,
+        offset: [0; bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_MAX as usize],
+    };
+    let mut n = 0;
+    while n < PLACES.len() {
+        let place = &PLACES[n];
+        dissector.used_keys |= 1 << place.key;
+        dissector.offset[place.key as usize] = place.offset as u16;
+        n += 1;
+    }
+    dissector
+}
+
+/// Where the basic key is.
+pub(super) const BASIC: usize = offset_of!(ekho_packet_key, basic);
+
+/// Offset and size in bytes of a key's structure in a [`PacketKey`]; none if packets aren't dissected
+/// for it.
+pub(crate) fn place_of(key: KeyId) -> Option<(usize, usize)> {
+    PLACES
+        .iter()
+        .find(|place| place.key == key)
+        .map(|place| (place.offset, place.size))
+}
