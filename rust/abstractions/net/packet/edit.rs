@@ -45,7 +45,7 @@ impl MplsEdit {
         let mut put = |mask: u32, shift: u32, value: u32| {
             entry = entry & !mask | value << shift & mask;
         };
-        if self.label != bindings::ACT_MPLS_LABEL_NOT_SET as u32 {
+        if self.label != bindings::ACT_MPLS_LABEL_NOT_SET {
             put(
                 bindings::MPLS_LS_LABEL_MASK,
                 bindings::MPLS_LS_LABEL_SHIFT,

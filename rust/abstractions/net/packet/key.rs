@@ -5,12 +5,10 @@
 //!
 //! C header: [`include/net/flow_dissector.h`](srctree/include/net/flow_dissector.h)
 
-use crate::{
-    abstractions::tc::flow_rule::KeyId,
-    bindings::{
-        self,
-        ekho_packet_key, //
-    },
+use crate::bindings::{
+    self,
+    ekho_packet_key,
+    flow_dissector_key_id as KeyId, //
 };
 use core::mem::offset_of;
 use kernel::prelude::*;

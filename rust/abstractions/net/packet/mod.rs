@@ -6,11 +6,11 @@
 //! [`include/net/sch_generic.h`](srctree/include/net/sch_generic.h)
 //!
 //! ```text
-//!   ring ──▶ received() ──▶ dissect() ──▶ actions ──▶ into_skb() ──▶ stack
-//!                 ▲                          │
-//!     to_ingress()└──────────────────────────┤ to_egress()
-//!                                            ▼
-//!   stack ──▶ transmitted() ──▶ dissect() ──▶ actions ──▶ into_skb() ──▶ cable, other device
+//!   ring ───▶ received() ────▶ dissect(), actions ──▶ into_skb() ──▶ stack
+//!                                   ▲    │
+//!                   into_ingress()  │    │  into_egress()
+//!                                   │    ▼
+//!   stack ──▶ transmitted() ─▶ dissect(), actions ──▶ into_skb() ──▶ cable, other device
 //! ```
 //!
 //! Where something here differs from what the kernel does in software, it says so.
@@ -225,14 +225,14 @@ impl Packet {
     /// `redirect` is false. It counts anew. None if it was lost, as the kernel wouldn't send it.
     ///
     /// As `tcf_mirred_to_dev()`; whether `dev` can send it, or had it before, is left to the caller.
-    pub(crate) fn to_egress(mut self, dev: &NetDevice, redirect: bool) -> Option<Self> {
+    pub(crate) fn into_egress(mut self, dev: &NetDevice, redirect: bool) -> Option<Self> {
         self.hand_over(dev, Hook::Egress, redirect).ok()?;
         self.measure().ok()?;
         Some(self)
     }
 
     /// Makes it a packet that `dev` has received, in the same way.
-    pub(crate) fn to_ingress(
+    pub(crate) fn into_ingress(
         mut self,
         dev: &NetDevice,
         redirect: bool,
