@@ -244,6 +244,9 @@ impl Packet {
     /// `flow_action_entry::mangle`; `htype` is `enum flow_action_mangle_base`, none of which is the
     /// network header. Bits of `mask` stay; `val` is added if `add` is true.
     ///
+    /// Other than the kernel's, it finds TCP and UDP behind an IPv6 header that isn't in one piece, and
+    /// not behind one that the packet only has a part of: the kernel looks at what is in memory there.
+    ///
     /// Checksums stay as they are. If it fails, the packet goes on as it is, and what is left of its
     /// pedit is to be skipped.
     pub(crate) fn edit(
