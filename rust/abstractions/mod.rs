@@ -12,6 +12,7 @@ pub(crate) mod compat;
 pub(crate) mod debugfs;
 pub(crate) mod device;
 pub(crate) mod error;
+pub(crate) mod hash;
 pub(crate) mod interrupt;
 pub(crate) mod net;
 pub(crate) mod slab;

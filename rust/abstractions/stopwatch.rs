@@ -64,3 +64,10 @@ impl Stopwatch {
         }
     }
 }
+
+/// A time in nanoseconds of `CLOCK_MONOTONIC` that is cheap to read, as of the last tick. Any context.
+#[inline]
+pub(crate) fn coarse_ns() -> u64 {
+    // SAFETY: Reads a clock.
+    unsafe { bindings::ekho_helper_coarse_time_ns() }
+}

@@ -5,6 +5,7 @@
 pub(crate) mod cache;
 pub(crate) mod cookie_table;
 pub(crate) mod kept;
+pub(crate) mod keyed_table;
 pub(crate) mod once_box;
 pub(crate) mod percpu;
 pub(crate) mod rcu;

@@ -9,15 +9,19 @@ use core::{
     marker::PhantomData,
     ptr, //
 };
-use kernel::sync::{
-    atomic::{
-        Acquire,
-        Atomic,
-        Full, //
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full, //
+        },
+        rcu::Guard,
+        Arc,
+        ArcBorrow, //
     },
-    rcu::Guard,
-    Arc,
-    ArcBorrow, //
+    types::Opaque, //
 };
 
 /// An optional [`Arc`] that readers follow under RCU, without a lock or a reference count.
@@ -83,6 +87,81 @@ impl<T> RcuSlot<T> {
 impl<T> Drop for RcuSlot<T> {
     fn drop(&mut self) {
         drop(self.replace(None));
+    }
+}
+
+/// A value that is read under RCU, and replaced as a whole without waiting.
+///
+/// # Invariants
+///
+/// `ptr` came from [`KBox::into_raw`] and owns that box. A box that was taken out is freed only after
+/// a grace period.
+pub(crate) struct RcuValue<T: Send + Sync + 'static> {
+    ptr: Atomic<*mut Boxed<T>>,
+    callbacks: Callbacks,
+}
+
+#[repr(C)]
+struct Boxed<T> {
+    rcu: Opaque<bindings::callback_head>,
+    value: T,
+}
+
+// SAFETY: It owns a `T`, which may be sent and shared.
+unsafe impl<T: Send + Sync + 'static> Send for RcuValue<T> {}
+// SAFETY: As above; values are replaced atomically.
+unsafe impl<T: Send + Sync + 'static> Sync for RcuValue<T> {}
+
+impl<T: Send + Sync + 'static> RcuValue<T> {
+    fn boxed(value: T) -> Result<*mut Boxed<T>> {
+        let boxed = Boxed {
+            rcu: Opaque::uninit(),
+            value,
+        };
+        Ok(KBox::into_raw(KBox::new(boxed, GFP_KERNEL)?))
+    }
+
+    /// A first value; those that are replaced are freed by `callbacks`, in softirq: dropping a `T` must
+    /// not sleep. May sleep.
+    pub(crate) fn new(value: T, callbacks: Callbacks) -> Result<Self> {
+        // INVARIANT: From `into_raw`.
+        Ok(Self {
+            ptr: Atomic::new(Self::boxed(value)?),
+            callbacks,
+        })
+    }
+
+    /// Reads the value. Any context.
+    #[inline]
+    pub(crate) fn get<'a>(&'a self, _guard: &'a Guard) -> &'a T {
+        // SAFETY: By the type invariants it is valid, and stays so until the guard is dropped.
+        unsafe { &(*self.ptr.load(Acquire)).value }
+    }
+
+    /// Replaces the value. May sleep to allocate memory.
+    pub(crate) fn set(&self, value: T) -> Result {
+        // INVARIANT: From `into_raw`.
+        let old = self.ptr.xchg(Self::boxed(value)?, Full);
+        // SAFETY: By the type invariants, and taken out by this thread: the only callback for it.
+        unsafe { self.callbacks.call((*old).rcu.get(), free_boxed::<T>) };
+        Ok(())
+    }
+}
+
+/// Frees a value that was replaced.
+///
+/// # Safety
+///
+/// `head` must be the `rcu` of a `Boxed<T>` from a [`KBox`] that nobody uses any longer.
+unsafe extern "C" fn free_boxed<T>(head: *mut bindings::callback_head) {
+    // SAFETY: By the requirements of this function; `rcu` is the first member.
+    drop(unsafe { KBox::from_raw(head.cast::<Boxed<T>>()) });
+}
+
+impl<T: Send + Sync + 'static> Drop for RcuValue<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants; nobody else has `self`.
+        drop(unsafe { KBox::from_raw(self.ptr.load(Acquire)) });
     }
 }
 
