@@ -102,6 +102,7 @@ extern int bpf_flow_offload_get_match(struct ekho_replace_ctx *ctx, u32 key_id,
 extern const u8 *
 bpf_flow_offload_encoding(struct ekho_replace_ctx *ctx,
 			  const size_t rdonly_buf_size) __weak __ksym;
+extern int bpf_flow_offload_insert(struct ekho_replace_ctx *ctx) __weak __ksym;
 extern int bpf_iter_flow_action_new(struct bpf_iter_flow_action *it,
 				    struct ekho_replace_ctx *ctx) __weak __ksym;
 extern struct ekho_action *

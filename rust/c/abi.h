@@ -283,6 +283,12 @@ struct ekho_qdisc_ctx {
 	u8 valid;
 };
 
+/* Tables of a device, which firmware programs and packets are looked up in. */
+enum ekho_tables {
+	/* Filters of tc, at ingress and egress of each port. */
+	EKHO_TABLES_RULES = 1,
+};
+
 /**
  * struct bpf_flow_offload_ops - what firmware implements for a device
  * @abi_version: BPF_FLOW_OFFLOAD_ABI that the firmware was built for
@@ -294,7 +300,8 @@ struct ekho_qdisc_ctx {
  * @replace: offload a flow. 0 accepts it, a negative errno refuses it
  * @destroy: an accepted flow ends; the result is ignored
  * @stats: fill in what the flow has counted, with bpf_flow_offload_map_stats(),
- *	bpf_flow_offload_set_stats() or bpf_flow_offload_add_stats()
+ *	bpf_flow_offload_set_stats() or bpf_flow_offload_add_stats(). Optional if
+ *	@tables isn't 0: the device counts what it executes
  * @template_create: optional; all filters of a chain will match what the
  *	template does. The result is ignored, as the kernel ignores it
  * @template_destroy: optional; a template ends
@@ -319,6 +326,8 @@ struct ekho_qdisc_ctx {
  *	unless set. One op that takes ten times as long, and 100 ms at least, is
  *	too much, and so are many that take longer: 16 in a row, or more than
  *	one in five
+ * @tables: bits of enum ekho_tables: tables of the device that the firmware
+ *	programs; 0 for none. See bpf_flow_offload_insert()
  *
  * No op may be sleepable: the kernel asks for statistics in atomic context
  * too.
@@ -353,6 +362,7 @@ struct bpf_flow_offload_ops {
 	u32 max_actions;
 	u32 flow_size;
 	u32 budget_us;
+	u32 tables;
 };
 
 #endif /* EKHO_ABI_H */

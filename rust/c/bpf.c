@@ -62,6 +62,7 @@ int ekho_register_struct_ops(struct bpf_struct_ops *st_ops)
 	BTF_TYPE_EMIT_ENUM(EKHO_HW_STATS_DELAYED);
 	BTF_TYPE_EMIT_ENUM(EKHO_STATS_TOTALS);
 	BTF_TYPE_EMIT_ENUM(EKHO_HNODE_NEW);
+	BTF_TYPE_EMIT_ENUM(EKHO_TABLES_RULES);
 	BTF_TYPE_EMIT(struct flow_dissector_key_control);
 	BTF_TYPE_EMIT(struct flow_dissector_key_basic);
 	BTF_TYPE_EMIT(struct flow_dissector_key_ipv4_addrs);
@@ -324,6 +325,27 @@ bpf_flow_offload_encoding(struct ekho_replace_ctx *ctx,
 	return ekho_kfunc_encoding(ctx, rdonly_buf_size);
 }
 
+/**
+ * bpf_flow_offload_insert - have the device execute a flow on packets
+ * @ctx: the argument of the replace op
+ *
+ * The rule is put into the tables of the device as it was asked for, once the op
+ * has returned 0; it leaves them with the flow. Firmware that doesn't call this
+ * keeps the rule for itself, and no packet matches it. The firmware has to
+ * declare bpf_flow_offload_ops.tables.
+ *
+ * A rule that the device can't execute as the kernel's software does isn't
+ * inserted. The reason is set as by bpf_flow_offload_set_reason(), so that the
+ * op can return the error as it is.
+ *
+ * Return: 0, also if it was called before; -EOPNOTSUPP if the device can't
+ * execute the rule, -ENOENT if the firmware has declared no tables.
+ */
+__bpf_kfunc int bpf_flow_offload_insert(struct ekho_replace_ctx *ctx)
+{
+	return ekho_kfunc_insert(ctx);
+}
+
 /*
  * Open-coded iterator over a rule's actions, in order:
  *
@@ -435,6 +457,7 @@ BTF_ID_FLAGS(func, bpf_flow_offload_flow_data, KF_RET_NULL)
 BTF_ID_FLAGS(func, bpf_flow_offload_set_reason)
 BTF_ID_FLAGS(func, bpf_flow_offload_get_match)
 BTF_ID_FLAGS(func, bpf_flow_offload_encoding, KF_RET_NULL)
+BTF_ID_FLAGS(func, bpf_flow_offload_insert)
 BTF_ID_FLAGS(func, bpf_iter_flow_action_new, KF_ITER_NEW)
 BTF_ID_FLAGS(func, bpf_iter_flow_action_next, KF_ITER_NEXT | KF_RET_NULL)
 BTF_ID_FLAGS(func, bpf_iter_flow_action_destroy, KF_ITER_DESTROY)

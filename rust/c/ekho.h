@@ -33,12 +33,19 @@
  *	pointers into it, and can't write there
  * @encoding: the encoded rule, with zeros behind it
  * @encoding_room: bytes of both
+ * @insertable: 0 if the rule can be inserted into the device's tables, -ENOENT
+ *	if the firmware has none, or another errno
+ * @insert_reason: why not, EKHO_REASON_MAX bytes; NULL if there is no reason
+ * @inserted: whether the firmware had it inserted
  */
 struct ekho_replace_call {
 	struct ekho_replace_ctx ctx;
 	struct ekho_action *actions;
 	const u8 *encoding;
 	u32 encoding_room;
+	int insertable;
+	const u8 *insert_reason;
+	bool inserted;
 };
 
 /**
@@ -69,6 +76,7 @@ int ekho_kfunc_get_match(struct ekho_replace_ctx *ctx, u32 key_id, void *match,
 struct ekho_action *ekho_kfunc_action(const struct ekho_replace_ctx *ctx,
 				      u64 n);
 const u8 *ekho_kfunc_encoding(const struct ekho_replace_ctx *ctx, size_t size);
+int ekho_kfunc_insert(struct ekho_replace_ctx *ctx);
 
 /* helpers.c */
 struct ekho_cookie_node {
@@ -83,6 +91,31 @@ int ekho_helper_cookie_table_insert(struct rhashtable *table,
 				    struct ekho_cookie_node *node);
 int ekho_helper_cookie_table_remove(struct rhashtable *table,
 				    struct ekho_cookie_node *node);
+
+struct ekho_keyed_node {
+	struct rhlist_head head;
+	unsigned long key;
+};
+
+int ekho_helper_keyed_table_init(struct rhltable *table);
+struct ekho_keyed_node *
+ekho_helper_keyed_table_lookup(struct rhltable *table, unsigned long key);
+struct ekho_keyed_node *
+ekho_helper_keyed_table_next(const struct ekho_keyed_node *node);
+int ekho_helper_keyed_table_insert(struct rhltable *table,
+				   struct ekho_keyed_node *node);
+int ekho_helper_keyed_table_remove(struct rhltable *table,
+				   struct ekho_keyed_node *node);
+void ekho_helper_keyed_table_destroy(struct rhltable *table,
+				     void (*free)(void *node, void *arg));
+u64 ekho_helper_siphash(const u64 *words, size_t n, u64 key0, u64 key1);
+u64 ekho_helper_coarse_time_ns(void);
+
+int ekho_helper_action_control(unsigned long action);
+bool ekho_helper_gact_is_random(unsigned long action);
+bool ekho_helper_pedit_is_computed(unsigned long action);
+bool ekho_helper_vlan_has_prio(unsigned long action);
+
 void ekho_helper_rhashtable_walk_start(struct rhashtable_iter *iter);
 void ekho_helper_rhashtable_walk_pause(struct rhashtable_iter *iter);
 
@@ -119,6 +152,9 @@ void ekho_helper_kfree_skb(struct sk_buff *skb);
 bool ekho_helper_skb_is_gso(const struct sk_buff *skb);
 void ekho_helper_skb_orphan(struct sk_buff *skb);
 int ekho_helper_skb_detach(struct sk_buff *skb);
+struct sk_buff *ekho_helper_validate_xmit(struct sk_buff *skb,
+					  struct net_device *dev);
+struct sk_buff *ekho_helper_skb_unlink(struct sk_buff *skb);
 int ekho_helper_transmit(struct sk_buff *skb, struct net_device *dev);
 
 void *ekho_helper_rx_handler_data(const struct sk_buff *skb);
@@ -323,7 +359,8 @@ void ekho_helper_packet_reset_mac_len(struct sk_buff *skb);
 bool ekho_helper_packet_hand_over(struct sk_buff *skb, struct net_device *dev,
 				  bool from_ingress, bool to_ingress,
 				  bool redirect);
-u8 ekho_helper_packet_depth(const struct sk_buff *skb);
+bool ekho_helper_mirred_enter(struct net_device *dev);
+void ekho_helper_mirred_leave(void);
 void ekho_helper_packet_put_tag(struct sk_buff *skb, __be16 protocol, u16 tci);
 int ekho_helper_packet_take_tag(struct sk_buff *skb, u16 *tci);
 void ekho_helper_packet_skip(struct sk_buff *skb, unsigned int len);

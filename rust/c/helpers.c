@@ -26,6 +26,7 @@
 #include <linux/rcupdate.h>
 #include <linux/sched.h>
 #include <linux/sched/clock.h>
+#include <linux/siphash.h>
 #include <linux/skbuff.h>
 #include <linux/slab.h>
 #include <linux/vtime.h>
@@ -37,6 +38,9 @@
 #include <net/netfilter/nf_flow_table.h>
 #include <net/netlink.h>
 #include <net/tc_act/tc_ct.h>
+#include <net/tc_act/tc_gact.h>
+#include <net/tc_act/tc_pedit.h>
+#include <net/tc_act/tc_vlan.h>
 #include <net/netdev_lock.h>
 #include <net/netfilter/nf_tables.h>
 #include <net/netns/generic.h>
@@ -90,6 +94,79 @@ int ekho_helper_cookie_table_remove(struct rhashtable *table,
 				    struct ekho_cookie_node *node)
 {
 	return rhashtable_remove_fast(table, &node->head, ekho_cookie_params);
+}
+
+/*
+ * Objects by key, of which several can have the same:
+ * abstractions/sync/keyed_table.rs.
+ */
+static int ekho_keyed_cmp(struct rhashtable_compare_arg *arg, const void *obj)
+{
+	const struct ekho_keyed_node *node = obj;
+
+	return node->key != *(const unsigned long *)arg->key;
+}
+
+static const struct rhashtable_params ekho_keyed_params = {
+	.hashfn = ekho_cookie_hash,
+	.obj_cmpfn = ekho_keyed_cmp,
+	.head_offset = offsetof(struct ekho_keyed_node, head),
+	.key_offset = offsetof(struct ekho_keyed_node, key),
+	.key_len = sizeof_field(struct ekho_keyed_node, key),
+	.automatic_shrinking = true,
+};
+
+int ekho_helper_keyed_table_init(struct rhltable *table)
+{
+	return rhltable_init(table, &ekho_keyed_params);
+}
+
+struct ekho_keyed_node *
+ekho_helper_keyed_table_lookup(struct rhltable *table, unsigned long key)
+{
+	struct rhlist_head *head;
+
+	head = rhltable_lookup(table, &key, ekho_keyed_params);
+	return head ? container_of(head, struct ekho_keyed_node, head) : NULL;
+}
+
+/* Under RCU. */
+struct ekho_keyed_node *
+ekho_helper_keyed_table_next(const struct ekho_keyed_node *node)
+{
+	struct rhlist_head *next = rcu_dereference_raw(node->head.next);
+
+	return next ? container_of(next, struct ekho_keyed_node, head) : NULL;
+}
+
+int ekho_helper_keyed_table_insert(struct rhltable *table,
+				   struct ekho_keyed_node *node)
+{
+	return rhltable_insert(table, &node->head, ekho_keyed_params);
+}
+
+int ekho_helper_keyed_table_remove(struct rhltable *table,
+				   struct ekho_keyed_node *node)
+{
+	return rhltable_remove(table, &node->head, ekho_keyed_params);
+}
+
+void ekho_helper_keyed_table_destroy(struct rhltable *table,
+				     void (*free)(void *node, void *arg))
+{
+	rhltable_free_and_destroy(table, free, NULL);
+}
+
+u64 ekho_helper_siphash(const u64 *words, size_t n, u64 key0, u64 key1)
+{
+	const siphash_key_t key = { .key = { key0, key1 } };
+
+	return siphash(words, n * sizeof(*words), &key);
+}
+
+u64 ekho_helper_coarse_time_ns(void)
+{
+	return ktime_get_coarse_ns();
 }
 
 void ekho_helper_rhashtable_walk_start(struct rhashtable_iter *iter)
@@ -271,6 +348,24 @@ int ekho_helper_skb_detach(struct sk_buff *skb)
 	skb->priority = 0;
 	skb->dev = NULL;
 	return 0;
+}
+
+struct sk_buff *ekho_helper_validate_xmit(struct sk_buff *skb,
+					  struct net_device *dev)
+{
+	bool again = false;
+
+	skb->next = NULL;
+	return validate_xmit_skb_list(skb, dev, &again);
+}
+
+/* Takes the first buffer off a list; returns the rest. */
+struct sk_buff *ekho_helper_skb_unlink(struct sk_buff *skb)
+{
+	struct sk_buff *next = skb->next;
+
+	skb_mark_not_on_list(skb);
+	return next;
 }
 
 int ekho_helper_transmit(struct sk_buff *skb, struct net_device *dev)
@@ -654,6 +749,51 @@ u64 ekho_helper_ktime_ns(void)
 }
 
 /* Milliseconds since then; the future counts as now. */
+/*
+ * What a driver isn't told of an action of tc, whose address is the cookie of
+ * its entries: abstractions/tc/flow_action.rs. The action lives as long as the
+ * request.
+ */
+int ekho_helper_action_control(unsigned long action)
+{
+	return READ_ONCE(((struct tc_action *)action)->tcfa_action);
+}
+
+bool ekho_helper_gact_is_random(unsigned long action)
+{
+#ifdef CONFIG_GACT_PROB
+	return to_gact((struct tc_action *)action)->tcfg_ptype;
+#else
+	return false;
+#endif
+}
+
+/* Whether an offset depends on what is in the packet. */
+bool ekho_helper_pedit_is_computed(unsigned long action)
+{
+	struct tcf_pedit *pedit = to_pedit((struct tc_action *)action);
+	const struct tcf_pedit_parms *parms;
+	bool computed = false;
+
+	rcu_read_lock();
+	parms = rcu_dereference(pedit->parms);
+	for (int i = 0; i < parms->tcfp_nkeys; i++)
+		computed |= parms->tcfp_keys[i].offmask;
+	rcu_read_unlock();
+	return computed;
+}
+
+bool ekho_helper_vlan_has_prio(unsigned long action)
+{
+	struct tcf_vlan *vlan = to_vlan((struct tc_action *)action);
+	bool has_prio;
+
+	rcu_read_lock();
+	has_prio = rcu_dereference(vlan->vlan_p)->tcfv_push_prio_exists;
+	rcu_read_unlock();
+	return has_prio;
+}
+
 u64 ekho_helper_ktime_age_ms(u64 ktime_ns)
 {
 	u64 now = ktime_get_mono_fast_ns();

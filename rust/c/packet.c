@@ -165,6 +165,9 @@ bool ekho_helper_packet_hand_over(struct sk_buff *skb, struct net_device *dev,
 	bool to_network = to_ingress || !dev_is_mac_header_xmit(dev);
 	int len = from_ingress ? skb->mac_len : skb_network_offset(skb);
 
+	/* It has two bits. */
+	if (to_ingress && skb->tc_depth >= 3)
+		return false;
 	nf_reset_ct(skb);
 	if (to_ingress && !from_ingress)
 		skb_dst_drop(skb);
@@ -188,9 +191,38 @@ bool ekho_helper_packet_hand_over(struct sk_buff *skb, struct net_device *dev,
 	return true;
 }
 
-u8 ekho_helper_packet_depth(const struct sk_buff *skb)
+#if IS_ENABLED(CONFIG_NET_ACT_MIRRED)
+static struct netdev_xmit *ekho_xmit(void)
 {
-	return skb->tc_depth;
+#ifdef CONFIG_PREEMPT_RT
+	return &current->net_xmit;
+#else
+	return this_cpu_ptr(&softnet_data.xmit);
+#endif
+}
+#endif
+
+/* Counted together with what act_mirred sends on this CPU. Bottom halves off. */
+bool ekho_helper_mirred_enter(struct net_device *dev)
+{
+#if IS_ENABLED(CONFIG_NET_ACT_MIRRED)
+	struct netdev_xmit *xmit = ekho_xmit();
+
+	if (xmit->sched_mirred_nest >= MIRRED_NEST_LIMIT)
+		return false;
+	for (int i = 0; i < xmit->sched_mirred_nest; i++)
+		if (xmit->sched_mirred_dev[i] == dev)
+			return false;
+	xmit->sched_mirred_dev[xmit->sched_mirred_nest++] = dev;
+#endif
+	return true;
+}
+
+void ekho_helper_mirred_leave(void)
+{
+#if IS_ENABLED(CONFIG_NET_ACT_MIRRED)
+	ekho_xmit()->sched_mirred_nest--;
+#endif
 }
 
 void ekho_helper_packet_put_tag(struct sk_buff *skb, __be16 protocol, u16 tci)

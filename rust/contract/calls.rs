@@ -24,6 +24,7 @@ use crate::{
         capabilities::Capabilities,
         context::{
             self,
+            Insertable,
             ReplaceCtx, //
         },
         flow::FlowArg,
@@ -190,7 +191,7 @@ impl Ops {
             map: 0,
         };
         let Some(op) = self.0.stats else {
-            return (Err(Violation::Return(0)), None);
+            return (Ok(Ok(())), None);
         };
         // SAFETY: The table is valid, and so are its trampolines; the argument is valid for the
         // call, with what is behind it.
@@ -227,7 +228,7 @@ impl Ops {
         _guard: &Guard,
     ) -> Option<OpResult> {
         let op = self.0.template_create?;
-        let mut ctx = ReplaceCtx::new(dev, flow, rule, capabilities);
+        let mut ctx = ReplaceCtx::new(dev, flow, rule, &Insertable::NoTables, capabilities);
         // SAFETY: The table is valid, and so are its trampolines; the argument is valid for the
         // call, and so is the rule.
         Some(check(unsafe { op(ctx.as_raw()) }))

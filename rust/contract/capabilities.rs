@@ -32,6 +32,8 @@ pub(crate) struct Capabilities {
     pub(crate) max_actions: u32,
     pub(crate) flow_size: u32,
     pub(crate) budget_us: u32,
+    /// Whether it has tables that rules can be inserted into.
+    pub(crate) tables: bool,
     /// Whether there is something besides `hw_stats` for which a flow may be refused.
     limits: bool,
 }
@@ -54,6 +56,7 @@ impl Capabilities {
             max_actions: table.max_actions,
             flow_size: table.flow_size,
             budget_us: table.budget_us,
+            tables: table.tables != 0,
             limits: table.keys != 0
                 || table.actions != 0
                 || table.classifiers != 0

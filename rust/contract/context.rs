@@ -5,7 +5,10 @@
 #![deny(unsafe_code)]
 
 use crate::{
-    abstractions::net::net_device::NetDevice,
+    abstractions::{
+        error::eopnotsupp,
+        net::net_device::NetDevice, //
+    },
     bindings,
     contract::{
         capabilities::Capabilities,
@@ -22,7 +25,10 @@ use crate::{
     },
 };
 use core::mem::offset_of;
-use kernel::types::Opaque;
+use kernel::{
+    prelude::*,
+    types::Opaque, //
+};
 
 /// A device as firmware sees it.
 pub(super) fn device(dev: &NetDevice, generation: u32) -> bindings::ekho_device {
@@ -60,6 +66,15 @@ pub(super) fn flow(dev: &NetDevice, flow: &FlowArg<'_>) -> bindings::ekho_flow {
     }
 }
 
+/// Whether a rule can be inserted into the tables of the device.
+pub(crate) enum Insertable {
+    Yes,
+    /// It can't be executed as the kernel's software would.
+    No(Reason),
+    /// The firmware has declared none.
+    NoTables,
+}
+
 /// The argument of `replace`: a rule, and the firmware's answer.
 ///
 /// # Invariants
@@ -81,6 +96,7 @@ impl<'a> ReplaceCtx<'a> {
         dev: &NetDevice,
         flow: &FlowArg<'_>,
         rule: &'a Rule<'_>,
+        insertable: &'a Insertable,
         capabilities: &Capabilities,
     ) -> Self {
         let hw_stats = rule.hw_stats & capabilities.hw_stats;
@@ -109,6 +125,16 @@ impl<'a> ReplaceCtx<'a> {
                 actions: core::ptr::null_mut(),
                 encoding: encoding.as_ptr(),
                 encoding_room: encoding.len() as u32,
+                insertable: match insertable {
+                    Insertable::Yes => 0,
+                    Insertable::No(_) => eopnotsupp().to_errno(),
+                    Insertable::NoTables => ENOENT.to_errno(),
+                },
+                insert_reason: match insertable {
+                    Insertable::No(reason) => reason.bytes().as_ptr(),
+                    Insertable::Yes | Insertable::NoTables => core::ptr::null(),
+                },
+                inserted: false,
             },
             few: [const { Opaque::uninit() }; FEW_ACTIONS],
             many: &rule.action_records,
@@ -136,6 +162,7 @@ impl<'a> ReplaceCtx<'a> {
         Counting {
             hw_stats: self.call.ctx.chosen_hw_stats,
             counts_actions: self.call.ctx.counts_actions != 0,
+            inserted: self.call.inserted,
         }
     }
 }
@@ -147,9 +174,16 @@ pub(crate) struct Counting {
     pub(crate) hw_stats: u32,
     /// Whether the firmware counts actions one by one.
     counts_actions: bool,
+    /// Whether the firmware had the rule inserted into the device's tables.
+    pub(crate) inserted: bool,
 }
 
 impl Counting {
+    /// Has each action counted by itself.
+    pub(crate) fn count_actions(&mut self) {
+        self.counts_actions = true;
+    }
+
     /// Whether statistics are to be asked for each action.
     pub(crate) fn by_action(&self) -> bool {
         self.counts_actions && !hw_stats_disabled(self.hw_stats)

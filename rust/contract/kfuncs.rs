@@ -11,7 +11,8 @@ use crate::{
         ekho_stats_call,
         ekho_stats_ctx,
         ekho_stats_kind_EKHO_STATS_DELTAS,
-        ekho_stats_kind_EKHO_STATS_TOTALS, //
+        ekho_stats_kind_EKHO_STATS_TOTALS,
+        EKHO_REASON_MAX, //
     },
     contract::{
         reason::Reason,
@@ -27,6 +28,8 @@ use kernel::{
     error::from_result,
     prelude::*, //
 };
+
+const REASON_MAX: usize = EKHO_REASON_MAX as usize;
 
 /// `bpf_flow_offload_set_stats()`, and with a map `bpf_flow_offload_map_stats()`: stores a flow's
 /// totals for the caller of the op.
@@ -193,4 +196,22 @@ unsafe extern "C" fn ekho_kfunc_encoding(ctx: *const ekho_replace_ctx, size: usi
     } else {
         ptr::null()
     }
+}
+
+/// `bpf_flow_offload_insert()`: has the rule inserted if the op accepts it.
+///
+/// # Safety
+///
+/// As for [`ekho_kfunc_action`].
+#[no_mangle]
+unsafe extern "C" fn ekho_kfunc_insert(ctx: *mut ekho_replace_ctx) -> c_int {
+    // SAFETY: By the requirements of this function the call is there; the op's caller looks at it after
+    // the op only.
+    let call = unsafe { &mut *container_of!(ctx, ekho_replace_call, ctx) };
+    call.inserted = call.insertable == 0;
+    // SAFETY: Null, or the bytes of a reason that lives as long as the call.
+    if let Some(reason) = unsafe { call.insert_reason.cast::<[u8; REASON_MAX]>().as_ref() } {
+        call.ctx.reason = *reason;
+    }
+    call.insertable
 }

@@ -53,7 +53,7 @@ macro_rules! for_each_op {
             Detach detach optional nothing,
             Replace replace required errno,
             Destroy destroy required errno,
-            Stats stats required errno,
+            Stats stats optional errno,
             TemplateCreate template_create optional errno,
             TemplateDestroy template_destroy optional errno,
             Hnode hnode optional errno,

@@ -3,7 +3,10 @@
 //! The struct_ops table: `struct bpf_flow_offload_ops`.
 
 use crate::{
-    abstractions::bpf::struct_ops::Parts,
+    abstractions::{
+        bpf::struct_ops::Parts,
+        error::eopnotsupp, //
+    },
     bindings,
     contract::{
         name::Name,
@@ -76,6 +79,11 @@ pub(crate) fn init_member(table: &mut Table, user: &Table, offset: usize) -> Res
             return Err(E2BIG);
         }
         table.flow_size = user.flow_size;
+    } else if offset == offset_of!(Table, tables) {
+        if user.tables & !bindings::ekho_tables_EKHO_TABLES_RULES != 0 {
+            return Err(eopnotsupp());
+        }
+        table.tables = user.tables;
     } else {
         plain!(
             ifindex,
@@ -110,5 +118,9 @@ pub(crate) fn validate(table: &Table) -> Result {
         };
     }
     for_each_op!(check);
+    // What is executed is counted by the device.
+    if table.stats.is_none() && table.tables == 0 {
+        return Err(EINVAL);
+    }
     Ok(())
 }

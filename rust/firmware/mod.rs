@@ -38,6 +38,7 @@ use crate::{
         capabilities::Capabilities,
         context::{
             Counting,
+            Insertable,
             ReplaceCtx, //
         },
         flow::FlowArg,
@@ -362,9 +363,10 @@ impl Firmware {
         dev: &NetDevice,
         flow: &Flow,
         rule: &Rule<'_>,
+        insertable: &Insertable,
         guard: &Guard,
     ) -> Result<Counting, Refusal> {
-        let mut ctx = ReplaceCtx::new(dev, &flow.arg(), rule, &self.capabilities);
+        let mut ctx = ReplaceCtx::new(dev, &flow.arg(), rule, insertable, &self.capabilities);
         match self.run(Op::Replace, dev, flow.cookie() as u64, guard, || {
             self.ops.replace(&mut ctx, guard)
         }) {
@@ -403,6 +405,8 @@ impl Firmware {
             (result, counted) = self.ops.stats(dev, &flow.arg(), action, guard);
             result
         })
+        // What the device executes it counts, unless firmware knows better.
+        .inspect(|()| counted = counted.or_else(|| executed(flow, action)))
         .map(|()| counted.filter(|_| !self.faults.drops_stats(guard)))
         .map_err(|refusal| refusal.error)
     }
@@ -474,4 +478,13 @@ impl Firmware {
             self.ops.qdisc(self.generation, request, guard)
         })
     }
+}
+
+/// What a device has counted of a flow that it executes, or of one of its actions.
+fn executed(flow: &Flow, action: u64) -> Option<StatsReport> {
+    let programmed = flow.programmed()?;
+    programmed.is_active().then(|| StatsReport::Totals {
+        totals: programmed.totals(action),
+        map: 0,
+    })
 }

@@ -26,6 +26,7 @@ use crate::{
             copy_long,
             Encoded, //
         },
+        programmed::Programmed,
     },
 };
 use kernel::{
@@ -129,6 +130,8 @@ struct Rest {
     data: KVec<Atomic<u64>>,
     /// What a flow with the same cookie had counted that this one has replaced.
     carried: Carried,
+    /// What executes it.
+    programmed: Option<KBox<dyn Programmed>>,
 }
 
 impl Rest {
@@ -139,6 +142,7 @@ impl Rest {
             rule: copy_long(rule)?,
             data: KVec::new(),
             carried: Carried::new(),
+            programmed: None,
         };
         Ok(KBox::new(rest, GFP_KERNEL)?)
     }
@@ -224,6 +228,7 @@ impl Record {
                 rule: KVec::new(),
                 data: KVec::new(),
                 carried: Carried::new(),
+                programmed: None,
             };
             self.rest = Some(KBox::new(rest, GFP_KERNEL)?);
         }
@@ -241,6 +246,17 @@ impl Record {
     /// Returns that, once. Any context.
     pub(crate) fn take_carried(&self) -> Option<WholeStats> {
         self.rest.as_ref()?.carried.take()
+    }
+
+    /// Sets what executes it. May sleep.
+    pub(crate) fn set_programmed(&mut self, programmed: KBox<dyn Programmed>) -> Result {
+        self.make_rest()?.programmed = Some(programmed);
+        Ok(())
+    }
+
+    /// What executes it, or will once it is activated.
+    pub(crate) fn programmed(&self) -> Option<&dyn Programmed> {
+        self.rest.as_ref()?.programmed.as_deref()
     }
 
     /// The firmware's private memory.

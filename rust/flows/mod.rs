@@ -8,12 +8,13 @@
 //!
 //! [`table`] holds the flows of a device, [`flow`] is one flow, [`counters`] are its counters,
 //! [`delta`] is the rule by which they turn totals into what is new, [`encoded`] is what the flow
-//! matches and does.
+//! matches and does, [`programmed`] is what executes it.
 
 pub(crate) mod counters;
 mod delta;
 mod encoded;
 pub(crate) mod flow;
+pub(crate) mod programmed;
 pub(crate) mod table;
 
 use crate::abstractions::sync::rcu::Callbacks;
@@ -33,8 +34,8 @@ pub(crate) fn end() {
     unsafe { flow::end() };
 }
 
-/// How flows are freed.
+/// How flows, and what executes them, are freed.
 #[expect(unsafe_code)]
 // SAFETY: The module waits for the callbacks last of all when it is removed: see `end`, which `End`
 // in `ekho_main.rs` calls.
-const CALLBACKS: Callbacks = unsafe { Callbacks::new() };
+pub(crate) const CALLBACKS: Callbacks = unsafe { Callbacks::new() };

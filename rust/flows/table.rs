@@ -231,6 +231,9 @@ impl Flows {
     fn removed(&self, flow: &Flow, guard: &rcu::Guard) {
         // Also orders the removal before what follows: see `add_parts`.
         self.written.changes.fetch_add(1, Full);
+        if let Some(programmed) = flow.programmed() {
+            programmed.withdraw();
+        }
         self.remove_parts(flow.cookie(), flow.actions(), guard);
         if flow.position.classifier != Classifier::Action {
             self.vacate();

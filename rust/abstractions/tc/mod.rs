@@ -2,6 +2,7 @@
 
 //! Traffic control: offload requests of tc and nftables.
 
+pub(crate) mod flow_action;
 pub(crate) mod flow_offload;
 pub(crate) mod flow_rule;
 pub(crate) mod setup_tc;

@@ -48,6 +48,11 @@ fn name(number: u32) -> &'static str {
     Action::of(number).map_or("unknown", Action::name)
 }
 
+/// The name of the kernel's action with this number.
+pub(crate) fn action_name(id: bindings::flow_action_id) -> &'static str {
+    name(number(id))
+}
+
 /// The names of the actions of a set.
 pub(crate) fn action_names(set: u64) -> impl Iterator<Item = &'static str> {
     (0..u64::BITS)

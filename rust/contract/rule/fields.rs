@@ -3,10 +3,16 @@
 //! What a rule matches: keys as the contract numbers them, and their fields.
 
 use crate::{
-    abstractions::tc::flow_rule::{
-        FlowRule,
-        KeyId,
-        Match, //
+    abstractions::{
+        net::packet::{
+            place_of,
+            PacketKey, //
+        },
+        tc::flow_rule::{
+            FlowRule,
+            KeyId,
+            Match, //
+        },
     },
     bindings,
     contract::encoding::{
@@ -326,6 +332,58 @@ pub(crate) fn key<'a>(rule: &FlowRule<'a>, number: u32) -> Result<(&'a [u8], &'a
     let matches = rule.matches().ok_or(ENOENT)?;
     // SAFETY: The structure has this size.
     unsafe { matches.bytes(key.kernel, key.size) }.ok_or(ENOENT)
+}
+
+/// The keys that packets are looked at for. Of a range of ports, more than one value has to match.
+pub(super) const SHOWN: u64 = {
+    let (mut shown, mut n) = (0, 0);
+    while n < KERNEL_KEYS.len() {
+        if place_of(KERNEL_KEYS[n].kernel).is_some() {
+            shown |= 1 << n;
+        }
+        n += 1;
+    }
+    shown & !(1 << key::PORTS_RANGE.number)
+};
+
+/// What packets that a rule matches have in their keys, and the mask of that.
+///
+/// `keys` is what it matches. If packets don't show one of them, the result is the name of that.
+pub(super) fn packet_keys(
+    rule: &FlowRule<'_>,
+    keys: u64,
+) -> Result<(PacketKey, PacketKey), &'static str> {
+    if let Some(number) = bits(keys & !SHOWN).next() {
+        return Err(KEYS
+            .get(number as usize)
+            .map_or("an unknown key", |key| key.name));
+    }
+    let (mut key, mut mask) = (PacketKey::zeroed(), PacketKey::zeroed());
+    let Some(matches) = rule.matches() else {
+        return Ok((key, mask));
+    };
+    for known in KERNEL_KEYS {
+        // SAFETY: The structure has this size.
+        if let Some((bytes, mask_bytes)) = unsafe { matches.bytes(known.kernel, known.size) } {
+            // Those without a place have an empty mask.
+            key.set(known.kernel, bytes);
+            mask.set(known.kernel, mask_bytes);
+        }
+    }
+    // Software looks for addresses in a packet only if bits of them count, and so never finds a rule
+    // that is for packets which have addresses, whatever they are.
+    const ADDRESSES: u64 = 1 << key::IPV4_ADDRS.number | 1 << key::IPV6_ADDRS.number;
+    let control = self::key(rule, key::CONTROL.number).map_or(&[][..], |(_, mask)| mask);
+    let addr_type = offset_of!(bindings::flow_dissector_key_control, addr_type);
+    let of_addresses = control.get(addr_type..addr_type + size_of::<u16>());
+    if of_addresses.is_some_and(is_masked) && keys & ADDRESSES == 0 {
+        return Err("addresses of which no bit counts");
+    }
+    // What isn't masked doesn't count.
+    for (word, mask) in key.words_mut().iter_mut().zip(mask.words()) {
+        *word &= mask;
+    }
+    Ok((key, mask))
 }
 
 /// The numbers of the bits of a set.

@@ -9,6 +9,7 @@ mod options;
 pub(crate) use self::{
     actions::{
         action,
+        action_name,
         action_names, //
     },
     fields::{
@@ -18,7 +19,10 @@ pub(crate) use self::{
 };
 
 use crate::{
-    abstractions::tc::flow_rule::FlowRule,
+    abstractions::{
+        net::packet::PacketKey,
+        tc::flow_rule::FlowRule, //
+    },
     bindings,
     contract::encoding::{
         encoder::Encoder,
@@ -138,6 +142,13 @@ impl<'a> Rule<'a> {
             Some(key) => key.name,
             None => "an unknown key",
         }))
+    }
+
+    /// What packets that it matches have in their keys, and the mask of that. If packets don't show
+    /// something that it matches, the result is the name of that.
+    pub(crate) fn packet_keys(&self) -> Result<(PacketKey, PacketKey), &'static str> {
+        let shown = fields::packet_keys(&self.rule, self.keys);
+        shown.map_err(|name| self.field_of(self.keys & !fields::SHOWN).unwrap_or(name))
     }
 
     /// The first action that isn't in a set: its name.

@@ -123,6 +123,9 @@ impl Described for Capability {
                 message.u32(attribute, value)?;
             }
         }
+        if can.tables {
+            message.string(uapi::EKHO_A_CAPABILITY_TABLE, b"rules\0")?;
+        }
         Ok(())
     }
 }
