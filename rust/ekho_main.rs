@@ -57,7 +57,11 @@ use device::{
     nic, //
 };
 use firmware::budget;
-use hardware::cable;
+use hardware::{
+    cable,
+    port,
+    rules, //
+};
 use intake::{
     block::{
         binding::Binding,
@@ -160,6 +164,8 @@ impl End {
         budget::set_default(compat::param(module_parameters::budget_us.value()));
         flows::init()?;
         cable::init();
+        rules::init()?;
+        port::find_by(netdev::find);
         nic::init();
         devices::init();
         binding_set::init();
@@ -176,6 +182,7 @@ impl Drop for End {
         lifecycle::clear();
         devices::clear();
         cable::clear();
+        rules::end();
         faults::clear();
         flows::end();
     }

@@ -13,6 +13,7 @@ use crate::{
         net::{
             ethernet::{
                 port_of,
+                port_with_device,
                 EthernetDevice,
                 EthernetDriver, //
             },
@@ -73,6 +74,11 @@ pub(crate) fn port(dev: &NetDevice) -> Option<Arc<Port>> {
     port_of::<Ekho>(dev)
 }
 
+/// The same without a reference, with the netdev.
+pub(crate) fn find(dev: &NetDevice) -> Option<(&Port, &EthernetDevice)> {
+    port_with_device::<Ekho>(dev)
+}
+
 impl EthernetDriver for Ekho {
     const NAME: &'static CStr = c"ekho";
     const SPEED: u32 = 10_000;
@@ -86,7 +92,7 @@ impl EthernetDriver for Ekho {
     }
 
     fn open(port: ArcBorrow<'_, Port>, dev: &EthernetDevice, rtnl: &Rtnl) -> Result {
-        port.open(dev, rtnl)?;
+        Port::open(port, dev, rtnl)?;
         cable::update_carrier(dev, Some(&port), rtnl);
         Ok(())
     }
@@ -141,8 +147,7 @@ impl TcDriver for Ekho {
 
     fn setup_block(dev: &NetDevice, block: BlockOffload<'_, Binding>) -> Result {
         let port = port(dev);
-        let member = port.as_ref().and_then(|port| port.member());
-        intake::block::bind_unbind::setup(dev, member.map(|member| &member.device), block)
+        intake::block::bind_unbind::setup(dev, port.as_ref(), block)
     }
 
     fn setup_qdisc(qdisc: QdiscRequest<'_>) -> Result {

@@ -125,7 +125,10 @@ impl FrameHandler for Plug {
     fn handle(&self, skb: Option<SkBuff>, bh: &BottomHalf) {
         match skb.and_then(|mut skb| skb.detach(bh).is_ok().then_some(skb)) {
             // Its sender may be far away, with small packets.
-            Some(skb) => self.send(skb, true, bh),
+            Some(mut skb) => {
+                skb.set_hops(0);
+                self.send(skb, true, bh);
+            }
             None => self.lost.count(),
         }
     }

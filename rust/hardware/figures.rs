@@ -40,6 +40,10 @@ reasons! {
     RxNoMemory "rx_no_memory" "Not received, for lack of memory.",
     RxTooLong "rx_too_long" "Longer than the port's MTU allows.",
     RxRingFull "rx_ring_full" "The receive queue had no place.",
+    RuleDrop "rule_drop" "Dropped by a rule, in either direction.",
+    RuleNoTarget "rule_no_target" "Redirected to a device that is down, has no carrier, or has gone.",
+    RuleNoMemory "rule_no_memory" "Lost for lack of memory when a rule was to change it.",
+    RuleLoop "rule_loop" "Redirected too often, from port to port.",
 }
 
 /// The frames and bytes of a queue.

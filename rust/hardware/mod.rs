@@ -32,3 +32,4 @@ mod figures;
 pub(crate) mod line;
 pub(crate) mod port;
 mod queue;
+pub(crate) mod rules;

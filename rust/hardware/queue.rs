@@ -4,9 +4,15 @@
 
 #![deny(unsafe_code)]
 
-use super::figures::{
-    Figures,
-    Reason, //
+use super::{
+    figures::Reason,
+    rules::{
+        self,
+        table::RuleTable,
+        Origin,
+        Outlets,
+        Pipeline, //
+    },
 };
 use crate::abstractions::{
     bottom_half::{
@@ -17,6 +23,7 @@ use crate::abstractions::{
         ethernet::EthernetDevice,
         napi::{
             NapiSet,
+            Received,
             Receiver,
             Source, //
         },
@@ -32,6 +39,7 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
+        rcu,
         Arc, //
     },
 };
@@ -39,13 +47,28 @@ use kernel::{
 /// How many frames a queue holds.
 const RING_SIZE: u16 = 256;
 
+/// The port that receive queues belong to.
+pub(super) trait Host: Send + Sync {
+    /// The table in which packets that are received are looked up, unless it is empty.
+    fn rules<'a>(&'a self, guard: &'a rcu::Guard) -> Option<&'a RuleTable>;
+
+    /// Where packets go that these rules send elsewhere.
+    fn outlets(&self) -> &dyn Outlets;
+
+    /// Counts frames that a queue has received.
+    fn count_received(&self, queue: u16, frames: usize, bytes: usize);
+
+    /// Counts a frame that was not received.
+    fn count_lost(&self, reason: Reason);
+}
+
 /// A receive queue.
 #[pin_data]
 struct Queue {
     #[pin]
     ring: SkbRing,
     index: u16,
-    figures: Arc<Figures>,
+    port: Arc<dyn Host>,
     dev: ARef<EthernetDevice>,
 }
 
@@ -53,24 +76,62 @@ impl Queue {
     fn new(
         dev: &EthernetDevice,
         index: u16,
-        figures: Arc<Figures>,
+        port: Arc<dyn Host>,
     ) -> impl PinInit<Self, Error> + '_ {
         try_pin_init!(Self {
             ring <- SkbRing::new(RING_SIZE),
             index,
-            figures,
+            port,
             dev: dev.into(),
         } ? Error)
     }
 
     #[cold]
     fn lose(&self, reason: Reason, bh: &BottomHalf) {
-        self.figures.count(reason);
+        self.port.count_lost(reason);
         self.dev.count_not_received(bh);
     }
 }
 
 impl Queue {
+    /// Receives a frame, or what rules make of it; returns false if it is lost.
+    #[inline]
+    fn receive(
+        &self,
+        skb: SkBuff,
+        merge: bool,
+        rules: Option<&RuleTable>,
+        receiver: &mut Receiver<'_>,
+        guard: &rcu::Guard,
+    ) -> bool {
+        let hops = skb.hops();
+        let Some(packet) = receiver.begin(skb, self.index) else {
+            return false;
+        };
+        match rules {
+            None => receiver.deliver(packet, merge),
+            Some(rules) => {
+                let bh = receiver.bottom_half();
+                let Some(packet) = packet.classify(&self.dev, bh) else {
+                    return false;
+                };
+                let pipeline = Pipeline {
+                    port: self.port.outlets(),
+                    dev: &self.dev,
+                    origin: Origin::Device,
+                    hops,
+                };
+                let left = rules::run(rules, packet, &pipeline, bh, guard);
+                match left.and_then(Received::classified) {
+                    // What rules send to other ports on its behalf mustn't overtake others.
+                    Some(packet) => receiver.deliver_at_once(packet, merge),
+                    // It has gone elsewhere, and is counted there.
+                    None => true,
+                }
+            }
+        }
+    }
+
     /// Loses some frames that wait; returns whether there were any.
     fn lose_some(&self, bh: &BottomHalf) -> bool {
         let taken = self.ring.take(BATCH, bh);
@@ -83,10 +144,12 @@ impl Source for Queue {
         let (mut frames, mut bytes, mut lost) = (0, 0, 0);
         while frames < budget {
             let before = frames;
+            let guard = rcu::read_lock();
+            let rules = self.port.rules(&guard);
             for (skb, merge) in self.ring.take(budget - frames, receiver.bottom_half()) {
                 frames += 1;
                 let len = skb.len() as usize;
-                if receiver.receive(skb, self.index, merge) {
+                if self.receive(skb, merge, rules, receiver, &guard) {
                     bytes += len;
                 } else {
                     lost += 1;
@@ -97,7 +160,7 @@ impl Source for Queue {
                 break;
             }
         }
-        self.figures.received(self.index, frames - lost, bytes);
+        self.port.count_received(self.index, frames - lost, bytes);
         self.dev
             .count_received(frames - lost, bytes, receiver.bottom_half());
         frames
@@ -113,11 +176,11 @@ pub(super) struct Queues(NapiSet<Queue>);
 
 impl Queues {
     /// Makes them, as many as the device has. Process context.
-    pub(super) fn new(dev: &EthernetDevice, figures: &Arc<Figures>, rtnl: &Rtnl) -> Result<Self> {
+    pub(super) fn new(dev: &EthernetDevice, port: &Arc<dyn Host>, rtnl: &Rtnl) -> Result<Self> {
         let n = u16::try_from(dev.num_rx_queues())?.max(1);
         let mut queues = NapiSet::new(n.into())?;
         for index in 0..n {
-            queues.add(dev, Queue::new(dev, index, figures.clone()), rtnl)?;
+            queues.add(dev, Queue::new(dev, index, port.clone()), rtnl)?;
         }
         Ok(Self(queues))
     }

@@ -64,6 +64,8 @@ impl ActionCallback for Actions {
             hooks: 0,
             owner: request.action_id(),
             ct_zone: 0,
+            rules: None,
+            is_replayed: false,
         };
         let cookie = request.cookie();
         match request.command() {

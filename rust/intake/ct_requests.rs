@@ -33,6 +33,8 @@ impl Tracker for Connections {
             hooks: 0,
             owner: self.id(),
             ct_zone: self.zone,
+            rules: None,
+            is_replayed: false,
         };
         let cookie = request.cookie();
         match request.command() {

@@ -16,6 +16,7 @@ use crate::{
         },
     },
     contract::{
+        context::Insertable,
         flow::{
             Classifier,
             FlowArg,
@@ -36,6 +37,13 @@ use crate::{
     flows::{
         counters::Counters,
         flow::Flow, //
+    },
+    hardware::rules::{
+        compile::compile,
+        table::{
+            Place,
+            RuleTable, //
+        },
     },
     intake::ct_zones::{
         self,
@@ -64,6 +72,10 @@ pub(super) struct Context<'a> {
     pub(super) owner: usize,
     /// The conntrack zone of connections of tc, else 0.
     pub(super) ct_zone: u16,
+    /// The rules that packets are looked up in, if they are for flows of this kind.
+    pub(super) rules: Option<&'a RuleTable>,
+    /// Whether filters that were there before the firmware are being offered to it, the last first.
+    pub(super) is_replayed: bool,
 }
 
 impl Context<'_> {
@@ -133,6 +145,40 @@ impl Context<'_> {
     }
 }
 
+impl Context<'_> {
+    /// Makes a rule of a flow for the tables of the device, or finds out why it can't be one. May sleep.
+    fn compile(
+        &self,
+        flow: &mut Flow,
+        request: &FlowRequest<'_>,
+        rule: &Rule<'_>,
+    ) -> Result<Insertable> {
+        let is_filter = matches!(self.classifier, Classifier::Flower | Classifier::Matchall);
+        let Some(rules) = self.rules.filter(|_| is_filter) else {
+            let reason = match self.classifier {
+                classifier if is_filter => Reason::of(fmt!(
+                    "the device isn't EKHO's: it can't execute filters of {classifier}"
+                )),
+                classifier => Reason::of(fmt!("the device can't execute {classifier} on packets")),
+            };
+            return Ok(Insertable::No(reason));
+        };
+        let place = Place {
+            chain: request.chain_index(),
+            prio: request.prio(),
+            protocol: request.protocol_raw(),
+            is_replayed: self.is_replayed,
+        };
+        match compile(rules, place, rule, request.skip_sw())? {
+            Ok(programmed) => {
+                flow.set_programmed(programmed)?;
+                Ok(Insertable::Yes)
+            }
+            Err(reason) => Ok(Insertable::No(reason)),
+        }
+    }
+}
+
 /// Tells the user why a request is refused; returns the error for the kernel.
 #[cold]
 fn tell(
@@ -188,17 +234,35 @@ pub(super) fn replace_owed(
     if !owed.0.is_empty() {
         flow.carry(owed.0)?;
     }
+    let mut insertable = Insertable::NoTables;
     let counting = {
         // RCU is held from before the flow can be found, so that it isn't freed if it is removed
         // meanwhile. If the firmware is detached, its flows are removed after this section.
         let mut guard = rcu::read_lock();
         let mut firmware = device.firmware.get(&guard).ok_or_else(eopnotsupp)?;
-        while !flow.has_data(firmware.capabilities.flow_size as usize) {
+        // What needs memory, which can't be had under RCU.
+        loop {
             let flow_size = firmware.capabilities.flow_size as usize;
+            let tables = firmware.capabilities.tables;
+            let lacks_data = !flow.has_data(flow_size);
+            let lacks_rule = tables
+                && matches!(insertable, Insertable::NoTables)
+                && firmware.capabilities.refuse(&position, &new).is_none();
+            if !lacks_data && !lacks_rule {
+                break;
+            }
             drop(guard);
-            flow.set_data(flow_size)?;
+            if lacks_data {
+                flow.set_data(flow_size)?;
+            }
+            if lacks_rule {
+                insertable = context.compile(&mut flow, request, &new)?;
+            }
             guard = rcu::read_lock();
             firmware = device.firmware.get(&guard).ok_or_else(eopnotsupp)?;
+        }
+        if !firmware.capabilities.tables {
+            insertable = Insertable::NoTables;
         }
         // Refused by what the firmware declared, without asking it.
         if let Some(reason) = firmware.capabilities.refuse(&position, &new) {
@@ -216,12 +280,23 @@ pub(super) fn replace_owed(
                 }
                 _ => error,
             })?;
-        let counting = firmware
-            .replace(dev, flow, &new, &guard)
+        let mut counting = firmware
+            .replace(dev, flow, &new, &insertable, &guard)
             .map_err(|refusal| {
                 device.flows.remove(cookie, &guard);
                 tell(dev, firmware, request, &refusal)
             })?;
+        match flow.programmed() {
+            Some(programmed) if counting.inserted => {
+                if programmed.counts_actions() {
+                    counting.count_actions();
+                }
+                programmed.activate();
+            }
+            // The firmware keeps the rule for itself.
+            Some(programmed) => programmed.withdraw(),
+            None => {}
+        }
         if !counting.by_action() {
             device.flows.accept(flow, counting.hw_stats);
         }
@@ -350,6 +425,30 @@ pub(super) fn stats(context: &Context<'_>, cookie: usize, request: &mut FlowRequ
             request.add_whole(before, flow.hw_stats());
             Ok(())
         }
+    }
+}
+
+/// Reports what an action of a flow has counted that the kernel is going to report as it does for the
+/// flow as a whole, as it can't ask for it. To be called after [`stats`]. Any context, no lock.
+pub(super) fn unasked_stats(context: &Context<'_>, cookie: usize, request: &mut FlowRequest<'_>) {
+    let guard = rcu::read_lock();
+    let Some(flow) = context.device.flows.get(cookie, &guard) else {
+        return;
+    };
+    let programmed = flow
+        .programmed()
+        .filter(|programmed| flow.has_parts() && programmed.is_active());
+    let generation = context
+        .device
+        .firmware
+        .get(&guard)
+        .map(|firmware| firmware.generation);
+    if let Some((totals, generation)) = programmed
+        .and_then(|programmed| programmed.totals_unasked())
+        .zip(generation)
+    {
+        let delta = flow.counters.advance(generation, 0, totals);
+        request.update_stats(delta, flow.hw_stats());
     }
 }
 

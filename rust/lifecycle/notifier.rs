@@ -22,7 +22,10 @@ use crate::{
             Owner, //
         },
     },
-    hardware::cable,
+    hardware::{
+        cable,
+        rules::target, //
+    },
     intake::{
         actions::{
             self,
@@ -56,6 +59,9 @@ impl Watcher for Devices {
         let tell = |what: events::Event<'_>, device: &Device| {
             events::tell(what, device, dev, rtnl);
         };
+        if event == Event::Unregister {
+            target::gone(dev, rtnl);
+        }
         match event {
             // A netdev of kind ekho has a device from the start, so that it is listed.
             Event::Register if owner(dev) == Owner::Ekho => {

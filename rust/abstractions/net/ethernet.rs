@@ -200,6 +200,25 @@ pub(crate) fn port_of<T: EthernetDriver>(dev: &NetDevice) -> Option<Arc<T::Port>
     NonNull::new(port).map(|port| unsafe { ArcBorrow::from_raw(port.as_ptr()) }.into())
 }
 
+/// The same without a reference, together with the device.
+#[inline]
+pub(crate) fn port_with_device<T: EthernetDriver>(
+    dev: &NetDevice,
+) -> Option<(&T::Port, &EthernetDevice)> {
+    if dev.setup_tc() != SetupTc::Driver(T::SETUP_TC.address()) {
+        return None;
+    }
+    // SAFETY: A device with this `ndo_setup_tc` was set up here. The port is null, or kept until the
+    // device is freed; it is set by `init`.
+    unsafe {
+        let port = (*Private::<T>::of(dev.as_raw()))
+            .port
+            .load(Acquire)
+            .as_ref()?;
+        Some((port, EthernetDevice::from_raw(dev.as_raw())))
+    }
+}
+
 /// The private area of a device.
 struct Private<T: EthernetDriver> {
     link: Link,

@@ -9,7 +9,6 @@ pub(crate) mod namespace;
 pub(crate) mod napi;
 pub(crate) mod net_device;
 pub(crate) mod netlink;
-#[expect(dead_code, unused_imports, reason = "the pipeline comes next")]
 pub(crate) mod packet;
 pub(crate) mod ptp;
 pub(crate) mod rtnl_link;

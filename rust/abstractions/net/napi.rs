@@ -18,6 +18,10 @@ use crate::{
         net::{
             ethernet::EthernetDevice,
             net_device::Rtnl,
+            packet::{
+                Hook,
+                Packet, //
+            },
             sk_buff::SkBuff, //
         },
     },
@@ -236,6 +240,24 @@ impl<T: Source> Drop for NapiSet<T> {
     }
 }
 
+/// A packet that a device has received, and the stack has not: its data begins behind the Ethernet
+/// header.
+pub(crate) struct Received(SkBuff);
+
+impl Received {
+    /// What classifiers of the device see. None if the packet is lost.
+    #[inline]
+    pub(crate) fn classify(self, dev: &EthernetDevice, bh: &BottomHalf) -> Option<Packet> {
+        Packet::received(self.0, dev, bh)
+    }
+
+    /// A packet that they let pass; none if they have sent it elsewhere.
+    #[inline]
+    pub(crate) fn classified(packet: Packet) -> Option<Self> {
+        (packet.hook() == Hook::Ingress).then(|| Self(packet.into_skb()))
+    }
+}
+
 /// Where a poll hands its packets to.
 ///
 /// # Invariants
@@ -260,23 +282,27 @@ impl Receiver<'_> {
         &self.bh
     }
 
-    /// Receives a frame, which begins with an Ethernet header, on receive queue `queue`. If `merge`
-    /// is true it may become part of a larger packet with others of the same connection (GRO).
-    /// Returns whether it was received: not if it is too short, or for want of memory.
+    /// Makes a frame, which begins with an Ethernet header, a packet that was received on receive queue
+    /// `queue`. None if it is too short.
+    #[inline]
+    pub(crate) fn begin(&mut self, skb: SkBuff, queue: u16) -> Option<Received> {
+        // SAFETY: By the type invariants; the buffer is `skb`'s.
+        unsafe { bindings::ekho_helper_skb_receive(skb.as_raw(), self.napi, queue) }
+            .then_some(Received(skb))
+    }
+
+    /// Hands a packet to the stack. If `merge` is true it may become part of a larger packet with others
+    /// of the same connection (GRO). Returns whether it was received: not for want of memory.
     ///
     /// Packets keep their order: while some wait to be merged, others go the same way.
     #[inline]
-    pub(crate) fn receive(&mut self, skb: SkBuff, queue: u16, merge: bool) -> bool {
-        let raw = skb.as_raw();
+    pub(crate) fn deliver(&mut self, packet: Received, merge: bool) -> bool {
+        let Received(skb) = packet;
         let merge = merge || self.merging;
         // SAFETY: By the type invariants; the buffer is `skb`'s. What is merged mustn't share its data
         // with what others keep, as `gro_receive` changes that.
-        unsafe {
-            if !bindings::ekho_helper_skb_receive(raw, self.napi, queue)
-                || merge && !bindings::ekho_helper_skb_unclone(raw)
-            {
-                return false;
-            }
+        if merge && unsafe { !bindings::ekho_helper_skb_unclone(skb.as_raw()) } {
+            return false;
         }
         if merge {
             self.merging = true;
@@ -293,6 +319,15 @@ impl Receiver<'_> {
             }
         }
         true
+    }
+
+    /// Hands a packet to the stack at once, behind those before it, but for merging.
+    #[inline]
+    pub(crate) fn deliver_at_once(&mut self, packet: Received, merge: bool) -> bool {
+        self.flush();
+        let delivered = self.deliver(packet, merge);
+        self.flush();
+        delivered
     }
 
     /// Hands what was collected to the stack.

@@ -20,9 +20,12 @@ use kernel::{
     fmt,
     prelude::*,
     str::CString,
-    sync::aref::{
-        ARef,
-        AlwaysRefCounted, //
+    sync::{
+        aref::{
+            ARef,
+            AlwaysRefCounted, //
+        },
+        rcu::Guard, //
     },
     types::{
         NotThreadSafe,
@@ -314,6 +317,31 @@ impl NetDevice {
     pub(crate) fn is_running(&self, _rtnl: &Rtnl) -> bool {
         // SAFETY: The device is alive.
         unsafe { bindings::ekho_helper_netif_running(self.as_raw()) }
+    }
+
+    /// Whether it is registered, as far as others see.
+    pub(crate) fn is_there(&self) -> bool {
+        // SAFETY: The device is alive; what an unlocked look sees may have changed since.
+        unsafe { (*self.as_raw()).reg_state == bindings::EKHO_CONST_NETREG_REGISTERED }
+    }
+
+    /// Whether the user has set it up, as far as others see.
+    pub(crate) fn is_up(&self) -> bool {
+        // SAFETY: The device is alive; the kernel reads these without a lock as well.
+        let flags = unsafe { (&raw const (*self.as_raw()).flags).read_volatile() };
+        flags & bindings::EKHO_CONST_IFF_UP != 0
+    }
+
+    /// The device with this index in the same network namespace, if there is one. Any context.
+    #[inline]
+    pub(crate) fn neighbour<'a>(&self, ifindex: u32, _guard: &'a Guard) -> Option<&'a Self> {
+        let ifindex = c_int::try_from(ifindex).ok()?;
+        // SAFETY: The device is alive, and so is its namespace, as RCU is held, which the lookup needs.
+        let dev = unsafe {
+            bindings::dev_get_by_index_rcu(bindings::ekho_helper_dev_net(self.as_raw()), ifindex)
+        };
+        // SAFETY: A device that is found under RCU isn't freed before the guard is dropped.
+        (!dev.is_null()).then(|| unsafe { Self::from_raw(dev) })
     }
 
     /// Whether it has a carrier.

@@ -20,6 +20,9 @@ use kernel::{
     prelude::*, //
 };
 
+/// The byte of the control block that has [`SkBuff::hops`]: the last.
+const HOPS_AT: usize = 47;
+
 /// A packet that this code owns. Dropping it frees it, and counts it as lost in the kernel's drop
 /// monitor.
 ///
@@ -79,6 +82,63 @@ impl SkBuff {
     pub(crate) fn is_gso(&self) -> bool {
         // SAFETY: By the type invariants.
         unsafe { bindings::ekho_helper_skb_is_gso(self.0.as_ptr()) }
+    }
+
+    /// Chooses the queue by which it is transmitted, or says by which it was received.
+    #[inline]
+    pub(crate) fn set_queue(&mut self, queue: u16) {
+        // SAFETY: By the type invariants.
+        unsafe { self.0.as_mut() }.queue_mapping = queue;
+    }
+
+    /// How often it was sent on within a device. The number is kept in the buffer's control block, and
+    /// so as long as no other layer has the packet: whoever gets one from the stack sets it.
+    #[inline]
+    pub(crate) fn hops(&self) -> u8 {
+        // SAFETY: By the type invariants.
+        unsafe { self.0.as_ref() }.cb[HOPS_AT]
+    }
+
+    /// See [`Self::hops`].
+    #[inline]
+    pub(crate) fn set_hops(&mut self, hops: u8) {
+        // SAFETY: By the type invariants.
+        unsafe { self.0.as_mut() }.cb[HOPS_AT] = hops;
+    }
+
+    /// What its device would be given to transmit: segments with their checksum and tag, as far as the
+    /// device leaves that to the stack. Calls `f` with each frame, in order. None is left if there is no
+    /// memory, or the device can't have it.
+    ///
+    /// As `validate_xmit_skb_list()`.
+    #[inline]
+    pub(crate) fn prepare(self, dev: &NetDevice, mut f: impl FnMut(SkBuff)) {
+        // SAFETY: The buffer is given up; the device is alive. What comes back is a list of buffers that
+        // are owned by who gets it.
+        let mut next =
+            unsafe { bindings::ekho_helper_validate_xmit(self.into_raw().as_ptr(), dev.as_raw()) };
+        while let Some(mut skb) = NonNull::new(next) {
+            // SAFETY: As above; taken off the list.
+            unsafe {
+                next = bindings::ekho_helper_skb_unlink(skb.as_mut());
+                f(Self::from_raw(skb));
+            }
+        }
+    }
+
+    /// Has the stack receive it, as one that the device it is of has received: at once, or, if `later`
+    /// is true, from the backlog of this CPU. Its data begins behind the Ethernet header.
+    pub(crate) fn receive(self, later: bool, _bh: &BottomHalf) {
+        let skb = self.into_raw().as_ptr();
+        // SAFETY: The buffer is given away. Who made it a packet of a device holds that. Bottom halves are
+        // off.
+        unsafe {
+            if later {
+                bindings::netif_rx(skb);
+            } else {
+                bindings::netif_receive_skb(skb);
+            }
+        }
     }
 
     /// Frees it as one that has arrived where it should.

@@ -21,6 +21,7 @@ use crate::{
         HOOK_INGRESS, //
     },
     faults::parse::Point,
+    hardware::port::Port,
     intake::block::{
         binding::{
             Binding,
@@ -41,11 +42,10 @@ use kernel::{
     },
 };
 
-/// Handles `FLOW_BLOCK_BIND` and `FLOW_BLOCK_UNBIND`. `device` is the one that `dev` is a port of, if
-/// that has others.
+/// Handles `FLOW_BLOCK_BIND` and `FLOW_BLOCK_UNBIND`. `port` is the port that `dev` is, if it is one.
 pub(crate) fn setup(
     dev: &NetDevice,
-    device: Option<&Arc<Device>>,
+    port: Option<&Arc<Port>>,
     request: BlockOffload<'_, Binding>,
 ) -> Result {
     let hook = match request.direction() {
@@ -59,14 +59,14 @@ pub(crate) fn setup(
         (None, Binder::Flowtable) => Block::Flowtable(request.id()),
     };
     match request.command() {
-        BlockCommand::Bind => bind(dev, device, block, hook, request),
-        BlockCommand::Unbind => unbind(dev, device, block, hook, request),
+        BlockCommand::Bind => bind(dev, port, block, hook, request),
+        BlockCommand::Unbind => unbind(dev, port, block, hook, request),
     }
 }
 
 fn bind(
     dev: &NetDevice,
-    device: Option<&Arc<Device>>,
+    port: Option<&Arc<Port>>,
     block: Block,
     hook: u8,
     mut request: BlockOffload<'_, Binding>,
@@ -75,7 +75,7 @@ fn bind(
     // Filters of a shared block that is bound to an indirect device later than they were added stay
     // in software there.
     request.check()?;
-    let device = match device {
+    let device = match device_of(port) {
         Some(device) => devices::claim(device),
         None => devices::get_or_create(dev, !indirect)?,
     };
@@ -83,7 +83,9 @@ fn bind(
     if let Some(binding) = binding_set::find(&device, block) {
         binding.reserve(dev)?;
         if request.share(device.key()) {
-            return binding.add_place(dev, hook);
+            binding.add_place(dev, hook)?;
+            binding.set_rules(port, hook);
+            return Ok(());
         }
         binding.forget_strangers();
     }
@@ -105,12 +107,18 @@ fn bind(
         .bind(binding.device.key(), binding.clone())
         .inspect_err(|_| binding_set::remove(&binding))?;
     binding.set_bound(callback);
+    binding.set_rules(port, hook);
     Ok(())
+}
+
+/// The device that a port belongs to, if that has others.
+fn device_of(port: Option<&Arc<Port>>) -> Option<&Arc<Device>> {
+    Some(&port?.member()?.device)
 }
 
 fn unbind(
     dev: &NetDevice,
-    device: Option<&Arc<Device>>,
+    port: Option<&Arc<Port>>,
     block: Block,
     hook: u8,
     mut request: BlockOffload<'_, Binding>,
@@ -118,7 +126,7 @@ fn unbind(
     // A bind that failed with EOPNOTSUPP has no callback. The kernel expects the same error here,
     // or it counts the block's devices wrongly.
     // None if nftables unbinds in a netdevice notifier that runs after the one of this module.
-    let device = device.cloned().or_else(|| devices::get(dev));
+    let device = device_of(port).cloned().or_else(|| devices::get(dev));
     let binding = device
         .as_ref()
         .and_then(|device| binding_set::find(device, block));
@@ -128,6 +136,9 @@ fn unbind(
         .is_some_and(|binding| !binding.is_at(dev, hook))
     {
         return Err(eopnotsupp());
+    }
+    if let Some(binding) = &binding {
+        binding.clear_rules(port, hook);
     }
     let key = device.map_or(dev.key(), |device| device.key());
     let last = request.unbind(key).map_err(|_| eopnotsupp())?;

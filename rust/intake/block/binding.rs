@@ -7,9 +7,12 @@
 use crate::{
     abstractions::{
         error::eopnotsupp,
-        net::net_device::{
-            DevName,
-            NetDevice, //
+        net::{
+            net_device::{
+                DevName,
+                NetDevice, //
+            },
+            packet::Hook, //
         },
         sync::kept::Kept,
         tc::flow_offload::{
@@ -20,7 +23,14 @@ use crate::{
             TcBlock, //
         },
     },
-    contract::flow::Classifier,
+    contract::flow::{
+        Classifier,
+        HOOK_EGRESS, //
+    },
+    hardware::{
+        port::Port,
+        rules::table::RuleTable, //
+    },
     intake::requests::Context,
     offload::devices::Claim, //
 };
@@ -91,6 +101,14 @@ impl GateState {
 /// What identifies a u32 node in a block: chain, preference, handle.
 type Node = (u32, u32, u32);
 
+/// A bit of `enum ekho_hook` as packets know it.
+fn hook_of(hook: u8) -> Hook {
+    match hook {
+        HOOK_EGRESS => Hook::Egress,
+        _ => Hook::Ingress,
+    }
+}
+
 /// Where a block is bound.
 struct Place {
     /// [`NetDevice::key`] of the port.
@@ -116,6 +134,10 @@ pub(crate) struct Binding {
     /// What nftables has to be asked, if the block is a chain.
     pub(super) chain: Option<nft::Chain>,
     pub(crate) indirect: bool,
+    /// The rules of the block, if it is one of tc at ports of EKHO.
+    pub(super) rules: Option<Arc<RuleTable>>,
+    /// Whether filters that were there before firmware are being offered to it.
+    replaying: Atomic<bool>,
     /// Where it is bound.
     #[pin]
     places: Mutex<KVec<Place>>,
@@ -147,12 +169,18 @@ impl Binding {
         chain: Option<nft::Chain>,
         indirect: bool,
     ) -> Result<Arc<Self>> {
+        let rules = match block {
+            Block::Tc(_) if !indirect => Some(RuleTable::new()?),
+            _ => None,
+        };
         let binding = try_pin_init!(Self {
             device,
             ports <- Kept::new(dev),
             block,
             chain,
             indirect,
+            rules,
+            replaying: Atomic::new(false),
             places <- new_mutex!(KVec::new(), "ekho::Binding::places"),
             hooks: Atomic::new(0),
             gate: GateState::new(),
@@ -301,6 +329,20 @@ impl Binding {
         (shares, is_left)
     }
 
+    /// Has packets at a port looked up in the rules of the block. Process context, RTNL.
+    pub(super) fn set_rules(&self, port: Option<&Arc<Port>>, hook: u8) {
+        if let (Some(port), Some(rules)) = (port, &self.rules) {
+            port.set_rules(hook_of(hook), rules);
+        }
+    }
+
+    /// The block is unbound from there. Process context, RTNL.
+    pub(super) fn clear_rules(&self, port: Option<&Arc<Port>>, hook: u8) {
+        if let (Some(port), Some(rules)) = (port, &self.rules) {
+            port.clear_rules(hook_of(hook), rules);
+        }
+    }
+
     /// Identifies the binding as long as it exists.
     pub(crate) fn id(&self) -> usize {
         &raw const *self as usize
@@ -325,6 +367,18 @@ impl Binding {
     /// Opens the gate of a binding that receives no requests yet.
     pub(crate) fn open(&self) {
         self.gate.set(Gate::Open);
+    }
+
+    /// Has packets looked up in the rules of the block, or not.
+    pub(super) fn set_live(&self, live: bool) {
+        if let Some(rules) = &self.rules {
+            rules.set_live(live);
+        }
+    }
+
+    /// Filters that were there before firmware are being offered to it, or no longer.
+    pub(super) fn set_replaying(&self, replaying: bool) {
+        self.replaying.store(replaying, Relaxed);
     }
 
     /// Which requests reach the firmware.
@@ -360,6 +414,8 @@ impl Binding {
             hooks: self.hooks(),
             owner: self.id(),
             ct_zone: 0,
+            rules: self.rules.as_deref(),
+            is_replayed: self.replaying.load(Relaxed),
         }
     }
 

@@ -67,6 +67,8 @@ impl BlockCallback for Binding {
     }
 
     fn release(&self, released: Released<'_>) {
+        // Also if it was bound, and then couldn't stay so.
+        self.set_live(false);
         match self.block {
             Block::Tc(_) => {
                 if !self.is_unbound() && CLOSING.load(Relaxed) {
@@ -120,6 +122,9 @@ fn setup_flow(binding: &Binding, request: &mut FlowRequest<'_>) -> Result {
         Command::Stats => {
             let result = requests::stats(&context, cookie, request);
             hand_on(binding, cookie, request);
+            if is_alone(binding) {
+                requests::unasked_stats(&context, cookie, request);
+            }
             result
         }
         Command::TemplateCreate => {
@@ -149,6 +154,18 @@ fn hand_on(binding: &Binding, cookie: usize, request: &mut FlowRequest<'_>) {
     if unsafe { callback.find(by_action) }.is_some() {
         request.forget();
     }
+}
+
+/// Whether the block has no other device of this module, which would take what this one reports for a
+/// filter as a whole for its own. The block's `cb_lock` is held for reading.
+#[expect(unsafe_code)]
+fn is_alone(binding: &Binding) -> bool {
+    let Some(callback) = binding.bound() else {
+        return false;
+    };
+    let other = |other: &Binding| (other.id() != binding.id()).then_some(());
+    // SAFETY: The block is asked for statistics, with its lock held.
+    unsafe { callback.find(other) }.is_none()
 }
 
 /// Replaces a u32 node, for which the kernel uses the same handle before and after.

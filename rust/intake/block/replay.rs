@@ -58,15 +58,19 @@ impl Binding {
             return Ok(());
         };
         self.set_gate(Gate::Attaching, rtnl);
+        self.set_live(false);
         // SAFETY: As for `set_gate`.
         let result = unsafe {
             block.reoffload(rtnl, self, true, ack, |offer| {
                 self.gate.set(Gate::Open);
+                self.set_replaying(true);
                 let result = offer();
+                self.set_replaying(false);
                 self.gate.set(Gate::Attaching);
                 result
             })
         };
+        self.set_live(result.is_ok());
         let gate = result.map_or(Gate::Closed, |()| Gate::Open);
         self.set_gate(gate, rtnl);
         result
@@ -76,6 +80,8 @@ impl Binding {
     #[expect(unsafe_code)]
     pub(crate) fn withdraw(self: &Arc<Self>, rtnl: &Rtnl) {
         self.set_gate(Gate::Closed, rtnl);
+        // Packets don't meet a part of the rules.
+        self.set_live(false);
         let Block::Tc(block) = self.block else { return };
         let mut ack = OwnExtAck::new();
         // The kernel allocates memory for this, and stops on failure. The filters that it didn't

@@ -71,8 +71,8 @@ impl Packet {
     /// Computes those of its checksums anew that `flags` says: `TCA_CSUM_UPDATE_FLAG_*`. Fails where
     /// the kernel's action drops the packet.
     ///
-    /// Other than the kernel's, it leaves an IPv4 header alone that is longer than the packet, or
-    /// shorter than such a header can be: the kernel computes something of what is in memory there.
+    /// Other than the kernel's, it leaves an IPv4 header alone that is longer than the packet: the
+    /// kernel computes something of what is in memory there.
     pub(crate) fn checksum(&mut self, flags: u32) -> Result {
         let mut protocol = self.protocol();
         // SAFETY: `skb` owns the buffer.
@@ -132,7 +132,10 @@ impl Packet {
         if flags & bindings::TCA_CSUM_UPDATE_FLAG_IPV4HDR != 0 {
             self.own(network + IPV4_MIN)?;
             let header = header as usize;
-            if header >= IPV4_MIN && self.bytes(network, header).is_some() {
+            if header < IPV4_MIN {
+                // What `ip_fast_csum()` of x86 has for a header that is too short to be one.
+                self.store(network + IPV4_CHECKSUM, [ip[0], ip[1]])?;
+            } else if self.bytes(network, header).is_some() {
                 self.store(network + IPV4_CHECKSUM, [0; 2])?;
                 let sum = self.sum(network, header, 0)?;
                 self.store(network + IPV4_CHECKSUM, fold(sum))?;

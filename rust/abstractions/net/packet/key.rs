@@ -24,6 +24,9 @@ const _: () = assert!(size_of::<ekho_packet_key>() % size_of::<u64>() == 0);
 pub(crate) struct PacketKey([u64; WORDS]);
 
 impl PacketKey {
+    /// How many words it has.
+    pub(crate) const WORDS: usize = WORDS;
+
     /// One without a packet.
     pub(crate) const fn zeroed() -> Self {
         Self([0; WORDS])
@@ -39,6 +42,21 @@ impl PacketKey {
     #[inline]
     pub(crate) fn words_mut(&mut self) -> &mut [u64] {
         &mut self.0
+    }
+
+    /// Sets the structure of a key, as far as it has a place.
+    pub(crate) fn set(&mut self, key: KeyId, bytes: &[u8]) {
+        let Some((offset, size)) = place_of(key) else {
+            return;
+        };
+        for (n, byte) in bytes.iter().enumerate().take(size) {
+            let at = offset + n;
+            if let Some(word) = self.0.get_mut(at / size_of::<u64>()) {
+                let mut of_word = word.to_ne_bytes();
+                of_word[at % size_of::<u64>()] = *byte;
+                *word = u64::from_ne_bytes(of_word);
+            }
+        }
     }
 
     /// The memory in which [`DISSECTOR`] places the keys.
@@ -120,9 +138,13 @@ pub(super) const BASIC: usize = offset_of!(ekho_packet_key, basic);
 
 /// Offset and size in bytes of a key's structure in a [`PacketKey`]; none if packets aren't dissected
 /// for it.
-pub(crate) fn place_of(key: KeyId) -> Option<(usize, usize)> {
-    PLACES
-        .iter()
-        .find(|place| place.key == key)
-        .map(|place| (place.offset, place.size))
+pub(crate) const fn place_of(key: KeyId) -> Option<(usize, usize)> {
+    let mut n = 0;
+    while n < PLACES.len() {
+        if PLACES[n].key == key {
+            return Some((PLACES[n].offset, PLACES[n].size));
+        }
+        n += 1;
+    }
+    None
 }

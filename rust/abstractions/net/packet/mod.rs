@@ -34,6 +34,7 @@ use crate::{
 };
 use core::{
     ffi::c_int,
+    marker::PhantomData,
     ptr::{
         self,
         NonNull, //
@@ -43,7 +44,8 @@ use core::{
 use kernel::{
     error::to_result,
     prelude::*,
-    sync::aref::ARef, //
+    sync::aref::ARef,
+    types::NotThreadSafe, //
 };
 
 /// Where on its way a packet is, which decides where its data begins.
@@ -110,7 +112,7 @@ impl Packet {
     }
 
     /// A frame that `dev` is about to transmit: what its `ndo_start_xmit` gets. None if it is shorter
-    /// than an Ethernet header, or the kernel wouldn't send it.
+    /// than an Ethernet header.
     #[inline]
     pub(crate) fn transmitted(skb: SkBuff, dev: &NetDevice, _bh: &BottomHalf) -> Option<Self> {
         // SAFETY: `skb` owns the buffer; the device is alive.
@@ -124,7 +126,8 @@ impl Packet {
             size: Size::NOTHING,
             dev: dev.into(),
         };
-        packet.measure().ok()?;
+        // The kernel found out before it put tags and checksums in their places.
+        let _ = packet.measure();
         Some(packet)
     }
 
@@ -144,19 +147,6 @@ impl Packet {
     #[inline]
     pub(crate) fn size(&self) -> Size {
         self.size
-    }
-
-    /// The device that has received it, or is to transmit it.
-    #[inline]
-    pub(crate) fn dev(&self) -> &NetDevice {
-        &self.dev
-    }
-
-    /// How often it was redirected or mirrored to ingress: act_mirred drops it where that is 3.
-    #[inline]
-    pub(crate) fn depth(&self) -> u8 {
-        // SAFETY: `skb` owns the buffer.
-        unsafe { bindings::ekho_helper_packet_depth(self.raw()) }
     }
 
     /// What it is by its Ethernet header, or by its tag if that is out of line: as it is stored, in
@@ -379,6 +369,32 @@ impl Packet {
             data.cast::<[u8; N]>().write_unaligned(bytes);
         }
         Ok(())
+    }
+}
+
+/// A packet that is being sent to another device, while this exists: one of few that are within each
+/// other on this CPU, those of act_mirred included.
+///
+/// # Invariants
+///
+/// It was counted on this CPU, on which this thread stays, as bottom halves are off.
+pub(crate) struct Nested<'a>(PhantomData<&'a BottomHalf>, NotThreadSafe);
+
+impl<'a> Nested<'a> {
+    /// None if there are too many, or one of them is sent to the same device: as `tcf_mirred_act()` has
+    /// it.
+    pub(crate) fn enter(dev: &NetDevice, _bh: &'a BottomHalf) -> Option<Self> {
+        // INVARIANT: Counted.
+        // SAFETY: Bottom halves are off; the device is only compared, while this exists.
+        unsafe { bindings::ekho_helper_mirred_enter(dev.as_raw()) }
+            .then_some(Self(PhantomData, NotThreadSafe))
+    }
+}
+
+impl Drop for Nested<'_> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants.
+        unsafe { bindings::ekho_helper_mirred_leave() };
     }
 }
 

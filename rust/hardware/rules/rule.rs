@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! One rule: what it matches, what it does, what it has counted.
+
+#![deny(unsafe_code)]
+
+use super::{
+    subtable::Subtable,
+    target::Target, //
+};
+use crate::{
+    abstractions::{
+        net::packet::Size,
+        stopwatch, //
+    },
+    contract::stats::Totals,
+};
+use kernel::{
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full,
+            Relaxed, //
+        },
+        Arc, //
+    },
+};
+
+/// A change of header fields: one key of a pedit.
+pub(super) struct Edit {
+    pub(super) add: bool,
+    pub(super) header: u32,
+    pub(super) offset: u32,
+    pub(super) mask: u32,
+    pub(super) val: u32,
+}
+
+/// What an action does. EtherTypes are in network byte order.
+pub(super) enum Step {
+    Pass,
+    Drop,
+    Trap,
+    Goto(u32),
+    Redirect(Arc<Target>),
+    Mirror(Arc<Target>),
+    VlanPush {
+        proto: u16,
+        vid: u16,
+        prio: u8,
+    },
+    VlanPop,
+    VlanModify {
+        proto: u16,
+        vid: u16,
+        prio: Option<u8>,
+    },
+    EthPop,
+    EthPush {
+        dst: [u8; 6],
+        src: [u8; 6],
+    },
+    Edit(KVec<Edit>),
+    Checksum(u32),
+    Priority(u32),
+    Mark(u32),
+    PacketType(u16),
+    RxQueue(u16),
+    MplsPush {
+        label: u32,
+        tc: u8,
+        bos: u8,
+        ttl: u8,
+        proto: u16,
+    },
+    MplsPop {
+        proto: u16,
+    },
+    MplsModify {
+        label: u32,
+        tc: u8,
+        bos: u8,
+        ttl: u8,
+    },
+}
+
+impl Step {
+    /// Whether it changes the packet.
+    pub(super) fn changes(&self) -> bool {
+        !matches!(
+            self,
+            Self::Pass
+                | Self::Drop
+                | Self::Trap
+                | Self::Goto(_)
+                | Self::Redirect(_)
+                | Self::Mirror(_)
+        )
+    }
+}
+
+/// Packets, their bytes, and how many of them were dropped.
+struct Counters([Atomic<u64>; 3]);
+
+impl Counters {
+    const fn new() -> Self {
+        Self([const { Atomic::new(0) }; 3])
+    }
+}
+
+/// An action.
+pub(super) struct Action {
+    /// The kernel's key of it.
+    cookie: usize,
+    pub(super) step: Step,
+    /// Whether the packet passes after it, so that actions behind it are never executed.
+    pub(super) passes: bool,
+    counters: Counters,
+}
+
+impl Action {
+    pub(super) fn new(cookie: usize, step: Step, passes: bool) -> Self {
+        Self {
+            cookie,
+            step,
+            passes,
+            counters: Counters::new(),
+        }
+    }
+
+    /// Whether it is a pedit that both sets and adds: `tcf_pedit_offload_act_setup()`.
+    pub(super) fn is_mixed(&self) -> bool {
+        match &self.step {
+            Step::Edit(edits) => edits
+                .iter()
+                .any(|edit| Some(edit.add) != edits.first().map(|first| first.add)),
+            _ => false,
+        }
+    }
+
+    /// The kernel's key of it.
+    pub(super) fn cookie(&self) -> usize {
+        self.cookie
+    }
+}
+
+/// It matches nothing yet.
+const INACTIVE: u32 = 0;
+const ACTIVE: u32 = 1;
+/// It was withdrawn.
+const GONE: u32 = 2;
+
+/// A rule of a table.
+pub(super) struct Rule {
+    subtable: Arc<Subtable>,
+    /// What the packet has under the subtable's mask.
+    key: KVec<u64>,
+    pub(super) skip_sw: bool,
+    /// Whether a packet that meets it may end with the CPU as it was before.
+    pub(super) keeps_original: bool,
+    pub(super) actions: KVec<Action>,
+    state: Atomic<u32>,
+    /// When a packet was executed last, in `CLOCK_MONOTONIC` nanoseconds, or 0.
+    last_used_ns: Atomic<u64>,
+}
+
+impl Rule {
+    /// A rule that matches nothing yet. `subtable` counts it already, see
+    /// [`RuleTable::reserve`](super::table::RuleTable::reserve).
+    pub(super) fn new(
+        subtable: Arc<Subtable>,
+        key: KVec<u64>,
+        skip_sw: bool,
+        actions: KVec<Action>,
+    ) -> Self {
+        let ends_in_device = actions
+            .iter()
+            .find(|action| {
+                action.passes
+                    || matches!(
+                        action.step,
+                        Step::Pass | Step::Drop | Step::Trap | Step::Goto(_) | Step::Redirect(_)
+                    )
+            })
+            .is_some_and(|action| matches!(action.step, Step::Drop | Step::Redirect(_)));
+        let goes_on = actions
+            .iter()
+            .any(|action| matches!(action.step, Step::Goto(_) | Step::Trap));
+        Self {
+            subtable,
+            key,
+            skip_sw,
+            keeps_original: !ends_in_device && (!skip_sw || goes_on),
+            actions,
+            state: Atomic::new(INACTIVE),
+            last_used_ns: Atomic::new(0),
+        }
+    }
+
+    /// Whether it is what a packet with this key meets in a subtable.
+    #[inline]
+    pub(super) fn matches(&self, subtable: u64, key: &[u64]) -> bool {
+        self.subtable.id == subtable && *self.key == *key && self.state.load(Acquire) == ACTIVE
+    }
+
+    /// Packets match it from now on, unless it was withdrawn.
+    pub(super) fn activate(&self) {
+        let _ = self.state.cmpxchg(INACTIVE, ACTIVE, Full);
+    }
+
+    /// Whether packets match it.
+    pub(super) fn is_active(&self) -> bool {
+        self.state.load(Acquire) == ACTIVE
+    }
+
+    /// No packet matches it any more; returns whether it was so before.
+    pub(super) fn withdraw(&self) -> bool {
+        let was_gone = self.state.xchg(GONE, Full) == GONE;
+        if !was_gone {
+            self.subtable.release();
+        }
+        was_gone
+    }
+
+    /// Counts a packet that its first `executed` actions were executed on, by the last of which it was
+    /// dropped or not.
+    pub(super) fn count(&self, size: Size, executed: usize, dropped: bool) {
+        let mut rest = executed;
+        for action in self.actions.iter().take(executed) {
+            let [packets, bytes, drops] = &action.counters.0;
+            packets.add(u64::from(size.packets), Relaxed);
+            bytes.add(u64::from(size.bytes), Relaxed);
+            rest -= 1;
+            if rest == 0 && dropped {
+                drops.add(u64::from(size.packets), Relaxed);
+            }
+        }
+        self.last_used_ns.store(stopwatch::coarse_ns(), Relaxed);
+    }
+}
+
+impl Rule {
+    /// What one of its actions has counted; zeros without one.
+    pub(super) fn totals(&self, action: Option<&Action>) -> Totals {
+        let count = |n: usize| {
+            action
+                .and_then(|action| action.counters.0.get(n))
+                .map_or(0, |counter| counter.load(Relaxed))
+        };
+        Totals {
+            packets: count(0),
+            bytes: count(1),
+            drops: count(2),
+            last_used_ns: self.last_used_ns.load(Relaxed),
+        }
+    }
+}
