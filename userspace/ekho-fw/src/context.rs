@@ -4,7 +4,7 @@
 
 use anyhow::{Context as _, Result};
 use ekho::error::Class;
-use ekho::firmware::{Firmware, Pins};
+use ekho::firmware::{shipped, Firmware, Pins};
 use ekho::kernel::netlink::device;
 use ekho::kernel::{libbpf_log, netns};
 use ekho::module::state::{Filter, State};
@@ -80,7 +80,7 @@ impl Context<'_> {
 
 /// Opens the firmware that the command line means.
 pub fn open_firmware(args: &FirmwareArgs) -> Result<Firmware> {
-    let mut firmware = Firmware::open(&args.file)?;
+    let mut firmware = Firmware::open(&shipped::find(&args.file))?;
     if let Some(variable) = &args.ops {
         firmware.select(variable)?;
     }

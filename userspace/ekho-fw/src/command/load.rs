@@ -14,6 +14,7 @@ use crate::context::{doing, keep_log, open_firmware, Context};
 const EXAMPLES: &str = "\
 Examples:
   ekho-fw load stats.bpf.o --dev ek0
+  ekho-fw load nic --dev ek0                     comes with EKHO: executes filters on packets
   ekho-fw load stats.bpf.o --dev ek0 --replace   whatever is attached now
   ekho-fw -n blue load stats.bpf.o --dev veth0   in network namespace blue
   ekho-fw load two.bpf.o --dev ek0 --ops fast_fw --name fast-1.2

@@ -98,6 +98,9 @@ fn capability_rows(can: &Capabilities, used: Option<u64>, table: &mut Table) {
             None => "what the module allows".into(),
         },
     );
+    if !can.tables.is_empty() {
+        row("tables", can.tables.join(", "));
+    }
 }
 
 fn status_text(status: &Status, style: Style) -> String {
@@ -423,6 +426,7 @@ mod tests {
                 max_actions: Some(1),
                 flow_size: 16,
                 budget_us: Some(10_000),
+                tables: Vec::new(),
             }),
             table_entries: Some(3),
             refusals: vec![ekho::module::state::Refusal {

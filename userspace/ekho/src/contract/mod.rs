@@ -116,6 +116,17 @@ pub struct Capabilities {
     pub flow_size: u32,
     /// Microseconds that an op may take; `null` is what the module allows by default.
     pub budget_us: Option<u32>,
+    /// The tables of the device that it programs, and packets are looked up in.
+    pub tables: Vec<String>,
+}
+
+/// The names of a set of tables.
+fn tables(bits: u32) -> Vec<String> {
+    let names = ["rules"].into_iter().enumerate();
+    names
+        .filter(|(bit, _)| bits & (1 << bit) != 0)
+        .map(|(_, name)| name.to_owned())
+        .collect()
 }
 
 impl Capabilities {
@@ -146,6 +157,7 @@ impl Capabilities {
             max_actions: limit("max_actions"),
             flow_size: number("flow_size"),
             budget_us: limit("budget_us"),
+            tables: tables(number("tables")),
         }
     }
 }

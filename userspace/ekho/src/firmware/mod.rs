@@ -19,6 +19,7 @@ pub mod image;
 pub mod load;
 pub mod pins;
 pub mod replace;
+pub mod shipped;
 pub mod status;
 pub mod unload;
 

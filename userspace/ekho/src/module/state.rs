@@ -504,13 +504,14 @@ mod tests {
             max_actions: Some(1),
             flow_size: 0,
             budget_us: Some(10000),
+            tables: Vec::new(),
         };
         assert_eq!(
             serde_json::to_string(&capabilities).unwrap(),
             concat!(
                 r#"{"keys":["basic","ports"],"actions":["drop"],"classifiers":null,"#,
                 r#""hw_stats":["delayed","disabled"],"max_flows":1024,"max_chains":1,"#,
-                r#""prio_min":null,"prio_max":null,"max_actions":1,"flow_size":0,"budget_us":10000}"#
+                r#""prio_min":null,"prio_max":null,"max_actions":1,"flow_size":0,"budget_us":10000,"tables":[]}"#
             )
         );
         let refusal = Refusal {

@@ -193,6 +193,7 @@ pub fn declared(attributes: Attributes<'_>) -> Result<Declared, String> {
             max_actions: limit(uapi::EKHO_A_CAPABILITY_MAX_ACTIONS),
             flow_size: limit(uapi::EKHO_A_CAPABILITY_FLOW_SIZE).unwrap_or(0),
             budget_us: limit(uapi::EKHO_A_CAPABILITY_BUDGET_US),
+            tables: names(uapi::EKHO_A_CAPABILITY_TABLE),
         },
     })
 }
