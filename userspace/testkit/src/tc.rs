@@ -15,6 +15,8 @@ use crate::uapi::{
 
 /// What is requested must not be there yet.
 pub const NEW: u16 = NLM_F_CREATE | NLM_F_EXCL;
+/// That an attribute has others in it, which some actions insist on.
+pub const NESTED: u16 = 1 << 15;
 /// Handle of clsact.
 pub const CLSACT_HANDLE: u32 = 0xffff_0000;
 /// Bytes of `struct tcmsg`.
@@ -74,7 +76,7 @@ pub fn put_action(request: &mut Request, number: u16, kind: &str, fill: impl FnO
     request.nest(number, |action| {
         action
             .put_text(TCA_ACT_KIND, kind)
-            .nest(TCA_ACT_OPTIONS, fill);
+            .nest(TCA_ACT_OPTIONS | NESTED, fill);
     });
 }
 
