@@ -619,4 +619,56 @@ test_devices_come_and_go_while_others_look() {
 	expect 'ports' '' "$(names nic0)"
 }
 
+# far NETNS PORT ADDRESS: a device `far` of one port there, cabled to PORT, with an address.
+far() {
+	ip -n "$1" link add far up type ekho
+	ip -n "$1" addr add "$3/24" dev far
+	initial ip link set "$2" up
+	tool cable connect "$2" "far@$1" >/dev/null
+}
+
+# forwarded PORT: packets that its filter sent on: by hardware, and by software.
+forwarded() {
+	initial tc -s -j filter show dev "$1" ingress prio 1 |
+		jq -r '.[] | select(.options.handle) | .options.actions[0].stats | "\(.hw_packets) \(.sw_packets)"'
+}
+
+test_a_device_forwards_by_itself() {
+	netns "$blue"
+	netns "$red"
+	nic nic0 2
+	far "$blue" nic0p0 10.9.0.1
+	far "$red" nic0p1 10.9.0.2
+	tool load "$(object nic)" --dev nic0 >/dev/null
+	local port other
+	for port in nic0p0 nic0p1; do
+		other=${port%?}$((1 - ${port: -1}))
+		initial tc qdisc add dev "$port" clsact
+		initial tc filter add dev "$port" ingress protocol ip pref 1 handle 1 flower skip_sw ip_proto icmp \
+			action mirred egress redirect dev "$other"
+		initial tc filter add dev "$port" ingress protocol arp pref 2 handle 1 matchall skip_sw \
+			action mirred egress redirect dev "$other"
+	done
+	# No software follows there, also for filters that it would execute.
+	initial tc filter add dev nic0p1 egress protocol ip pref 1 handle 1 flower ip_proto icmp action skbedit priority 1
+	eventually pings "$blue" 10.9.0.2
+	pings "$red" 10.9.0.1
+	# Those before the carrier was there were lost behind the filter.
+	egress() {
+		initial tc -s -j filter show dev nic0p1 egress |
+			jq -r '.[] | select(.options.handle) | .options.actions[0].stats | "\(.hw_packets) \(.sw_packets)"'
+	}
+	local before after sent
+	before=$(forwarded nic0p0) sent=$(egress)
+	ip netns exec "$blue" ping -q -c 10 -i 0.01 10.9.0.2 >/dev/null
+	after=$(forwarded nic0p0)
+	expect 'packets that hardware and software sent on' "$((${before% *} + 10)) 0" "$after"
+	expect 'packets at egress' "$((${sent% *} + 10)) 0" "$(egress)"
+	# The ports are unplugged while packets come, and the device goes with its rules.
+	tool cable disconnect nic0p1 >/dev/null
+	refused 1 ip netns exec "$blue" ping -q -c 2 -i 0.01 -W 1 10.9.0.2
+	expect 'what the port says of it' 'rule_no_target: 2' \
+		"$(initial ethtool -S nic0p0 | sed -n 's/^ *\(rule_no_target: .*\)/\1/p')"
+}
+
 main "$@"

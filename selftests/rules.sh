@@ -1,0 +1,185 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Filters that a device executes on packets: ek0 has firmware `nic`, and packets come to it from ek1,
+# which is in another namespace, or go there. See libcable.sh. That a device and the kernel's software do the same
+# with random filters and packets is shown by equality.sh.
+
+# shellcheck source=selftests/libtest.sh disable=SC2119
+. "${BASH_SOURCE[0]%/*}/libtest.sh"
+# shellcheck source=selftests/libcable.sh
+. "${BASH_SOURCE[0]%/*}/libcable.sh"
+
+# ---------------------------------------------------------------- topology ----
+
+# device [FIRMWARE]: cabled, with firmware.
+device() {
+	cabled
+	tc qdisc add dev ek0 clsact
+	[[ $# == 0 ]] || load "$1" ek0
+}
+
+# outlet NAME: another port of EKHO, whose frames arrive at NAMEx.
+outlet() {
+	ip link add "$1" up type ekho
+	ip link add "$1x" up type ekho
+	fw cable connect "$1" "$1x" >/dev/null
+	eventually is_running "$1x"
+}
+
+# flower PRIO ARGS...: a filter on ek0, at ingress unless $hook says otherwise.
+hook=ingress
+flower() {
+	tc filter add dev ek0 "$hook" protocol ip prio "$1" handle 1 flower "${@:2}"
+}
+
+# counts PRIO: PACKETS/BYTES/DROPS of each action, as hardware counted, then as software.
+counts() {
+	tc -s -j filter show dev ek0 "$hook" prio "$1" | jq -r '[.[] | select(.options.handle) | .options.actions[].stats |
+		"hw \(.hw_packets // 0)/\(.hw_bytes // 0) all \(.packets)/\(.bytes)/\(.drops)"] | join(", ")'
+}
+
+# counted PRIO TEXT: it counts this.
+counted() {
+	[[ $(counts "$1") == "$2" ]]
+}
+
+# udp N: datagrams of 8 bytes to port 9, from there to here: 36 bytes of IP each. Nobody minds the
+# answer that the port isn't open.
+udp() {
+	there "$traffic" send ek1 "$udp_frame" "$1"
+}
+udp_frame=02000000000102000000000208004500002400004000401126b50a0900020a09000110000009001000001122334455667788
+
+# seen DEV TYPE CMD...: the frames of this type that arrive at DEV while CMD runs, in hex.
+seen() {
+	listen "$1" recv "$1" "$2" "$quiet"
+	"${@:3}"
+	hear
+}
+
+# -------------------------------------------------------------------- cases ----
+
+test_a_filter_drops_in_the_device() {
+	device nic
+	pings
+	flower 1 skip_sw ip_proto icmp action drop
+	no_pings
+	# The answers.
+	expect 'counts' 'hw 3/252 all 3/252/3' "$(counts 1)"
+	expect 'what the port says of it' 'rule_drop=3' "$(reasons ek0 rule)"
+	undrop ek0 1
+	pings
+}
+
+test_only_what_matches_is_dropped() {
+	device nic
+	flower 1 skip_sw ip_proto udp dst_port 9 action drop
+	pings
+	udp 5
+	eventually counted 1 'hw 5/180 all 5/180/5'
+}
+
+test_software_executes_what_goes_to_the_cpu() {
+	device nic
+	flower 1 ip_proto udp action pass
+	flower 2 ip_proto icmp action drop
+	udp 5
+	eventually counted 1 'hw 0/0 all 5/180/0'
+	no_pings
+	expect 'counts' 'hw 3/252 all 3/252/3' "$(counts 2)"
+}
+
+test_what_passes_is_changed_and_counted() {
+	device nic
+	flower 1 skip_sw ip_proto udp action pass
+	flower 2 skip_sw ip_proto icmp action skbedit priority 3
+	udp 5
+	eventually counted 1 'hw 5/180 all 5/180/0'
+	pings
+	expect 'counts' 'hw 3/252 all 3/252/0' "$(counts 2)"
+}
+
+test_a_packet_is_redirected() {
+	device nic
+	outlet out
+	flower 1 skip_sw ip_proto udp action mirred egress redirect dev out
+	seen outx 0800 udp 3
+	expect 'frames that arrived' 3 "$(grep -c ^020000000001020000000002080045 <<<"$heard")"
+	expect 'counts' 'hw 3/108 all 3/108/0' "$(counts 1)"
+	# Where it can't be sent.
+	ip link set out down
+	udp 2
+	eventually counted 1 'hw 5/180 all 5/180/0'
+	expect 'what the port says of it' 'rule_no_target=2' "$(reasons ek0 rule)"
+}
+
+test_a_chain_of_actions() {
+	device nic
+	outlet out
+	flower 1 skip_sw ip_proto udp action vlan push id 7 action goto chain 3
+	tc filter add dev ek0 ingress chain 3 protocol 802.1Q prio 1 handle 1 flower skip_sw vlan_id 7 \
+		action mirred egress redirect dev out
+	tc qdisc add dev outx clsact
+	tc filter add dev outx ingress protocol 802.1Q prio 1 handle 1 flower vlan_id 7 vlan_ethtype ip \
+		src_mac 02:00:00:00:00:02 action pass
+	udp 2
+	arrived() {
+		[[ $(filters 'dev outx ingress') == '1/1 in_hw=0 hw=0/0 all=2/72 drops=0' ]]
+	}
+	eventually arrived
+	expect 'counts' 'hw 2/72 all 2/72/0, hw 2/72 all 2/72/0, hw 2/72 all 2/72/0' "$(counts 1)"
+}
+
+test_what_is_refused_says_why() {
+	device nic
+	refused 2 flower 1 skip_sw ip_proto udp action police rate 1mbit burst 10k conform-exceed drop
+	says "ek0: the device can't execute action police on packets"
+	refused 2 flower 1 skip_sw ct_state +trk action drop
+	says "ek0: the device can't match ct_state in packets"
+	refused 2 flower 1 skip_sw ip_proto udp dst_port 1-9 action drop
+	says "can't match"
+	refused 2 flower 1 skip_sw ip_proto udp action drop random determ pass 2
+	# It is in software.
+	flower 1 ip_proto udp action police rate 1mbit burst 10k conform-exceed drop
+	expect 'in hardware' '1/1 in_hw=0' "$(filters 'dev ek0 ingress' | cut -d ' ' -f 1-2)"
+}
+
+test_filters_that_were_there_before_firmware_are_executed() {
+	device
+	flower 1 ip_proto icmp action drop
+	load nic ek0
+	no_pings
+	expect 'counts' 'hw 3/252 all 3/252/3' "$(counts 1)"
+	replace nic ek0
+	no_pings
+	expect 'counts' 'hw 6/504 all 6/504/6' "$(counts 1)"
+	# Software goes on.
+	unload ek0
+	no_pings
+	expect 'counts' 'hw 6/504 all 9/756/9' "$(counts 1)"
+}
+
+test_packets_that_go_round_end() {
+	device nic
+	outlet out
+	tc qdisc add dev out clsact
+	load nic out
+	# Without a cable between them.
+	hook=egress
+	flower 1 skip_sw ip_proto icmp action mirred egress redirect dev out
+	tc filter add dev out egress protocol ip prio 1 handle 1 flower skip_sw ip_proto icmp \
+		action mirred egress redirect dev ek0
+	no_pings
+	expect 'what the ports say of it' 'rule_loop=3' "$(reasons ek0 rule)$(reasons out rule)"
+	# In and out of it.
+	tc filter del dev ek0 egress
+	hook=ingress
+	flower 1 skip_sw ip_proto udp action mirred egress mirror dev out pipe action mirred ingress redirect dev out
+	tc filter add dev out ingress protocol ip prio 1 handle 1 flower skip_sw ip_proto udp action mirred ingress redirect dev ek0
+	udp 2
+	eventually counted 1 'hw 2/72 all 2/72/0, hw 2/72 all 2/72/0'
+	pings
+}
+
+main "$@"
