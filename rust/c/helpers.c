@@ -345,6 +345,9 @@ int ekho_helper_skb_detach(struct sk_buff *skb)
 	if (unlikely(!pskb_may_pull(skb, ETH_HLEN)))
 		return -EINVAL;
 	skb_scrub_packet(skb, true);
+	/* What rules have done to it here is nothing to who receives it. */
+	skb_reset_redirect(skb);
+	skb->tc_depth = 0;
 	skb->priority = 0;
 	skb->dev = NULL;
 	return 0;
@@ -748,7 +751,6 @@ u64 ekho_helper_ktime_ns(void)
 	return ktime_get_mono_fast_ns();
 }
 
-/* Milliseconds since then; the future counts as now. */
 /*
  * What a driver isn't told of an action of tc, whose address is the cookie of
  * its entries: abstractions/tc/flow_action.rs. The action lives as long as the
@@ -794,6 +796,7 @@ bool ekho_helper_vlan_has_prio(unsigned long action)
 	return has_prio;
 }
 
+/* Milliseconds since then; the future counts as now. */
 u64 ekho_helper_ktime_age_ms(u64 ktime_ns)
 {
 	u64 now = ktime_get_mono_fast_ns();

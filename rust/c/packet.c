@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Packets in a device's pipeline: abstractions/net/packet.rs. What static
- * inlines and bit fields of the kernel demand.
+ * Packets in a device's pipeline: abstractions/net/packet/mod.rs. What
+ * static inlines and bit fields of the kernel demand.
  */
 #include <linux/etherdevice.h>
 #include <linux/if_arp.h>

@@ -42,7 +42,7 @@ reasons! {
     RxRingFull "rx_ring_full" "The receive queue had no place.",
     RuleDrop "rule_drop" "Dropped by a rule, in either direction.",
     RuleNoTarget "rule_no_target" "Redirected to a device that is down, has no carrier, or has gone.",
-    RuleNoMemory "rule_no_memory" "Lost for lack of memory when a rule was to change it.",
+    RuleNoMemory "rule_no_memory" "Lost, as there was no memory for a copy before a rule changes it.",
     RuleLoop "rule_loop" "Redirected too often, from port to port.",
 }
 

@@ -17,7 +17,7 @@
 //!
 //! A frame that isn't transmitted counts as dropped at the sender. One that is counts there as
 //! transmitted, and then once more: as received, or dropped, at the receiver, or as lost in the
-//! cable.
+//! cable. What rules drop, or send elsewhere, counts as that only.
 //!
 //! # Locks
 //!

@@ -123,7 +123,7 @@ impl Queue {
                 };
                 let left = rules::run(rules, packet, &pipeline, bh, guard);
                 match left.and_then(Received::classified) {
-                    // What rules send to other ports on its behalf mustn't overtake others.
+                    // A copy that a rule sends to a stack at once mustn't overtake packets before it.
                     Some(packet) => receiver.deliver_at_once(packet, merge),
                     // It has gone elsewhere, and is counted there.
                     None => true,
@@ -186,7 +186,7 @@ impl Queues {
     }
 
     /// A frame has come. It goes to the queue that has the number of the sender's, as far as there are
-    /// that many. `merge` as in [`Receiver::receive`].
+    /// that many. `merge` as in [`Receiver::deliver`].
     #[inline]
     pub(super) fn put(&self, skb: SkBuff, merge: bool, bh: &BottomHalf) {
         let n = usize::from(skb.queue()).checked_rem(self.0.len());

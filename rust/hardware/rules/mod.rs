@@ -11,7 +11,7 @@
 //! Each block of filters that is bound to ports of a device has a [`RuleTable`](table::RuleTable),
 //! which says where to look: for each chain its preferences in order, and within one the masks in the
 //! order in which they came. A rule is found by its subtable and the masked packet, so that the cost of
-//! a lookup follows the number of masks, not of rules. A port has the tables of the blocks that are
+//! a lookup follows the number of preferences and masks in the chain, not of rules. A port has the tables of the blocks that are
 //! bound to it, one a hook.
 //!
 //! # What a packet meets

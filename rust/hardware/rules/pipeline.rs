@@ -143,8 +143,8 @@ pub(in crate::hardware) struct Pipeline<'a> {
     pub(in crate::hardware) hops: u8,
 }
 
-/// How often a packet is sent from port to port of one device or another, before it is taken for one
-/// that goes round in a circle.
+/// How often a packet is sent from port to port of one device, before it is taken for one that goes
+/// round in a circle.
 const MAX_HOPS: u8 = 64;
 
 impl Pipeline<'_> {
@@ -264,7 +264,10 @@ fn execute<'a>(
     match verdict {
         Verdict::Pass => Some(packet),
         // As in software, it ends here if it is on its way out.
-        Verdict::Trap if packet.hook() == Hook::Egress => None,
+        Verdict::Trap if packet.hook() == Hook::Egress => {
+            pipeline.port.count(Reason::RuleDrop);
+            None
+        }
         Verdict::Trap => Some(original.unwrap_or(packet)),
         Verdict::Drop => {
             pipeline.port.count(Reason::RuleDrop);
@@ -339,7 +342,8 @@ fn change(packet: &mut Packet, step: &Step) -> Result {
     }
 }
 
-/// Sends a packet where a rule says, as `tcf_mirred_to_dev()`; returns false if it can't be.
+/// Sends a packet where a rule says, as `tcf_mirred_to_dev()`; returns false if the target can't be sent
+/// to now.
 fn send(
     packet: Packet,
     to: &Target,
@@ -354,7 +358,8 @@ fn send(
     };
     let at_ingress = packet.hook() == Hook::Ingress;
     if dev.key() == from.key() && to.ingress == at_ingress {
-        return false;
+        pipeline.port.count(Reason::RuleLoop);
+        return true;
     }
     let _nested = match to.ingress {
         true => None,
