@@ -36,7 +36,7 @@ pub struct Global {
 /// Which firmware is meant, and how it is to be called.
 #[derive(Debug, Args)]
 pub struct FirmwareArgs {
-    /// Firmware object: BPF compiled by clang; or the name of firmware that comes with EKHO, as `nic`
+    /// Firmware object: BPF compiled by clang; or the name of firmware that comes with EKHO, such as `nic`
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
 

@@ -20,11 +20,7 @@ pub fn find(word: &Path) -> PathBuf {
 
 /// The directories, the first that counts first.
 fn directories() -> impl Iterator<Item = PathBuf> {
-    // `ekho-fw` as it is built in the source tree, in userspace/target/release.
-    let built = env::current_exe().ok().and_then(|program| {
-        let tree = program.ancestors().nth(4)?;
-        Some(tree.join("bpf/build"))
-    });
+    let built = env::current_exe().ok().and_then(|program| built(&program));
     let given = env::var_os(VARIABLE).map(PathBuf::from);
     given
         .into_iter()
@@ -32,9 +28,18 @@ fn directories() -> impl Iterator<Item = PathBuf> {
         .chain(DIRECTORIES.map(PathBuf::from))
 }
 
+/// The directory of the source tree, for a program that was built there: userspace/target/release/…
+fn built(program: &Path) -> Option<PathBuf> {
+    let target = program.parent()?.parent()?;
+    let tree = target.parent()?.parent()?;
+    target
+        .ends_with("userspace/target")
+        .then(|| tree.join("bpf/build"))
+}
+
 fn find_in(word: &Path, directories: impl Iterator<Item = PathBuf>) -> PathBuf {
     let is_name = word.components().count() == 1 && word.extension().is_none();
-    let name = word.to_str().filter(|_| is_name && !word.exists());
+    let name = word.to_str().filter(|_| is_name && !word.is_file());
     let found = name.and_then(|name| {
         directories
             .map(|directory| directory.join(format!("{name}.bpf.o")))
@@ -62,5 +67,17 @@ mod tests {
             assert_eq!(find(word), Path::new(word));
         }
         std::fs::remove_dir_all(&directory).unwrap();
+    }
+
+    #[test]
+    fn only_a_program_in_a_source_tree_has_firmware_beside_it() {
+        let of = |program: &str| built(Path::new(program));
+        assert_eq!(
+            of("/src/ekho/userspace/target/release/ekho-fw"),
+            Some("/src/ekho/bpf/build".into())
+        );
+        for program in ["/usr/bin/ekho-fw", "/home/me/.cargo/bin/ekho-fw", "ekho-fw"] {
+            assert_eq!(of(program), None);
+        }
     }
 }
