@@ -90,7 +90,7 @@ test_software_executes_what_goes_to_the_cpu() {
 	expect 'counts' 'hw 3/252 all 3/252/3' "$(counts 2)"
 }
 
-test_what_passes_is_changed_and_counted() {
+test_what_passes_is_counted() {
 	device nic
 	flower 1 skip_sw ip_proto udp action pass
 	flower 2 skip_sw ip_proto icmp action skbedit priority 3
@@ -172,7 +172,7 @@ test_packets_that_go_round_end() {
 		action mirred egress redirect dev ek0
 	no_pings
 	expect 'what the ports say of it' 'rule_loop=3' "$(reasons ek0 rule)$(reasons out rule)"
-	# In and out of it.
+	# Into the stack of another device, which doesn't execute what is in its hardware.
 	tc filter del dev ek0 egress
 	hook=ingress
 	flower 1 skip_sw ip_proto udp action mirred egress mirror dev out pipe action mirred ingress redirect dev out
