@@ -181,6 +181,13 @@ can_ping() {
 	ping -q -c 1 -W 1 10.9.0.2 >/dev/null
 }
 
+# is_over: no connection is left but those that are remembered for a while (06), or listen (0A).
+is_over() {
+	local tcp
+	tcp=$(cat /proc/self/net/tcp && there cat /proc/self/net/tcp)
+	! awk '$4 ~ /^0[1-9A-F]$/ && $4 !~ /06|0A/ { found = 1 } END { exit !found }' <<<"$tcp"
+}
+
 # transfer BYTES: random ones go by TCP from here to there, and are the same there.
 transfer() {
 	head -c "$1" /dev/urandom >"$EKHO_TMP/sent"
@@ -188,6 +195,8 @@ transfer() {
 	"$traffic" tcp-send 10.9.0.2 7 <"$EKHO_TMP/sent"
 	hear
 	expect "sum of what was sent" "$(sha256sum <"$EKHO_TMP/sent")" "$(sha256sum <"$EKHO_TMP/received")"
+	# A connection that isn't over keeps its namespace until it gives up.
+	eventually is_over
 }
 
 # datagrams N SIZE [FLOWS [SEGMENT]]: what came is in $received, what was late in $late, how long it

@@ -448,16 +448,19 @@ snapshot() {
 
 # left_behind BEFORE: what a case left; waits for what the kernel does later.
 left_behind() {
-	local line
+	local line new
 	wait_begin $((2 * patience))
 	while :; do
 		snapshot
-		[[ "${state[*]}" != "$1" ]] || return 1
+		new=()
+		for line in "${state[@]}"; do
+			[[ $1 == *"$line"* ]] || new+=("$line")
+		done
+		# What was there before may have gone: of a namespace whose end takes its time.
+		((${#new[@]} != 0)) || return 1
 		wait_more 0.01 || break
 	done
-	for line in "${state[@]}"; do
-		[[ $1 == *"$line"* ]] || echo "left behind: $line"
-	done
+	printf 'left behind: %s\n' "${new[@]}"
 }
 
 # row_status NAME: whether it went well; else its lines are added to those said.
