@@ -1157,7 +1157,7 @@ test_cables_come_and_go_while_traffic_runs() {
 test_every_counter_is_documented() {
 	local documented
 	ports
-	documented=$(sed -n 's/^| `\([tr]x_[a-z_N]*\)`.*/\1/p' "$top/docs/ports.md" | sort)
+	documented=$(sed -n 's/^| `\(\([tr]x\|rule\)_[a-z_N]*\)`.*/\1/p' "$top/docs/ports.md" | sort)
 	expect 'counters in docs/ports.md' "$(ethtool -S ek0 | sed -n 's/^ *\([a-z0-9_]*\):.*/\1/p' |
 		sed 's/_queue_[0-9]*_/_queue_N_/' | sort -u)" "$documented"
 }
