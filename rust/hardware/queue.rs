@@ -91,9 +91,7 @@ impl Queue {
         self.port.count_lost(reason);
         self.dev.count_not_received(bh);
     }
-}
 
-impl Queue {
     /// Receives a frame, or what rules make of it; returns false if it is lost.
     #[inline]
     fn receive(

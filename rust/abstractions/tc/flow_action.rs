@@ -38,16 +38,9 @@ pub(crate) struct Target<'a> {
     pub(crate) ingress: bool,
 }
 
-/// What one entry does. EtherTypes are in network byte order, as in the kernel.
+/// A change of a packet. EtherTypes are in network byte order, as in the kernel.
 #[derive(Clone, Copy)]
-pub(crate) enum Kind<'a> {
-    Accept,
-    Drop,
-    Trap,
-    /// To a chain.
-    Goto(u32),
-    Redirect(Target<'a>),
-    Mirror(Target<'a>),
+pub(crate) enum Change {
     VlanPush {
         proto: u16,
         vid: u16,
@@ -66,14 +59,6 @@ pub(crate) enum Kind<'a> {
     EthPush {
         dst: [u8; 6],
         src: [u8; 6],
-    },
-    /// One key of a pedit: `(header & mask) ^ val`, or `(header + val)` under `!mask`.
-    Edit {
-        add: bool,
-        header: u32,
-        offset: u32,
-        mask: u32,
-        val: u32,
     },
     /// With `TCA_CSUM_UPDATE_FLAG_*`.
     Checksum(u32),
@@ -97,6 +82,30 @@ pub(crate) enum Kind<'a> {
         bos: u8,
         ttl: u8,
     },
+}
+
+/// One key of a pedit: `(header & mask) ^ val`, or `(header + val)` under `!mask`.
+#[derive(Clone, Copy)]
+pub(crate) struct Edit {
+    pub(crate) add: bool,
+    pub(crate) header: u32,
+    pub(crate) offset: u32,
+    pub(crate) mask: u32,
+    pub(crate) val: u32,
+}
+
+/// What one entry does.
+#[derive(Clone, Copy)]
+pub(crate) enum Kind<'a> {
+    Accept,
+    Drop,
+    Trap,
+    /// To a chain.
+    Goto(u32),
+    Redirect(Target<'a>),
+    Mirror(Target<'a>),
+    Change(Change),
+    Edit(Edit),
     /// Another one.
     Other,
 }
@@ -195,56 +204,68 @@ impl<'a> FlowAction<'a> {
                     Kind::Redirect(target(true))
                 }
                 bindings::flow_action_id_FLOW_ACTION_MIRRED_INGRESS => Kind::Mirror(target(true)),
-                bindings::flow_action_id_FLOW_ACTION_VLAN_PUSH => Kind::VlanPush {
+                bindings::flow_action_id_FLOW_ACTION_VLAN_PUSH => Kind::Change(Change::VlanPush {
                     proto: union.vlan.proto,
                     vid: union.vlan.vid,
                     prio: union.vlan.prio,
-                },
-                bindings::flow_action_id_FLOW_ACTION_VLAN_POP => Kind::VlanPop,
-                bindings::flow_action_id_FLOW_ACTION_VLAN_MANGLE => Kind::VlanModify {
-                    proto: union.vlan.proto,
-                    vid: union.vlan.vid,
-                    // Of tc only: the cookie is the address of a `struct tcf_vlan`.
-                    prio: (self.entry.cookie == 0
-                        || bindings::ekho_helper_vlan_has_prio(self.entry.cookie))
-                    .then_some(union.vlan.prio),
-                },
-                bindings::flow_action_id_FLOW_ACTION_VLAN_POP_ETH => Kind::EthPop,
-                bindings::flow_action_id_FLOW_ACTION_VLAN_PUSH_ETH => Kind::EthPush {
-                    dst: union.vlan_push_eth.dst,
-                    src: union.vlan_push_eth.src,
-                },
+                }),
+                bindings::flow_action_id_FLOW_ACTION_VLAN_POP => Kind::Change(Change::VlanPop),
+                bindings::flow_action_id_FLOW_ACTION_VLAN_MANGLE => {
+                    Kind::Change(Change::VlanModify {
+                        proto: union.vlan.proto,
+                        vid: union.vlan.vid,
+                        // Of tc only: the cookie is the address of a `struct tcf_vlan`.
+                        prio: (self.entry.cookie == 0
+                            || bindings::ekho_helper_vlan_has_prio(self.entry.cookie))
+                        .then_some(union.vlan.prio),
+                    })
+                }
+                bindings::flow_action_id_FLOW_ACTION_VLAN_POP_ETH => Kind::Change(Change::EthPop),
+                bindings::flow_action_id_FLOW_ACTION_VLAN_PUSH_ETH => {
+                    Kind::Change(Change::EthPush {
+                        dst: union.vlan_push_eth.dst,
+                        src: union.vlan_push_eth.src,
+                    })
+                }
                 bindings::flow_action_id_FLOW_ACTION_MANGLE
-                | bindings::flow_action_id_FLOW_ACTION_ADD => Kind::Edit {
+                | bindings::flow_action_id_FLOW_ACTION_ADD => Kind::Edit(Edit {
                     add: self.entry.id == bindings::flow_action_id_FLOW_ACTION_ADD,
                     header: union.mangle.htype,
                     offset: union.mangle.offset,
                     mask: union.mangle.mask,
                     val: union.mangle.val,
-                },
-                bindings::flow_action_id_FLOW_ACTION_CSUM => Kind::Checksum(union.csum_flags),
-                bindings::flow_action_id_FLOW_ACTION_PRIORITY => Kind::Priority(union.priority),
-                bindings::flow_action_id_FLOW_ACTION_MARK => Kind::Mark(union.mark),
-                bindings::flow_action_id_FLOW_ACTION_PTYPE => Kind::PacketType(union.ptype),
-                bindings::flow_action_id_FLOW_ACTION_RX_QUEUE_MAPPING => {
-                    Kind::RxQueue(union.rx_queue)
+                }),
+                bindings::flow_action_id_FLOW_ACTION_CSUM => {
+                    Kind::Change(Change::Checksum(union.csum_flags))
                 }
-                bindings::flow_action_id_FLOW_ACTION_MPLS_PUSH => Kind::MplsPush {
+                bindings::flow_action_id_FLOW_ACTION_PRIORITY => {
+                    Kind::Change(Change::Priority(union.priority))
+                }
+                bindings::flow_action_id_FLOW_ACTION_MARK => Kind::Change(Change::Mark(union.mark)),
+                bindings::flow_action_id_FLOW_ACTION_PTYPE => {
+                    Kind::Change(Change::PacketType(union.ptype))
+                }
+                bindings::flow_action_id_FLOW_ACTION_RX_QUEUE_MAPPING => {
+                    Kind::Change(Change::RxQueue(union.rx_queue))
+                }
+                bindings::flow_action_id_FLOW_ACTION_MPLS_PUSH => Kind::Change(Change::MplsPush {
                     label: union.mpls_push.label,
                     tc: union.mpls_push.tc,
                     bos: union.mpls_push.bos,
                     ttl: union.mpls_push.ttl,
                     proto: union.mpls_push.proto,
-                },
-                bindings::flow_action_id_FLOW_ACTION_MPLS_POP => Kind::MplsPop {
+                }),
+                bindings::flow_action_id_FLOW_ACTION_MPLS_POP => Kind::Change(Change::MplsPop {
                     proto: union.mpls_pop.proto,
-                },
-                bindings::flow_action_id_FLOW_ACTION_MPLS_MANGLE => Kind::MplsModify {
-                    label: union.mpls_mangle.label,
-                    tc: union.mpls_mangle.tc,
-                    bos: union.mpls_mangle.bos,
-                    ttl: union.mpls_mangle.ttl,
-                },
+                }),
+                bindings::flow_action_id_FLOW_ACTION_MPLS_MANGLE => {
+                    Kind::Change(Change::MplsModify {
+                        label: union.mpls_mangle.label,
+                        tc: union.mpls_mangle.tc,
+                        bos: union.mpls_mangle.bos,
+                        ttl: union.mpls_mangle.ttl,
+                    })
+                }
                 _ => Kind::Other,
             }
         }

@@ -10,7 +10,6 @@
 use super::{
     rule::{
         Action,
-        Edit,
         Rule,
         Step, //
     },
@@ -28,6 +27,7 @@ use crate::{
     abstractions::{
         sync::keyed_table::Keyed,
         tc::flow_action::{
+            self,
             Control,
             FlowAction,
             Kind, //
@@ -129,7 +129,9 @@ fn actions(filter: &rule::Rule<'_>) -> Result<KVec<Action>, Failure> {
     }
     // The kernel asks for the counters of neither, and shows the same for both.
     if actions.iter().filter(|action| action.is_mixed()).count() > 1 {
-        return refused(fmt!("several pedit actions that both set and add"));
+        return refused(fmt!(
+            "only one pedit action of a filter may both set and add"
+        ));
     }
     Ok(actions)
 }
@@ -143,7 +145,7 @@ fn step(action: &FlowAction<'_>) -> Result<(Step, bool), Failure> {
             "action {name} depends on chance, or on what is in the packet"
         ));
     }
-    let target = |to: crate::abstractions::tc::flow_action::Target<'_>| match to.dev {
+    let target = |to: flow_action::Target<'_>| match to.dev {
         Some(dev) => Ok(Target::new(dev, to.ingress)?),
         None => refused(fmt!(
             "action {name} to a block, or to a device that has gone"
@@ -158,7 +160,7 @@ fn step(action: &FlowAction<'_>) -> Result<(Step, bool), Failure> {
         Kind::Goto(chain) => Step::Goto(chain),
         Kind::Redirect(to) => {
             if action.control() != Control::Stolen {
-                return refused(fmt!("action {name} that lets go of the packet"));
+                return refused(fmt!("action {name} must keep the packet (stolen)"));
             }
             Step::Redirect(target(to)?)
         }
@@ -166,59 +168,12 @@ fn step(action: &FlowAction<'_>) -> Result<(Step, bool), Failure> {
             decides = false;
             match kind {
                 Kind::Mirror(to) => Step::Mirror(target(to)?),
-                Kind::VlanPush { proto, vid, prio } => Step::VlanPush { proto, vid, prio },
-                Kind::VlanPop => Step::VlanPop,
-                Kind::VlanModify { proto, vid, prio } => Step::VlanModify { proto, vid, prio },
-                Kind::EthPop => Step::EthPop,
-                Kind::EthPush { dst, src } => Step::EthPush { dst, src },
-                Kind::Edit {
-                    add,
-                    header,
-                    offset,
-                    mask,
-                    val,
-                } => {
+                Kind::Change(change) => Step::Change(change),
+                Kind::Edit(edit) => {
                     let mut edits = KVec::new();
-                    let edit = Edit {
-                        add,
-                        header,
-                        offset,
-                        mask,
-                        val,
-                    };
                     edits.push(edit, GFP_KERNEL)?;
                     Step::Edit(edits)
                 }
-                Kind::Checksum(flags) => Step::Checksum(flags),
-                Kind::Priority(priority) => Step::Priority(priority),
-                Kind::Mark(mark) => Step::Mark(mark),
-                Kind::PacketType(kind) => Step::PacketType(kind),
-                Kind::RxQueue(queue) => Step::RxQueue(queue),
-                Kind::MplsPush {
-                    label,
-                    tc,
-                    bos,
-                    ttl,
-                    proto,
-                } => Step::MplsPush {
-                    label,
-                    tc,
-                    bos,
-                    ttl,
-                    proto,
-                },
-                Kind::MplsPop { proto } => Step::MplsPop { proto },
-                Kind::MplsModify {
-                    label,
-                    tc,
-                    bos,
-                    ttl,
-                } => Step::MplsModify {
-                    label,
-                    tc,
-                    bos,
-                    ttl,
-                },
                 _ => return refused(fmt!("the device can't execute action {name} on packets")),
             }
         }

@@ -26,7 +26,11 @@ use crate::{
                 Size, //
             }, //
         },
-        sync::keyed_table::Keyed, //
+        sync::keyed_table::Keyed,
+        tc::flow_action::{
+            Change,
+            Edit, //
+        },
     },
     hardware::figures::Reason, //
 };
@@ -163,8 +167,7 @@ pub(in crate::hardware) fn run(
     bh: &BottomHalf,
     guard: &Guard,
 ) -> Option<Packet> {
-    let mut key = PacketKey::zeroed();
-    packet.dissect(&mut key);
+    let mut key = packet.dissect();
     match table.find(0, packet.protocol(), &key, guard) {
         None => Some(packet),
         // Software has executed it, and what it would meet after it.
@@ -225,9 +228,13 @@ fn execute<'a>(
                         let _ = path.mirrors.push((copy, to), GFP_ATOMIC);
                     }
                 }
-                step => {
+                Step::Edit(edits) => {
                     changed = true;
-                    if change(&mut packet, step).is_err() {
+                    edit(&mut packet, edits);
+                }
+                Step::Change(what) => {
+                    changed = true;
+                    if change(&mut packet, what).is_err() {
                         if let Some(hop) = path.last() {
                             hop.dropped = true;
                         }
@@ -243,7 +250,7 @@ fn execute<'a>(
             break Verdict::Pass;
         };
         if changed {
-            packet.dissect(key);
+            *key = packet.dissect();
             changed = false;
         }
         match table.find(chain, packet.protocol(), key, guard) {
@@ -283,62 +290,57 @@ fn execute<'a>(
 }
 
 /// Changes a packet. An error means that the packet is dropped.
-fn change(packet: &mut Packet, step: &Step) -> Result {
-    match step {
-        Step::VlanPush { proto, vid, prio } => packet.vlan_push(*proto, *vid, *prio),
-        Step::VlanPop => packet.vlan_pop(),
-        Step::VlanModify { proto, vid, prio } => packet.vlan_modify(*proto, *vid, *prio),
-        Step::EthPop => packet.pop_eth(),
-        Step::EthPush { dst, src } => packet.push_eth(dst, src),
-        Step::Edit(edits) => {
-            for edit in edits {
-                // The rest of the keys is left out then, and the packet goes on.
-                if packet
-                    .edit(edit.header, edit.offset, edit.mask, edit.val, edit.add)
-                    .is_err()
-                {
-                    break;
-                }
-            }
-            Ok(())
-        }
-        Step::Checksum(flags) => packet.checksum(*flags),
-        Step::Priority(priority) => {
-            packet.set_priority(*priority);
-            Ok(())
-        }
-        Step::Mark(mark) => {
-            packet.set_mark(*mark);
-            Ok(())
-        }
-        Step::PacketType(kind) => {
-            packet.set_packet_type(*kind);
-            Ok(())
-        }
-        Step::RxQueue(queue) => {
-            packet.set_rx_queue(*queue);
-            Ok(())
-        }
-        Step::MplsPush {
+fn change(packet: &mut Packet, change: &Change) -> Result {
+    match *change {
+        Change::VlanPush { proto, vid, prio } => packet.vlan_push(proto, vid, prio),
+        Change::VlanPop => packet.vlan_pop(),
+        Change::VlanModify { proto, vid, prio } => packet.vlan_modify(proto, vid, prio),
+        Change::EthPop => packet.pop_eth(),
+        Change::EthPush { dst, src } => packet.push_eth(&dst, &src),
+        Change::Checksum(flags) => packet.checksum(flags),
+        Change::MplsPush {
             label,
             tc,
             bos,
             ttl,
             proto,
-        } => packet.mpls_push(*label, *tc, *bos, *ttl, *proto),
-        Step::MplsPop { proto } => packet.mpls_pop(*proto),
-        Step::MplsModify {
+        } => packet.mpls_push(label, tc, bos, ttl, proto),
+        Change::MplsPop { proto } => packet.mpls_pop(proto),
+        Change::MplsModify {
             label,
             tc,
             bos,
             ttl,
-        } => packet.mpls_modify(*label, *tc, *bos, *ttl),
-        Step::Pass
-        | Step::Drop
-        | Step::Trap
-        | Step::Goto(_)
-        | Step::Redirect(_)
-        | Step::Mirror(_) => Ok(()),
+        } => packet.mpls_modify(label, tc, bos, ttl),
+        Change::Priority(priority) => {
+            packet.set_priority(priority);
+            Ok(())
+        }
+        Change::Mark(mark) => {
+            packet.set_mark(mark);
+            Ok(())
+        }
+        Change::PacketType(kind) => {
+            packet.set_packet_type(kind);
+            Ok(())
+        }
+        Change::RxQueue(queue) => {
+            packet.set_rx_queue(queue);
+            Ok(())
+        }
+    }
+}
+
+/// Changes header fields, one after the other. If one isn't there, the rest of the keys is left out, and
+/// the packet goes on.
+fn edit(packet: &mut Packet, edits: &[Edit]) {
+    for edit in edits {
+        if packet
+            .edit(edit.header, edit.offset, edit.mask, edit.val, edit.add)
+            .is_err()
+        {
+            break;
+        }
     }
 }
 

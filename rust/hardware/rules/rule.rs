@@ -11,7 +11,11 @@ use super::{
 use crate::{
     abstractions::{
         net::packet::Size,
-        stopwatch, //
+        stopwatch,
+        tc::flow_action::{
+            Change,
+            Edit, //
+        },
     },
     contract::stats::Totals,
 };
@@ -28,16 +32,7 @@ use kernel::{
     },
 };
 
-/// A change of header fields: one key of a pedit.
-pub(super) struct Edit {
-    pub(super) add: bool,
-    pub(super) header: u32,
-    pub(super) offset: u32,
-    pub(super) mask: u32,
-    pub(super) val: u32,
-}
-
-/// What an action does. EtherTypes are in network byte order.
+/// What an action does.
 pub(super) enum Step {
     Pass,
     Drop,
@@ -45,58 +40,15 @@ pub(super) enum Step {
     Goto(u32),
     Redirect(Arc<Target>),
     Mirror(Arc<Target>),
-    VlanPush {
-        proto: u16,
-        vid: u16,
-        prio: u8,
-    },
-    VlanPop,
-    VlanModify {
-        proto: u16,
-        vid: u16,
-        prio: Option<u8>,
-    },
-    EthPop,
-    EthPush {
-        dst: [u8; 6],
-        src: [u8; 6],
-    },
+    Change(Change),
+    /// The keys of one pedit.
     Edit(KVec<Edit>),
-    Checksum(u32),
-    Priority(u32),
-    Mark(u32),
-    PacketType(u16),
-    RxQueue(u16),
-    MplsPush {
-        label: u32,
-        tc: u8,
-        bos: u8,
-        ttl: u8,
-        proto: u16,
-    },
-    MplsPop {
-        proto: u16,
-    },
-    MplsModify {
-        label: u32,
-        tc: u8,
-        bos: u8,
-        ttl: u8,
-    },
 }
 
 impl Step {
     /// Whether it changes the packet.
     pub(super) fn changes(&self) -> bool {
-        !matches!(
-            self,
-            Self::Pass
-                | Self::Drop
-                | Self::Trap
-                | Self::Goto(_)
-                | Self::Redirect(_)
-                | Self::Mirror(_)
-        )
+        matches!(self, Self::Change(_) | Self::Edit(_))
     }
 }
 

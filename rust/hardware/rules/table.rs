@@ -32,7 +32,10 @@ use kernel::{
             Relaxed, //
         },
         new_mutex,
-        rcu::Guard,
+        rcu::{
+            self,
+            Guard, //
+        },
         Arc,
         Mutex, //
     },
@@ -165,9 +168,9 @@ impl RuleTable {
     }
 
     fn subtable(&self, place: Place, mask: &[u64]) -> Result<Arc<Subtable>> {
-        let used = |word: &u64| *word != 0;
-        let first = mask.iter().position(used).unwrap_or(0);
-        let end = mask.iter().rposition(used).map_or(first, |last| last + 1);
+        let masks = |word: &u64| *word != 0;
+        let first = mask.iter().position(masks).unwrap_or(0);
+        let end = mask.iter().rposition(masks).map_or(first, |last| last + 1);
         let words = mask.get(first..end).unwrap_or(&[]);
         let is_there = |lookup: &Lookup| {
             (lookup.chain, lookup.prio, lookup.protocol)
@@ -175,10 +178,10 @@ impl RuleTable {
                 && (lookup.subtable.first, &*lookup.subtable.mask) == (first, words)
         };
         let _edit = self.edit.lock();
-        let guard = kernel::sync::rcu::read_lock();
+        let guard = rcu::read_lock();
         let shape = self.shape.get(&guard);
-        let is_live = |lookup: &&Lookup| lookup.subtable.is_used();
-        let known = shape.iter().filter(is_live).find(|lookup| is_there(lookup));
+        let is_used = |lookup: &&Lookup| lookup.subtable.is_used();
+        let known = shape.iter().filter(is_used).find(|lookup| is_there(lookup));
         let known = known.map(|lookup| lookup.subtable.clone());
         let len = shape.len();
         // Nobody else changes the shape, so that what is in it stays.
@@ -198,7 +201,7 @@ impl RuleTable {
             }
         };
         let mut new = KVVec::with_capacity(len + 1, GFP_KERNEL)?;
-        let guard = kernel::sync::rcu::read_lock();
+        let guard = rcu::read_lock();
         // Those without a rule are left out: if their mask comes again, it is the last of its
         // preference, as in `cls_flower.c`.
         let rest = self.shape.get(&guard).iter().filter(|lookup| {

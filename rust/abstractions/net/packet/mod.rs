@@ -161,8 +161,8 @@ impl Packet {
     ///
     /// As `fl_classify()`, but for all keys at once: see [`place_of`].
     #[inline]
-    pub(crate) fn dissect(&self, key: &mut PacketKey) {
-        *key = PacketKey::zeroed();
+    pub(crate) fn dissect(&self) -> PacketKey {
+        let mut key = PacketKey::zeroed();
         let container = key.as_container();
         let dissector = (&raw const key::DISSECTOR).cast_mut();
         // SAFETY: The dissector places its keys in the container, and isn't written to. `skb` owns the
@@ -190,6 +190,7 @@ impl Packet {
                 bindings::EKHO_CONST_STOP_BEFORE_ENCAP,
             );
         }
+        key
     }
 
     /// A packet with the same content, of which an edit of this one changes nothing; none without
