@@ -191,7 +191,7 @@ impl Ops {
             map: 0,
         };
         let Some(op) = self.0.stats else {
-            return (Ok(Ok(())), None);
+            return (Err(Violation::Return(0)), None);
         };
         // SAFETY: The table is valid, and so are its trampolines; the argument is valid for the
         // call, with what is behind it.

@@ -400,15 +400,17 @@ impl Firmware {
             return Ok(None);
         }
         let mut counted = None;
-        self.run(Op::Stats, dev, flow.cookie() as u64, guard, || {
-            let result;
-            (result, counted) = self.ops.stats(dev, &flow.arg(), action, guard);
-            result
-        })
+        if self.ops.has(Op::Stats) {
+            self.run(Op::Stats, dev, flow.cookie() as u64, guard, || {
+                let result;
+                (result, counted) = self.ops.stats(dev, &flow.arg(), action, guard);
+                result
+            })
+            .map_err(|refusal| refusal.error)?;
+        }
         // What the device executes it counts, unless firmware knows better.
-        .inspect(|()| counted = counted.or_else(|| executed(flow, action)))
-        .map(|()| counted.filter(|_| !self.faults.drops_stats(guard)))
-        .map_err(|refusal| refusal.error)
+        let counted = counted.or_else(|| executed(flow, action));
+        Ok(counted.filter(|_| !self.faults.drops_stats(guard)))
     }
 
     /// Calls an op that is optional.
