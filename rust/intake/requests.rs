@@ -143,9 +143,7 @@ impl Context<'_> {
             Err(eopnotsupp())
         }
     }
-}
 
-impl Context<'_> {
     /// Makes a rule of a flow for the tables of the device, or finds out why it can't be one. May sleep.
     fn compile(
         &self,

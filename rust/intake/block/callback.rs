@@ -141,31 +141,31 @@ fn setup_flow(binding: &Binding, request: &mut FlowRequest<'_>) -> Result {
 ///
 /// If no device of this module does, what was reported stays in the request, for actions that the
 /// kernel doesn't ask about.
-#[expect(unsafe_code)]
 fn hand_on(binding: &Binding, cookie: usize, request: &mut FlowRequest<'_>) {
-    let (Some(callback), Some(whole)) = (binding.bound(), request.forgotten()) else {
+    let Some(whole) = request.forgotten() else {
         return;
     };
     let by_action = |other: &Binding| {
         let taken = other.device.flows.carry(cookie, whole, &rcu::read_lock());
         taken.then_some(())
     };
-    // SAFETY: The block is asked for statistics, with its lock held.
-    if unsafe { callback.find(by_action) }.is_some() {
+    if find(binding, by_action).is_some() {
         request.forget();
     }
 }
 
 /// Whether the block has no other device of this module, which would take what this one reports for a
 /// filter as a whole for its own. The block's `cb_lock` is held for reading.
-#[expect(unsafe_code)]
 fn is_alone(binding: &Binding) -> bool {
-    let Some(callback) = binding.bound() else {
-        return false;
-    };
-    let other = |other: &Binding| (other.id() != binding.id()).then_some(());
-    // SAFETY: The block is asked for statistics, with its lock held.
-    unsafe { callback.find(other) }.is_none()
+    find(binding, |other| (other.id() != binding.id()).then_some(())).is_none()
+}
+
+/// Calls `f` with the bindings of the block to devices of this module, until it returns a result. To be
+/// called when the block is asked for statistics.
+#[expect(unsafe_code)]
+fn find<R>(binding: &Binding, f: impl FnMut(&Binding) -> Option<R>) -> Option<R> {
+    // SAFETY: The block is asked for statistics, with its lock held, by those who call this.
+    unsafe { binding.bound()?.find(f) }
 }
 
 /// Replaces a u32 node, for which the kernel uses the same handle before and after.
