@@ -96,6 +96,18 @@ int ekho_helper_cookie_table_remove(struct rhashtable *table,
 	return rhashtable_remove_fast(table, &node->head, ekho_cookie_params);
 }
 
+void ekho_helper_rhashtable_walk_start(struct rhashtable_iter *iter)
+{
+	rhashtable_walk_start(iter);
+}
+
+void ekho_helper_rhashtable_walk_pause(struct rhashtable_iter *iter)
+{
+	rhashtable_walk_stop(iter);
+	cond_resched();
+	rhashtable_walk_start(iter);
+}
+
 /*
  * Objects by key, of which several can have the same:
  * abstractions/sync/keyed_table.rs.
@@ -167,18 +179,6 @@ u64 ekho_helper_siphash(const u64 *words, size_t n, u64 key0, u64 key1)
 u64 ekho_helper_coarse_time_ns(void)
 {
 	return ktime_get_coarse_ns();
-}
-
-void ekho_helper_rhashtable_walk_start(struct rhashtable_iter *iter)
-{
-	rhashtable_walk_start(iter);
-}
-
-void ekho_helper_rhashtable_walk_pause(struct rhashtable_iter *iter)
-{
-	rhashtable_walk_stop(iter);
-	cond_resched();
-	rhashtable_walk_start(iter);
 }
 
 struct kmem_cache *ekho_helper_slab_create(const char *name, unsigned int size,

@@ -247,8 +247,7 @@ impl NetDevice {
 
     /// Whether it is registered, and not being unregistered.
     pub(crate) fn is_registered(&self, _rtnl: &Rtnl) -> bool {
-        // SAFETY: The device is alive; under RTNL its registration state is stable.
-        unsafe { (*self.as_raw()).reg_state == bindings::EKHO_CONST_NETREG_REGISTERED }
+        self.is_there()
     }
 
     /// Who takes its offload requests.
