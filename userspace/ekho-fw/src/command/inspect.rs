@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use ekho::error::Class;
-use ekho::firmware::Firmware;
+use ekho::firmware::{shipped, Firmware};
 
 use crate::context::Context;
 use crate::failure;
@@ -24,14 +24,14 @@ reports them. Problems that only the kernel can find aren't among them.";
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub struct Args {
-    /// Firmware object
+    /// Firmware object, or the name of firmware that comes with EKHO, such as `nic`
     #[arg(value_name = "FILE")]
     file: PathBuf,
 }
 
 /// Looks into a firmware object.
 pub fn run(context: &Context<'_>, args: &Args) -> Result<ExitCode> {
-    let firmware = Firmware::open(&args.file)?;
+    let firmware = Firmware::open(&shipped::find(&args.file))?;
     let inspection = firmware.inspection();
     context.output.print(inspection);
     Ok(if inspection.problems.is_empty() {

@@ -22,7 +22,11 @@ Examples:
 The link and the firmware's maps are pinned at /sys/fs/bpf/ekho/DEV (--pin-root), so
 that they outlive this command; at DEV%NETNS-IFINDEX where another device of that name
 has its pins. Pins that a vanished device left are cleared away.
-On failure nothing stays behind.";
+On failure nothing stays behind.
+
+A FILE such as nic, which is neither here nor ends in .o, is looked for as nic.bpf.o in
+$EKHO_FIRMWARE_DIR, the source tree that ekho-fw was built in, /usr/local/lib/ekho/firmware
+and /usr/lib/ekho/firmware.";
 
 /// Arguments of `load`.
 #[derive(Debug, clap::Args)]

@@ -6,7 +6,7 @@ use std::env;
 use std::path::{Path, PathBuf};
 
 /// The variable that has a directory with firmware, looked into first.
-pub const VARIABLE: &str = "EKHO_FIRMWARE";
+pub const VARIABLE: &str = "EKHO_FIRMWARE_DIR";
 
 /// Where packages and administrators put it.
 const DIRECTORIES: [&str; 2] = ["/usr/local/lib/ekho/firmware", "/usr/lib/ekho/firmware"];
