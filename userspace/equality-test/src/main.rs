@@ -199,8 +199,12 @@ fn report(
         },
     };
     print!("{}", difference.text(&set, engine.mode()));
+    let by = match &arguments.firmware {
+        Some(file) if !arguments.software => format!("--firmware {}", file.display()),
+        _ => "--software".to_owned(),
+    };
     println!(
-        "to do it again: ekho-equality-test --seed {} --packets {} --set {}{}",
+        "to do it again: ekho-equality-test {by} --seed {} --packets {} --set {}{}",
         arguments.seed,
         arguments.packets,
         set.number,
