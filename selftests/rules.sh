@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Filters that a device executes on packets: ek0 has firmware `nic`, and packets come to it from ek1,
-# which is in another namespace, or go there. See libcable.sh. That a device and the kernel's software do the same
-# with random filters and packets is shown by equality.sh.
+# which is in another namespace, or go there. See libcable.sh. That a device and the kernel's
+# software do the same with random filters and packets is shown by equality.sh.
 
 # shellcheck source=selftests/libtest.sh disable=SC2119
 . "${BASH_SOURCE[0]%/*}/libtest.sh"
@@ -138,8 +138,9 @@ test_what_is_refused_says_why() {
 	refused 2 flower 1 skip_sw ct_state +trk action drop
 	says "ek0: the device can't match ct_state in packets"
 	refused 2 flower 1 skip_sw ip_proto udp dst_port 1-9 action drop
-	says "can't match"
+	says "ek0: the device can't match dst_port_min in packets"
 	refused 2 flower 1 skip_sw ip_proto udp action drop random determ pass 2
+	says 'ek0: action drop depends on chance'
 	# It is in software.
 	flower 1 ip_proto udp action police rate 1mbit burst 10k conform-exceed drop
 	expect 'in hardware' '1/1 in_hw=0' "$(filters 'dev ek0 ingress' | cut -d ' ' -f 1-2)"
