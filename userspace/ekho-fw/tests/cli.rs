@@ -111,6 +111,27 @@ fn what_is_no_firmware_is_said_in_a_sentence() {
 }
 
 #[test]
+fn an_unknown_name_says_where_it_was_looked_for() {
+    let output = Command::new(env!("CARGO_BIN_EXE_ekho-fw"))
+        .args(["inspect", "nosuch"])
+        .env("EKHO_FIRMWARE_DIR", "/special")
+        .output()
+        .unwrap();
+    assert_eq!(status(&output), 5);
+    for part in [
+        "nosuch.bpf.o",
+        "/special",
+        "/usr/lib/ekho/firmware",
+        "EKHO_FIRMWARE_DIR",
+    ] {
+        assert!(err(&output).contains(part), "{}", err(&output));
+    }
+    // That is no name.
+    let output = inspect(Path::new("./nosuch"));
+    assert!(!err(&output).contains("hint"), "{}", err(&output));
+}
+
+#[test]
 fn failures_are_json_too() {
     let output = ekho_fw(&["-j", "inspect", "/nonexistent.bpf.o"]);
     assert_eq!(status(&output), 5);

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use strum::EnumProperty as _;
 
+use crate::firmware::shipped;
 use crate::object::elf::ElfError;
 use crate::object::struct_ops::LayoutError;
 use crate::object::verifier::Rejection;
@@ -505,7 +506,14 @@ impl Error {
             }
             Self::NoJit => "turn it on: sysctl net.core.bpf_jit_enable=1".into(),
             Self::NoNetns { .. } => "list them: ip netns list".into(),
-            Self::Unreadable { .. } => return None,
+            Self::Unreadable { path, .. } => {
+                let (object, places) = shipped::places(path)?;
+                format!(
+                    "{object} isn't in {} either; {} names another directory",
+                    list(&places),
+                    shipped::VARIABLE
+                )
+            }
             Self::NotBpf { source, .. } => match source {
                 ElfError::NoBtf => "compile with clang -g -target bpf, and don't strip it".into(),
                 ElfError::Damaged(_) => "compile it again".into(),

@@ -37,10 +37,22 @@ fn built(program: &Path) -> Option<PathBuf> {
         .then(|| tree.join("bpf/build"))
 }
 
-fn find_in(word: &Path, directories: impl Iterator<Item = PathBuf>) -> PathBuf {
+/// Whether a word may be a name, rather than a file.
+fn name_of(word: &Path) -> Option<&str> {
     let is_name = word.components().count() == 1 && word.extension().is_none();
-    let name = word.to_str().filter(|_| is_name && !word.is_file());
-    let found = name.and_then(|name| {
+    word.to_str().filter(|_| is_name && !word.is_file())
+}
+
+/// The object that a word would be the name of, and the directories in which it isn't; none if the word
+/// can't be a name.
+pub(crate) fn places(word: &Path) -> Option<(String, Vec<String>)> {
+    let object = format!("{}.bpf.o", name_of(word)?);
+    let places = directories().map(|directory| directory.display().to_string());
+    Some((object, places.collect()))
+}
+
+fn find_in(word: &Path, directories: impl Iterator<Item = PathBuf>) -> PathBuf {
+    let found = name_of(word).and_then(|name| {
         directories
             .map(|directory| directory.join(format!("{name}.bpf.o")))
             .find(|path| path.is_file())
