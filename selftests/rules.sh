@@ -173,6 +173,17 @@ test_packets_that_go_round_end() {
 		action mirred egress redirect dev ek0
 	no_pings
 	expect 'what the ports say of it' 'rule_loop=3' "$(reasons ek0 rule)$(reasons out rule)"
+	# Each CPU still redirects: it counts packets within each other with act_mirred, up and down.
+	tc filter del dev out egress
+	each_cpu() {
+		local cpu
+		for ((cpu = 0; cpu < $(nproc); cpu++)); do
+			taskset -c "$cpu" ping -c 1 -W 1 10.9.0.2 >/dev/null || :
+		done
+	}
+	seen outx 0800 each_cpu
+	expect 'frames redirected' "$(nproc)" "$(grep -c . <<<"$heard")"
+	expect 'what the ports say of it' 'rule_loop=3' "$(reasons ek0 rule)$(reasons out rule)"
 	# Into the stack of another device, which doesn't execute what is in its hardware.
 	tc filter del dev ek0 egress
 	hook=ingress

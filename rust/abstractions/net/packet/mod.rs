@@ -385,10 +385,10 @@ impl<'a> Nested<'a> {
     /// None if there are too many, or one of them is sent to the same device: as `tcf_mirred_act()` has
     /// it.
     pub(crate) fn enter(dev: &NetDevice, _bh: &'a BottomHalf) -> Option<Self> {
-        // INVARIANT: Counted.
+        // INVARIANT: Counted. Made only then, as dropping it counts back.
         // SAFETY: Bottom halves are off; the device is only compared, while this exists.
         unsafe { bindings::ekho_helper_mirred_enter(dev.as_raw()) }
-            .then_some(Self(PhantomData, NotThreadSafe))
+            .then(|| Self(PhantomData, NotThreadSafe))
     }
 }
 
