@@ -179,8 +179,8 @@ void ekho_helper_napi_add(struct net_device *dev, struct napi_struct *napi,
 void ekho_helper_napi_del(struct napi_struct *napi);
 void ekho_helper_list_init(struct list_head *list);
 bool ekho_helper_skb_receive(struct sk_buff *skb, struct napi_struct *napi, u16 queue);
-void ekho_helper_skb_list_add(struct list_head *list, struct sk_buff *skb,
-			      struct napi_struct *napi);
+void ekho_helper_skb_mark_napi(struct sk_buff *skb, struct napi_struct *napi);
+void ekho_helper_skb_list_add(struct list_head *list, struct sk_buff *skb);
 bool ekho_helper_skb_unclone(struct sk_buff *skb);
 void ekho_helper_receive_list(struct list_head *list);
 bool ekho_helper_gro_pending(const struct napi_struct *napi);

@@ -501,10 +501,13 @@ bool ekho_helper_skb_receive(struct sk_buff *skb, struct napi_struct *napi, u16 
 	return true;
 }
 
-void ekho_helper_skb_list_add(struct list_head *list, struct sk_buff *skb,
-			      struct napi_struct *napi)
+void ekho_helper_skb_mark_napi(struct sk_buff *skb, struct napi_struct *napi)
 {
 	skb_mark_napi_id(skb, napi);
+}
+
+void ekho_helper_skb_list_add(struct list_head *list, struct sk_buff *skb)
+{
 	list_add_tail(&skb->list, list);
 }
 

@@ -31,6 +31,7 @@ use crate::abstractions::{
         sk_buff::SkBuff,
         skb_ring::{
             SkbRing,
+            Taken,
             BATCH, //
         },
     },
@@ -132,7 +133,8 @@ impl Queue {
 
     /// Loses some frames that wait; returns whether there were any.
     fn lose_some(&self, bh: &BottomHalf) -> bool {
-        let taken = self.ring.take(BATCH, bh);
+        let mut taken = Taken::new();
+        self.ring.take(&mut taken, BATCH, bh);
         taken.map(|_| self.lose(Reason::RxClosed, bh)).count() != 0
     }
 }
@@ -140,11 +142,13 @@ impl Queue {
 impl Source for Queue {
     fn poll(&self, receiver: &mut Receiver<'_>, budget: usize) -> usize {
         let (mut frames, mut bytes, mut lost) = (0, 0, 0);
+        let mut taken = Taken::new();
         while frames < budget {
-            let before = frames;
+            let most = BATCH.min(budget - frames);
+            let n = self.ring.take(&mut taken, most, receiver.bottom_half());
             let guard = rcu::read_lock();
             let rules = self.port.rules(&guard);
-            for (skb, merge) in self.ring.take(budget - frames, receiver.bottom_half()) {
+            for (skb, merge) in &mut taken {
                 frames += 1;
                 let len = skb.len() as usize;
                 if self.receive(skb, merge, rules, receiver, &guard) {
@@ -154,7 +158,8 @@ impl Source for Queue {
                     self.lose(Reason::RxNoMemory, receiver.bottom_half());
                 }
             }
-            if frames == before {
+            // What comes after these is seen once this poll has ended.
+            if n < most {
                 break;
             }
         }

@@ -135,6 +135,7 @@ impl<T: Source> Napi<T> {
             napi: this.napi.get(),
             batch: this.batch.get(),
             bh,
+            first: None,
             batched: false,
             // SAFETY: A poll is under way, and this is it.
             merging: unsafe { bindings::ekho_helper_gro_pending(this.napi.get()) },
@@ -268,7 +269,9 @@ pub(crate) struct Receiver<'a> {
     napi: *mut bindings::napi_struct,
     batch: *mut bindings::list_head,
     bh: BottomHalf,
-    /// Whether the list isn't empty.
+    /// The first packet of those that wait to be handed over: a list of one takes longer.
+    first: Option<SkBuff>,
+    /// Whether the list of the others isn't empty.
     batched: bool,
     /// Whether packets may wait to be merged.
     merging: bool,
@@ -308,16 +311,26 @@ impl Receiver<'_> {
             self.merging = true;
             self.flush();
         }
-        let skb = skb.into_raw().as_ptr();
-        // SAFETY: By the type invariants; the buffer is given to the stack, or to the list.
-        unsafe {
-            if merge {
-                bindings::ekho_helper_gro_receive(self.napi, skb);
-            } else {
-                bindings::ekho_helper_skb_list_add(self.batch, skb, self.napi);
-                self.batched = true;
+        if merge {
+            // SAFETY: By the type invariants; the buffer is given to the stack.
+            unsafe {
+                bindings::ekho_helper_gro_receive(self.napi, skb.into_raw().as_ptr());
+            }
+            return true;
+        }
+        // SAFETY: By the type invariants; the buffer is `skb`'s.
+        unsafe { bindings::ekho_helper_skb_mark_napi(skb.as_raw(), self.napi) };
+        if self.first.is_none() && !self.batched {
+            self.first = Some(skb);
+            return true;
+        }
+        for skb in [self.first.take(), Some(skb)].into_iter().flatten() {
+            // SAFETY: By the type invariants; the buffer is given to the list.
+            unsafe {
+                bindings::ekho_helper_skb_list_add(self.batch, skb.into_raw().as_ptr());
             }
         }
+        self.batched = true;
         true
     }
 
@@ -333,7 +346,9 @@ impl Receiver<'_> {
     /// Hands what was collected to the stack.
     #[inline]
     fn flush(&mut self) {
-        if self.batched {
+        if let Some(skb) = self.first.take() {
+            skb.receive(false, &self.bh);
+        } else if self.batched {
             self.batched = false;
             // SAFETY: By the type invariants; the list is made empty.
             unsafe { bindings::ekho_helper_receive_list(self.batch) };

@@ -17,10 +17,8 @@ use core::{
         c_int,
         c_void, //
     },
-    ptr::{
-        self,
-        NonNull, //
-    },
+    mem::MaybeUninit,
+    ptr::NonNull, //
 };
 use kernel::{
     error::to_result,
@@ -77,24 +75,21 @@ impl SkbRing {
         Err(unsafe { SkBuff::from_raw(skb) })
     }
 
-    /// Takes packets from the beginning, `max` or [`BATCH`] of them at most, oldest first.
+    /// Takes packets from the beginning, `max` or [`BATCH`] of them at most, oldest first; returns how
+    /// many there were. What `taken` had before is dropped.
     #[inline]
-    pub(crate) fn take(&self, max: usize, _bh: &BottomHalf) -> Taken {
-        let mut taken = Taken {
-            entries: [ptr::null_mut(); BATCH],
-            at: 0,
-            len: 0,
-        };
+    pub(crate) fn take(&self, taken: &mut Taken, max: usize, _bh: &BottomHalf) -> usize {
+        taken.clear();
         // INVARIANT: They belong to `taken` now.
         // SAFETY: By the type invariants; there is room for so many; bottom halves are off.
         taken.len = unsafe {
             bindings::ekho_helper_skb_ring_consume(
                 self.ring.get(),
-                taken.entries.as_mut_ptr(),
+                taken.entries.as_mut_ptr().cast(),
                 max.min(BATCH) as c_int,
             )
         } as usize;
-        taken
+        taken.len
     }
 
     /// Whether there is no packet, for who has just made sure that others see what it did before.
@@ -108,8 +103,8 @@ impl SkbRing {
 #[pinned_drop]
 impl PinnedDrop for SkbRing {
     fn drop(self: Pin<&mut Self>) {
-        // `next` of what was taken drops one packet, and the drop of the rest the others.
-        while without_bottom_halves(|bh| self.take(BATCH, bh).next().is_some()) {}
+        let mut taken = Taken::new();
+        while without_bottom_halves(|bh| self.take(&mut taken, BATCH, bh)) != 0 {}
         // SAFETY: Initialised, by the type invariants, and empty.
         unsafe { bindings::ekho_helper_skb_ring_cleanup(self.ring.get()) };
     }
@@ -132,11 +127,31 @@ unsafe fn untag(entry: *mut c_void) -> Option<(SkBuff, bool)> {
 ///
 /// # Invariants
 ///
-/// `entries[at..len]` were taken out of a ring, and belong to this object.
+/// `entries[at..len]` are initialised, were taken out of a ring, and belong to this object.
 pub(crate) struct Taken {
-    entries: [*mut c_void; BATCH],
+    entries: [MaybeUninit<*mut c_void>; BATCH],
     at: usize,
     len: usize,
+}
+
+impl Taken {
+    /// None yet.
+    #[inline]
+    pub(crate) const fn new() -> Self {
+        // INVARIANT: None.
+        Self {
+            entries: [MaybeUninit::uninit(); BATCH],
+            at: 0,
+            len: 0,
+        }
+    }
+
+    #[inline]
+    fn clear(&mut self) {
+        while self.next().is_some() {}
+        // INVARIANT: None is left.
+        (self.at, self.len) = (0, 0);
+    }
 }
 
 impl Iterator for Taken {
@@ -144,16 +159,16 @@ impl Iterator for Taken {
 
     #[inline]
     fn next(&mut self) -> Option<(SkBuff, bool)> {
-        let entry = *self.entries.get(self.at).filter(|_| self.at < self.len)?;
+        let entry = self.entries.get(self.at).filter(|_| self.at < self.len)?;
         self.at += 1;
         // SAFETY: By the type invariants; not used again, as `at` has moved.
-        unsafe { untag(entry) }
+        unsafe { untag(entry.assume_init()) }
     }
 }
 
 impl Drop for Taken {
     #[inline]
     fn drop(&mut self) {
-        self.for_each(drop);
+        self.clear();
     }
 }
