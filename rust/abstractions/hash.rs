@@ -16,13 +16,15 @@ impl Seed {
         Self([(); 2].map(|()| unsafe { bindings::get_random_u64() }))
     }
 
-    /// The hash of words. Any context.
+    /// The hash of words, for a hash table: 32 bits. Any context.
+    ///
+    /// As `hsiphash()`.
     #[inline]
     pub(crate) fn hash(&self, words: &[u64]) -> usize {
         let [key0, key1] = self.0;
         // SAFETY: So many words are read.
         let hash =
-            unsafe { bindings::ekho_helper_siphash(words.as_ptr(), words.len(), key0, key1) };
+            unsafe { bindings::ekho_helper_hsiphash(words.as_ptr(), words.len(), key0, key1) };
         hash as usize
     }
 }

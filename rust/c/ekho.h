@@ -108,7 +108,7 @@ int ekho_helper_keyed_table_remove(struct rhltable *table,
 				   struct ekho_keyed_node *node);
 void ekho_helper_keyed_table_destroy(struct rhltable *table,
 				     void (*free)(void *node, void *arg));
-u64 ekho_helper_siphash(const u64 *words, size_t n, u64 key0, u64 key1);
+u32 ekho_helper_hsiphash(const u64 *words, size_t n, u64 key0, u64 key1);
 u64 ekho_helper_coarse_time_ns(void);
 
 int ekho_helper_action_control(unsigned long action);

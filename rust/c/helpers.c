@@ -169,11 +169,11 @@ void ekho_helper_keyed_table_destroy(struct rhltable *table,
 	rhltable_free_and_destroy(table, free, NULL);
 }
 
-u64 ekho_helper_siphash(const u64 *words, size_t n, u64 key0, u64 key1)
+u32 ekho_helper_hsiphash(const u64 *words, size_t n, u64 key0, u64 key1)
 {
-	const siphash_key_t key = { .key = { key0, key1 } };
+	const hsiphash_key_t key = { .key = { key0, key1 } };
 
-	return siphash(words, n * sizeof(*words), &key);
+	return hsiphash(words, n * sizeof(*words), &key);
 }
 
 u64 ekho_helper_coarse_time_ns(void)

@@ -8,6 +8,7 @@ use super::{
     rule::Rule,
     store::RULES,
     subtable::{
+        Masked,
         Subtable,
         Total,
         WORDS, //
@@ -141,7 +142,9 @@ impl RuleTable {
             if !subtable.is_used() {
                 continue;
             }
-            let (words, hash) = subtable.masked(key.words(), &self.seed, &mut room);
+            let Some((words, hash)) = subtable.look(key, &self.seed, &mut room) else {
+                continue;
+            };
             let rule = rules.find(hash, |rule| rule.matches(subtable.id, words), guard);
             if rule.is_some() {
                 return rule;
@@ -158,24 +161,19 @@ impl RuleTable {
         key: &PacketKey,
         mask: &PacketKey,
     ) -> Result<(Arc<Subtable>, KVec<u64>, usize)> {
-        let subtable = self.subtable(place, mask.words())?;
-        let mut room = [0; WORDS];
-        let (words, hash) = subtable.masked(key.words(), &self.seed, &mut room);
-        let mut key = KVec::new();
-        key.extend_from_slice(words, GFP_KERNEL)
+        let subtable = self.subtable(place, mask)?;
+        let (key, hash) = subtable
+            .enter(key, &self.seed)
             .inspect_err(|_| subtable.release())?;
         Ok((subtable, key, hash))
     }
 
-    fn subtable(&self, place: Place, mask: &[u64]) -> Result<Arc<Subtable>> {
-        let masks = |word: &u64| *word != 0;
-        let first = mask.iter().position(masks).unwrap_or(0);
-        let end = mask.iter().rposition(masks).map_or(first, |last| last + 1);
-        let words = mask.get(first..end).unwrap_or(&[]);
+    fn subtable(&self, place: Place, mask: &PacketKey) -> Result<Arc<Subtable>> {
+        let mask = Masked::words(mask)?;
         let is_there = |lookup: &Lookup| {
             (lookup.chain, lookup.prio, lookup.protocol)
                 == (place.chain, place.prio, place.protocol)
-                && (lookup.subtable.first, &*lookup.subtable.mask) == (first, words)
+                && *lookup.subtable.mask == *mask
         };
         let _edit = self.edit.lock();
         let guard = rcu::read_lock();
@@ -194,11 +192,7 @@ impl RuleTable {
         }
         let subtable = match known {
             Some(subtable) => subtable,
-            None => {
-                let mut mask = KVec::new();
-                mask.extend_from_slice(words, GFP_KERNEL)?;
-                Arc::new(Subtable::new(first, mask, self.total.clone()), GFP_KERNEL)?
-            }
+            None => Arc::new(Subtable::new(mask, self.total.clone()), GFP_KERNEL)?,
         };
         let mut new = KVVec::with_capacity(len + 1, GFP_KERNEL)?;
         let guard = rcu::read_lock();
