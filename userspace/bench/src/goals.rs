@@ -9,8 +9,9 @@ use std::slice;
 use serde::{Deserialize, Serialize};
 
 use crate::figures::{collect, number, Figure, Figures};
-use crate::guest::MEMORY_PART;
+use crate::guest::{MEMORY_PART, PROFILE};
 use crate::kernel::{FLOW_SLAB, LARGER};
+use crate::packets::{FEW, MANY, MASKS, MORE_MASKS};
 
 /// A goal, and whether it is met.
 #[derive(Serialize, Deserialize)]
@@ -85,6 +86,137 @@ impl<'a> Goals<'a> {
     ) {
         let goal = Goal::new(what, value, compared, result, want);
         self.goals.push(goal);
+    }
+
+    /// A figure to be at most `goal`, and by all means at most `must`.
+    fn with_limit(
+        &mut self,
+        what: &str,
+        (value, compared): (Option<f64>, Option<f64>),
+        result: Option<f64>,
+        (goal, must): (f64, f64),
+    ) {
+        self.add(what, value, compared, result, &Want::AtMost(goal));
+        if let Some(last) = self.goals.last_mut() {
+            let _ = write!(last.goal, " (must: ≤ {must})");
+        }
+    }
+
+    /// The same of a ratio.
+    fn limited_ratio(&mut self, what: &str, value: &str, compared: &str, limits: (f64, f64)) {
+        let (value, compared) = (self.median(value), self.median(compared));
+        let result = value.zip(compared).map(|(v, c)| v / c);
+        self.with_limit(what, (value, compared), result, limits);
+    }
+
+    /// Packets of EKHO's next to those of the kernel without it.
+    fn packets(&mut self) {
+        const KINDS: [(&str, &str); 4] = [
+            ("udp64", "UDP, 64 bytes"),
+            ("udp1500", "UDP, 1 500 bytes"),
+            ("tcp64", "TCP, small"),
+            ("tcp1500", "TCP, 1 500 bytes"),
+        ];
+        for (way, what, limits) in [
+            ("cable", "packet over a cable / between veths", (1.0, 1.15)),
+            (
+                "redirect",
+                "packet redirected by a rule in the device / by flower and mirred between veths",
+                (0.6, 1.0),
+            ),
+        ] {
+            for (kind, kind_text) in KINDS {
+                self.limited_ratio(
+                    &format!("{what}: {kind_text}"),
+                    &format!("packet/{way}-ekho-{kind}"),
+                    &format!("packet/{way}-veth-{kind}"),
+                    limits,
+                );
+                self.why(|goals| goals.why_packets(way));
+            }
+        }
+        let lookup = |rules: u32, masks: u32| format!("packet/lookup@{rules}x{masks}-udp64");
+        self.limited_ratio(
+            "packet redirected behind 100 000 rules of 8 masks / behind 1 000",
+            &lookup(MANY, MASKS),
+            &lookup(FEW, MASKS),
+            (1.02, 1.1),
+        );
+        self.why(|goals| {
+            let pruned = goals.more(&lookup(MANY, MASKS), &lookup(FEW, MASKS))?;
+            Some(format!(
+                "{} more are looks into the hash table, which few rules of a mask save by a filter                  in front of it and many don't; at 64 masks that saves more than it costs here",
+                number(Some(pruned))
+            ))
+        });
+        let none = "packet/redirect-ekho-udp64";
+        let probe = self
+            .more(&lookup(MANY, MASKS), none)
+            .map(|more| more / f64::from(MASKS - 1));
+        let more = self.more(&lookup(FEW, MORE_MASKS), none);
+        let result = more.zip(probe).map(|(m, p)| m / p);
+        self.with_limit(
+            "instructions for 63 masks that don't match / for a look into the hash table for one",
+            (more, probe),
+            result,
+            (8.0, 64.0),
+        );
+        self.why(|goals| {
+            let each = goals.more(&lookup(FEW, MORE_MASKS), none)? / f64::from(MORE_MASKS - 1);
+            Some(format!(
+                "A mask that a filter in front of the hash table rules out takes {}, most of them to                  put the words of the packet under it",
+                number(Some(each))
+            ))
+        });
+        let (nic, noop) = (self.median("memory/nic"), self.median("memory/noop"));
+        let more = nic.zip(noop).map(|(n, m)| n - m);
+        self.with_limit(
+            "memory of a rule that is executed, bytes: with `nic` − with `noop`",
+            (nic, noop),
+            more,
+            (320.0, 512.0),
+        );
+        self.limited_ratio(
+            "`skip_sw` add: with `nic`, which has it executed / with `noop`",
+            "add/rule-nic",
+            "add/rule-noop",
+            (1.1, 1.25),
+        );
+        self.why(|goals| {
+            Some(format!(
+                "{} more make the rule: its key under the mask, its actions, its place in the table",
+                number(Some(goals.more("add/rule-nic", "add/rule-noop")?))
+            ))
+        });
+    }
+
+    /// In which functions small packets take more than those of the kernel without EKHO.
+    fn why_packets(&self, way: &str) -> Option<String> {
+        const MOST: usize = 8;
+        let of = |with: &str| {
+            let prefix = format!("{PROFILE}packet-{way}-{with}/");
+            let all = self.median(&format!("packet/{way}-{with}-udp64"))?;
+            let shares = self.figures.iter().filter_map(move |(name, figure)| {
+                let function = name.strip_prefix(&prefix)?;
+                Some((function, figure.summary.median / 100.0 * all))
+            });
+            Some(shares.collect::<BTreeMap<_, _>>())
+        };
+        let (ours, theirs) = (of("ekho")?, of("veth")?);
+        let mut more: Vec<_> = ours
+            .iter()
+            .map(|(function, own)| (function, own - theirs.get(function).unwrap_or(&0.0)))
+            .collect();
+        more.sort_by(|a, b| b.1.total_cmp(&a.1));
+        let functions: Vec<_> = more
+            .iter()
+            .take(MOST)
+            .map(|(function, more)| format!("`{function}` {more:.0}"))
+            .collect();
+        Some(format!(
+            "By samples of small UDP packets, the functions that take most more of each are {}; each              port is polled by itself (NAPI), where veths share the backlog of the CPU, and packets              come one by one here",
+            functions.join(", ")
+        ))
     }
 
     /// Says why the last one isn't met, if it isn't and what it takes was measured.
@@ -352,6 +484,7 @@ fn of_boot(figures: &BTreeMap<String, Figure>) -> Vec<Goal> {
         "replacement/noop@1000",
         1.10,
     );
+    goals.packets();
     goals.memory("noop", 320.0);
     goals.memory("stats", 316.0);
     goals.goals

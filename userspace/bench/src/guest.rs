@@ -21,6 +21,7 @@ use ekho::module::state::Filter;
 use ekho::module::{Netlink, State as _};
 
 use crate::netlink::{self, Connection, Place};
+use crate::packets::Packets;
 use crate::profile;
 
 /// Rounds that aren't counted, and those that are.
@@ -70,6 +71,8 @@ pub enum Part {
     Scale,
     /// What a list of all flows costs, over netlink and by debugfs.
     List,
+    /// Packets over cables and through devices, and adds with `nic`, which has rules executed.
+    Packets,
     /// Where the kernel is while it adds.
     Profile,
     /// The memory of a flow.
@@ -471,6 +474,25 @@ impl Bench {
         Ok(())
     }
 
+    fn packets(&mut self, source: &Path) -> Result<()> {
+        let mut packets = Packets {
+            source,
+            figures: &mut self.figures,
+            connection: &mut self.connection,
+        };
+        packets.measure()?;
+        // The same in one boot, with firmware that has nothing executed and firmware that has all.
+        for firmware in ["noop", "nic"] {
+            let port = kernel::add_port(&mut self.connection, "ek0")?;
+            let attached = Attached::new(source, firmware, port)?;
+            self.fill(port, Place::Hardware, 1..=FLOWS)?;
+            self.add_and_delete(port, Place::Hardware, &format!("rule-{firmware}"))?;
+            drop(attached);
+            device::delete("ek0")?;
+        }
+        Ok(())
+    }
+
     fn profiles(&mut self, source: &Path) -> Result<()> {
         let port = kernel::add_port(&mut self.connection, "ek0")?;
         let software = kernel::add_port(&mut self.connection, "ek1")?;
@@ -489,7 +511,7 @@ impl Bench {
         let software = kernel::add_port(&mut self.connection, "ek1")?;
         self.memory(software, Place::Software, "software")?;
         self.memory_of_map(source, port)?;
-        for firmware in ["noop", "stats"] {
+        for firmware in ["noop", "stats", "nic"] {
             let _attached = Attached::new(source, firmware, port)?;
             self.memory(port, Place::Hardware, firmware)?;
         }
@@ -519,12 +541,18 @@ pub fn run(source: &Path, only: &[Part]) -> Result<Figures> {
             Part::Add | Part::Ops => bench.compare_all(source, &real, *part)?,
             Part::Driver => bench.against_driver(source)?,
             Part::Netdevsim => bench.against_netdevsim(source)?,
-            Part::Stats | Part::Scale | Part::List | Part::Profile | Part::Memory => {
+            Part::Stats
+            | Part::Scale
+            | Part::List
+            | Part::Packets
+            | Part::Profile
+            | Part::Memory => {
                 let module = Insmod::new(&real, c"")?;
                 match part {
                     Part::Stats => bench.against_software(source)?,
                     Part::Scale => bench.scale(source)?,
                     Part::List => bench.lists(source)?,
+                    Part::Packets => bench.packets(source)?,
                     Part::Profile => bench.profiles(source)?,
                     _ => bench.memories(source)?,
                 }

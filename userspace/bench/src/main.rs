@@ -13,6 +13,7 @@ mod goals;
 mod guest;
 mod kernel;
 mod netlink;
+mod packets;
 mod parallel;
 mod profile;
 mod report;

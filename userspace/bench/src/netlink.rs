@@ -14,6 +14,7 @@ use ekho_testkit::uapi;
 
 const IPV4: u16 = 0x0800;
 const TCP: u8 = 6;
+const UDP: u8 = 17;
 
 /// Where a filter is looked up: `skip_hw` or `skip_sw` of flower.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -72,6 +73,67 @@ pub fn add_filter(ifindex: u32, prio: u16, handle: u32, place: Place) -> Vec<u8>
         options.put_u32(uapi::TCA_FLOWER_FLAGS, place as u32);
     });
     request.finish()
+}
+
+/// How long the prefixes of addresses are that a filter looks at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Prefixes {
+    source: u8,
+    destination: u8,
+}
+
+impl Prefixes {
+    /// The `n`th of 64 pairs, each of which is another mask.
+    pub fn nth(n: u32) -> Self {
+        let shorter = |by: u32| 32 - (by % 8) as u8;
+        Self {
+            source: shorter(n / 8),
+            destination: shorter(n),
+        }
+    }
+}
+
+/// A request for a flower filter: UDP from and to addresses by prefixes, drop. None that differs in its
+/// handle, below 2^21, is met by the same packets.
+pub fn add_prefix_filter(ifindex: u32, prio: u16, handle: u32, prefixes: Prefixes) -> Vec<u8> {
+    /// 16.0.0.0, from where there is room for 2^28 addresses and so 2^21 of the widest prefixes.
+    const FIRST: u32 = 0x1000_0000;
+    let header = tcmsg(ifindex, handle, INGRESS, info(prio));
+    let mut request = Request::new(uapi::RTM_NEWTFILTER, NEW, &header);
+    request.put_text(uapi::TCA_KIND, "flower");
+    request.nest(uapi::TCA_OPTIONS, |options| {
+        options.nest(uapi::TCA_FLOWER_ACT, |actions| {
+            actions.nest(1, |action| {
+                action.put_text(uapi::TCA_ACT_KIND, "gact");
+                action.put(
+                    uapi::TCA_ACT_FLAGS,
+                    &bitfield32(uapi::TCA_ACT_FLAGS_NO_PERCPU_STATS),
+                );
+                action.nest(uapi::TCA_ACT_OPTIONS, |gact| {
+                    gact.put(uapi::TCA_GACT_PARMS, &tc_gen(0, uapi::TC_ACT_SHOT));
+                });
+            });
+        });
+        let mask = |prefix: u8| (u32::MAX << (32 - u32::from(prefix))).to_be_bytes();
+        let address = (FIRST + (handle << 7)).to_be_bytes();
+        options.put(uapi::TCA_FLOWER_KEY_ETH_TYPE, &IPV4.to_be_bytes());
+        options.put(uapi::TCA_FLOWER_KEY_IP_PROTO, &[UDP]);
+        options.put(uapi::TCA_FLOWER_KEY_IPV4_SRC, &address);
+        options.put(uapi::TCA_FLOWER_KEY_IPV4_SRC_MASK, &mask(prefixes.source));
+        options.put(uapi::TCA_FLOWER_KEY_IPV4_DST, &address);
+        options.put(
+            uapi::TCA_FLOWER_KEY_IPV4_DST_MASK,
+            &mask(prefixes.destination),
+        );
+        options.put_u32(uapi::TCA_FLOWER_FLAGS, Place::Hardware as u32);
+    });
+    request.finish()
+}
+
+/// A request that deletes all filters of a preference.
+pub fn delete_filters(ifindex: u32, prio: u16) -> Vec<u8> {
+    let header = tcmsg(ifindex, 0, INGRESS, info(prio));
+    Request::new(uapi::RTM_DELTFILTER, 0, &header).finish()
 }
 
 /// A request that deletes a filter.
@@ -161,5 +223,15 @@ mod tests {
         };
         assert_ne!(filter(1, 1), filter(1, 2));
         assert_ne!(filter(1, 1), filter(2, 1));
+    }
+
+    #[test]
+    fn prefixes_are_64_masks() {
+        let mut all: Vec<_> = (0..64).map(Prefixes::nth).collect();
+        all.dedup();
+        for (n, prefixes) in all.iter().enumerate() {
+            assert!(!all[..n].contains(prefixes));
+        }
+        assert_eq!(all.len(), 64);
     }
 }
