@@ -155,6 +155,54 @@ test_existing_filters_are_replayed_to_new_firmware() {
 	expect_figures ek0 flows=3 replace=4 replace_refused=1
 }
 
+# A classifier sets not_in_hw when a filter is added, and nobody clears it: when a driver binds
+# to a block later, or unbinds, the core changes in_hw alone. So a filter that is older than
+# its offload has both flags, and one that outlives it has neither, whatever the driver.
+# patches/0002 mends that; on a kernel that has it, this case fails.
+#
+# cls_u32 offers a filter that says skip_hw to a driver that is bound, doesn't tell the driver
+# so, and doesn't take the filter back: see patches/README.md.
+test_filters_older_than_firmware_have_both_flags_and_those_that_outlive_it_neither() {
+	local kind skip n skipped
+	# add FLAGS: a filter, its preference is the next number.
+	add() {
+		local match=(protocol ip pref $((++n)) "$kind" ${1:+"$1"})
+		case $kind in
+		flower) match+=(dst_ip "10.0.0.$n") ;;
+		u32) match+=(match ip dst "10.0.0.$n") ;;
+		esac
+		tc filter add dev "$kind" ingress "${match[@]}" action drop
+	}
+	# expect_flags WHEN LINE...: each is "PREF FLAG..." of the kernel; tc shows not_in_hw only
+	# of filters without in_hw.
+	expect_flags() {
+		local shown
+		expect "flags of $kind $1" "$(printf '%s\n' "${@:2}")" "$("$here/flags.py" "$kind" | sed "s/ $kind//")"
+		shown=$(printf '%s\n' "${@:2}" | sed 's/ in_hw not_in_hw/ in_hw/')
+		expect "what tc shows of $kind $1" "$shown" "$(tc -j filter show dev "$kind" ingress |
+			jq -r '.[] | select(.options | has("handle") or has("order")) | .options as $has |
+				[.pref, ("skip_hw", "skip_sw", "in_hw", "not_in_hw" | select($has[.]))] | join(" ")')"
+	}
+	for kind in flower matchall u32; do
+		n=0 skipped=not_in_hw
+		[[ $kind != u32 ]] || skipped=in_hw
+		port "$kind"
+		for skip in '' skip_hw; do
+			add "$skip"
+		done
+		expect_flags 'without firmware' '1 not_in_hw' '2 skip_hw not_in_hw'
+		load stats "$kind"
+		for skip in '' skip_hw skip_sw; do
+			add "$skip"
+		done
+		expect_flags 'with firmware' '1 in_hw not_in_hw' '2 skip_hw not_in_hw' \
+			'3 in_hw' "4 skip_hw $skipped" '5 skip_sw in_hw'
+		unload "$kind"
+		expect_flags 'after it' '1 not_in_hw' '2 skip_hw not_in_hw' '3' "4 skip_hw $skipped" '5 skip_sw'
+		ip link del "$kind"
+	done
+}
+
 test_detached_firmware_leaves_filters_in_software() {
 	port ek0
 	load stats ek0

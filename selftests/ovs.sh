@@ -139,13 +139,14 @@ test_a_flow_that_firmware_refuses_stays_in_software() {
 	says "the device can't match ip_flags"
 }
 
-# See docs/controllers.md: the kernel doesn't take "not in hardware" back.
+# See docs/controllers.md and patches/0002: the kernel doesn't take "not in hardware" back.
 test_a_flow_is_offloaded_to_late_firmware_after_a_purge() {
 	switch
 	forward
 	eventually_does dp:tc !offloaded
 	load stats ek0
 	expect 'flows' 1 "$(n_flows dev=ek0 protocol=0x0800)"
+	eventually_does dp:tc !offloaded
 	ovs-appctl revalidator/purge
 	eventually_does dp:tc offloaded:yes
 }
