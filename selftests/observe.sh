@@ -66,4 +66,45 @@ test_statistics_are_counted_by_how_often_they_were_asked_for() {
 	expect 'stats requests' 2 "$(field stats_requests "$(records flows prio=11)")"
 }
 
+# Whoever owns a user namespace can give a device such a name. Netlink has the name as it is.
+test_a_name_that_a_terminal_would_obey_is_escaped_in_text() {
+	local name=$'e\e[2J\x7f\xc2\x9b\xe2\x80\xae\\' shown='e\x1b[2J\x7f\xc2\x9b\xe2\x80\xae\x5c' uevents=$EKHO_TMP/uevents.$$ file
+	local LC_ALL=C
+	# expect_shown WHAT WORDS: in $said, which has no name as it is.
+	expect_shown() {
+		[[ $said == *"$2"* && ${said//$'\n'/} != *[![:print:]]* ]] ||
+			fail "$1" "expected: $2" "seen:     $(cat -v <<<"$said")"
+	}
+	stopped() {
+		[[ -n $(records exits) ]]
+	}
+	"$here/bpf/build/uevents" >"$uevents" &
+	eventually grep -q listening "$uevents"
+	port "$name"
+	load faulty "$name"
+	drop "$name" 10 skip_sw
+	refused 2 drop "$name" 128 skip_sw
+	expect_shown 'extack of a refusal' "$shown: firmware 'faulty' refused"
+	fw fault set --dev "$name" --point replace --nth 9 --errno EIO >/dev/null
+	for file in devices firmware capabilities flows refusals faults; do
+		said=$(records "$file")
+		expect_shown "$file" " dev=$shown "
+	done
+	refused 2 drop "$name" 201 skip_sw
+	eventually stopped
+	said=$(records exits)
+	expect_shown exits " dev=$shown "
+	# The log escapes a backslash, as it does what a terminal would obey.
+	said=$({ timeout 10 dd if=/dev/kmsg iflag=nonblock bs=8k 2>/dev/null || :; } | tail -n 20)
+	expect_shown 'the log' "ekho: ${shown//\\/\\x5c}: "
+	eventually grep -q EKHO_EVENT=exit "$uevents"
+	said=$(grep -o 'EKHO_DEV=.*' "$uevents")
+	expect_shown 'uevents' "EKHO_DEV=$shown "
+}
+
+test_a_name_that_is_not_utf8_is_escaped_in_text() {
+	ip link add $'e\xffk' type ekho
+	expect 'name' 'e\xffk' "$(field dev "$(records devices)")"
+}
+
 main "$@"

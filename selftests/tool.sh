@@ -294,6 +294,72 @@ test_a_load_leaves_the_pins_of_another_that_is_not_done() {
 	unload ek0
 }
 
+# Whoever owns a user namespace can give a device such a name. JSON has the name itself.
+test_a_name_that_a_terminal_would_obey_is_escaped_in_all_output() {
+	local name=$'e\e[2J\x7f\xc2\x9b\xe2\x80\xae' shown='e\u{1b}[2J\u{7f}\u{9b}\u{202e}' command
+	# harmless: $said has lines of printable ASCII.
+	harmless() {
+		local LC_ALL=C
+		[[ ${said//[$'\n\r']/} != *[![:print:]]* ]] || fail "$*" "$(cat -v <<<"$said")"
+	}
+	# shows ARGS...: text has the name escaped.
+	shows() {
+		accepted fw "$@"
+		harmless "$@"
+		says "$shown"
+	}
+	# json_shows ARGS...: JSON has it.
+	json_shows() {
+		accepted fw -j "$@"
+		harmless "$@"
+		jq -r '.. | strings' <<<"$said" | grep -qF -- "$name" || fail "$* has another name" "$said"
+	}
+	shows device add "$name"
+	shows device del "$name"
+	json_shows device add "$name"
+	json_shows device del "$name"
+	port "$name" ek0
+	for command in shows json_shows; do
+		"$command" load "$(object events)" --dev "$name"
+		# Redirected to itself, it is the argument of an action as well.
+		tc filter add dev "$name" ingress protocol ip prio 10 handle 1 flower skip_sw dst_ip 10.0.0.10 \
+			action mirred egress redirect dev "$name"
+		fw cable connect "$name" ek0 >/dev/null
+		fw fault set --dev "$name" --point stats --nth 99 --errno EIO >/dev/null
+		"$command" list
+		"$command" show --dev "$name"
+		"$command" show
+		"$command" flows
+		"$command" device list
+		"$command" cable list
+		"$command" fault list
+		"$command" fault clear --dev "$name"
+		"$command" monitor --timeout 0
+		"$command" events --dev "$name" --timeout 0
+		"$command" cable disconnect "$name"
+		"$command" replace "$(object stats)" --dev "$name"
+		undrop "$name" 10
+		drop "$name" 10
+		"$command" stats set --dev "$name" --prio 10 --handle 1 --packets 1
+		undrop "$name" 10
+		"$command" unload --dev "$name"
+	done
+	# What went wrong is said on standard error, and with JSON on standard output.
+	refused 6 fw unload --dev "$name"
+	harmless unload
+	says "$shown"
+	refused 6 fw -j unload --dev "$name"
+	harmless unload
+	# On a terminal, tables wrap.
+	load stats "$name"
+	for command in list 'device list' show; do
+		said=$(NO_COLOR=1 script -qec "stty cols 200 rows 50; $EKHO_FW --pin-root $pins $command" /dev/null)
+		harmless "$command"
+		says "$shown"
+	done
+	unload "$name"
+}
+
 test_completions_and_manual_pages() {
 	accepted fw completions bash
 	says 'ekho-fw'

@@ -4,7 +4,8 @@
 //!
 //! An event is a `change` of the device with variables of its own: `EKHO_EVENT` (attach, replace,
 //! detach or exit), `EKHO_DEV`, `EKHO_FIRMWARE`, and of an exit `EKHO_OP`, `EKHO_CODE`,
-//! `EKHO_REASON`. It goes to listeners in the device's network namespace, and to no others.
+//! `EKHO_REASON`. `EKHO_DEV` is escaped, as text is; the kernel's `INTERFACE` is the name itself. It
+//! goes to listeners in the device's network namespace, and to no others.
 
 #![deny(unsafe_code)]
 

@@ -7,6 +7,7 @@
 use super::namespace::Net;
 use crate::bindings;
 use core::{
+    fmt::Write as _,
     marker::PhantomData,
     ptr::NonNull, //
 };
@@ -79,6 +80,11 @@ impl Rtnl {
 }
 
 /// The name of a device, terminated by a NUL.
+///
+/// User space may give a device any bytes for a name but white space, `/`, `:` and NUL, and whoever
+/// owns a user namespace may do so. As text (debugfs, extacks, uevents, the kernel's log), what a
+/// terminal would obey, what isn't UTF-8 and the backslash are shown as `\xNN` for each byte, so that
+/// no two names look the same. [`Self::bytes`] has the name itself, for netlink attributes.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct DevName([u8; bindings::IFNAMSIZ as usize]);
 
@@ -113,17 +119,32 @@ impl fmt::Display for DevName {
 }
 
 impl core::fmt::Display for DevName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         let len = self.0.iter().position(|&c| c == 0).unwrap_or(self.0.len());
-        // Names are what user space gave: bytes without white space, not always UTF-8.
+        let escape = |f: &mut core::fmt::Formatter<'_>, bytes: &[u8]| -> core::fmt::Result {
+            bytes.iter().try_for_each(|byte| write!(f, "\\x{byte:02x}"))
+        };
         for chunk in self.0[..len].utf8_chunks() {
-            f.write_str(chunk.valid())?;
-            for byte in chunk.invalid() {
-                write!(f, "\\x{byte:02x}")?;
+            for c in chunk.valid().chars() {
+                if is_plain(c) {
+                    f.write_char(c)?;
+                } else {
+                    escape(f, c.encode_utf8(&mut [0; 4]).as_bytes())?;
+                }
             }
+            escape(f, chunk.invalid())?;
         }
         Ok(())
     }
+}
+
+/// Whether a terminal shows a character as it is, and those beside it in their order. A backslash
+/// begins what is escaped.
+fn is_plain(c: char) -> bool {
+    !(c == '\\'
+        || c.is_control()
+        || c.is_whitespace()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
 }
 
 /// A driver's `ndo_setup_tc`.

@@ -3,7 +3,8 @@
 //! debugfs, `/sys/kernel/debug/ekho/`, for people.
 //!
 //! One record a line, fields as `key=value` separated by blanks. No value contains a blank, except
-//! for `reason`, which is last. This may change in any version.
+//! for `reason`, which is last; names of devices are escaped, see
+//! [`DevName`](crate::abstractions::net::net_device::DevName). This may change in any version.
 //!
 //! | file | where |
 //! |---|---|
