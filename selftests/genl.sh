@@ -149,7 +149,7 @@ test_faults_are_set_told_and_cleared() {
 test_what_becomes_of_firmware_is_notified_in_the_devices_own_namespace() {
 	port ek0
 	ynl
-	say subscribe
+	say 'subscribe events'
 	load faulty ek0
 	fw replace "$(object stats)" --dev ek0 >/dev/null
 	unload ek0
@@ -167,7 +167,7 @@ test_what_becomes_of_firmware_is_notified_in_the_devices_own_namespace() {
 
 test_what_becomes_of_devices_is_notified() {
 	ynl
-	say subscribe
+	say 'subscribe events'
 	port ek0
 	say 'quiet 1' '.[] | [.name, .msg.ifname]'
 	says '["device-add-ntf","ek0"]'
@@ -237,6 +237,30 @@ test_the_initial_namespace_sees_all_of_them() {
 	refused 2 ip link add ek1 type ekho
 	expect_say 'do fault-clear {"new-devices":true}' . null
 	port ek1
+}
+
+test_the_group_of_all_namespaces_is_told_in_the_initial_one() {
+	ynl nsenter --net=/proc/1/ns/net
+	expect_say 'subscribe all-netns' . null
+	port ek0
+	load noop ek0
+	unload ek0
+	ip link del ek0
+	expect_say 'quiet 1' "[.[] | select(.msg.netns == $netns) | [.name, .msg.ifname, .msg.name]]" \
+		'[["device-add-ntf","ek0",null],["firmware-attach-ntf","ek0","noop"],["firmware-detach-ntf","ek0","noop"],["device-del-ntf","ek0",null]]'
+}
+
+test_the_group_of_all_namespaces_is_silent_elsewhere() {
+	ynl
+	expect_say 'subscribe all-netns' . null
+	port ek0
+	expect_say 'quiet 1' . '[]'
+}
+
+test_the_group_of_all_namespaces_needs_a_privilege() {
+	ynl nsenter --net=/proc/1/ns/net
+	say drop
+	expect_say 'subscribe all-netns' . '{"error":"EPERM"}'
 }
 
 # add FIRST LAST: filters with these preferences.

@@ -35,7 +35,7 @@ test_listings_are_json_with_the_documented_keys() {
 	fw -p show ek0 | keys ifindex dev firmware pins programs maps calls capabilities table_entries refusals exits
 	fw -j flows --dev ek0 | keys ifindex dev netns cookie classifier chain prio protocol skip_sw packets bytes drops last_used_ms stats_requests match actions
 	fw -j device list | keys ifindex dev netns kind nic hw_tc_offload bindings flows table_entries firmware
-	fw -j monitor --dev ek0 --timeout 0 | keys event time_ns dev firmware replaced op code reason flows
+	fw -j monitor --dev ek0 --timeout 0 | keys event time_ns dev netns netns_name firmware replaced op code reason flows
 	fw -j stats set --dev ek0 --prio 10 --handle 1 --packets 1 | keys dev cookie packets bytes drops last_used_ns
 	fw -j stats feed - </dev/null | keys lines applied malformed unknown failed
 	fw -j replace "$(object stats_v2)" --dev ek0 | keys dev firmware replaced carried_maps new_maps
@@ -267,6 +267,54 @@ test_one_of_several_firmwares_is_chosen_and_renamed() {
 test_doctor_finds_this_system_ready() {
 	accepted nsenter -n -t 1 "$EKHO_FW" doctor
 	says 'module ekho is loaded and speaks ABI 3'
+}
+
+test_list_and_monitor_cover_the_same_namespaces() {
+	local other=ekho-selftest-$$ way prefix file want
+	local nobody=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+	ip netns add "$other"
+	defer ip netns del "$other"
+	# seen: of what ekho-fw tells, what is of these two namespaces.
+	seen() {
+		jq -r --argjson here "$netns" --arg other "$other" 'if type == "array" then .[] else . end |
+			select(.event != "exit" and (.netns == $here or .netns_name == $other)) |
+			"\(.event // "attached") \(if .netns == $here then "here" else "other" end) \(.dev) \(.firmware)"' | sort
+	}
+	load noop lo
+	fw -n "$other" load "$(object stats)" --dev lo >/dev/null
+	defer fw -n "$other" unload --dev lo
+	for way in all one here; do
+		prefix=()
+		[[ $way != here ]] || prefix=("${nobody[@]}")
+		file=$EKHO_TMP/cover.$way
+		prefix+=("$EKHO_FW" -j)
+		[[ $way != one ]] || prefix+=(-n "$other")
+		case $way in
+		all) want=$'attached here lo noop\nattached other lo stats' ;;
+		one) want='attached other lo stats' ;;
+		here) want='attached here lo noop' ;;
+		esac
+		expect "list, $way" "$want" "$("${prefix[@]}" list | seen)"
+		"${prefix[@]}" monitor >"$file" &
+		began() {
+			[[ $(seen <"$file") == "$want" ]]
+		}
+		eventually began
+	done
+	replace stats lo
+	fw -n "$other" replace "$(object noop)" --dev lo >/dev/null
+	for way in all one here; do
+		case $way in
+		all) want=$'attached here lo noop\nattached other lo stats\nreplace here lo stats\nreplace other lo noop' ;;
+		one) want=$'attached other lo stats\nreplace other lo noop' ;;
+		here) want=$'attached here lo noop\nreplace here lo stats' ;;
+		esac
+		file=$EKHO_TMP/cover.$way
+		eventually began
+	done
+	expect 'replaced' 'noop stats' "$(jq -r 'select(.event == "replace").replaced' "$EKHO_TMP/cover.all" | sort | paste -sd ' ')"
+	accepted fw monitor --timeout 0
+	says "lo@$other: firmware noop is attached" ' lo: firmware stats is attached'
 }
 
 # waits_for_lock PROCESS

@@ -14,7 +14,7 @@ Reads a command a line, and answers each with a line of JSON:
     begin OPERATION JSON    sends for a dump and reads one buffer of it: the objects in it
     finish                  the rest of it: see Dump.finish
     policies                where the kernel's policies differ from the specification
-    subscribe               to notifications
+    subscribe GROUP         to its notifications
     notified N              the next N notifications, in the order in which they came
     quiet SECONDS           the notifications in this time
     drop                    from now on without any privilege
@@ -153,7 +153,10 @@ def run(ynl, state, command, rest):
         case "policies":
             return policies(ynl)
         case "subscribe":
-            return ynl.ntf_subscribe("events")
+            try:
+                return ynl.ntf_subscribe(rest)
+            except PermissionError as error:
+                return {"error": errno.errorcode[error.errno]}
         case "notified":
             return notified(ynl, int(rest), 60)
         case "quiet":

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Notifications: what becomes of devices and firmware, to the multicast group `events`.
+//! Notifications: what becomes of devices and firmware, to the multicast group `events` of the
+//! network namespace where it is seen, and to the group `all-netns` of the initial one.
 //!
 //! Lock order: RTNL, then the registration's.
 
@@ -11,6 +12,7 @@ use super::{
     exit,
     family::{
         Ekho,
+        ALL_NETNS,
         EVENTS, //
     },
     firmware,
@@ -21,7 +23,10 @@ use super::{
 };
 use crate::{
     abstractions::net::{
-        genetlink::Registration,
+        genetlink::{
+            Message,
+            Registration, //
+        },
         namespace::Net,
         net_device::{
             NetDevice,
@@ -101,7 +106,7 @@ fn tell(event: Event<'_>, device: &Device, dev: &NetDevice, rtnl: &Rtnl) {
         Event::DeviceChange => uapi::EKHO_CMD_DEVICE_CHANGE_NTF,
         Event::DeviceDel => uapi::EKHO_CMD_DEVICE_DEL_NTF,
     };
-    let result = registration.multicast(net, EVENTS, command as u8, |message| match event {
+    let fill = |message: &mut Message<'_>| match event {
         Event::FirmwareAttach(firmware)
         | Event::FirmwareReplace(firmware)
         | Event::FirmwareDetach(firmware) => {
@@ -112,13 +117,15 @@ fn tell(event: Event<'_>, device: &Device, dev: &NetDevice, rtnl: &Rtnl) {
         Event::DeviceAdd | Event::DeviceChange | Event::DeviceDel => {
             DeviceGet::fill(message, device, &ident)
         }
-    });
-    if let Err(error) = result {
-        // Those whose buffer is full are told by their socket (ENOBUFS).
-        pr_debug!(
-            "{}: notification not sent (errno {})\n",
-            ident.name,
-            -error.to_errno()
-        );
+    };
+    for (net, group) in [(net, EVENTS), (Net::initial(), ALL_NETNS)] {
+        if let Err(error) = registration.multicast(net, group, command as u8, fill) {
+            // Those whose buffer is full are told by their socket (ENOBUFS).
+            pr_debug!(
+                "{}: notification not sent (errno {})\n",
+                ident.name,
+                -error.to_errno()
+            );
+        }
     }
 }

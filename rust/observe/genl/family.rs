@@ -24,6 +24,9 @@ use kernel::prelude::*;
 /// The index of the group `events`.
 pub(super) const EVENTS: usize = 0;
 
+/// The index of the group `all-netns`: the events of all namespaces, sent in the initial one only.
+pub(super) const ALL_NETNS: usize = 1;
+
 /// The family.
 pub(super) struct Ekho;
 
@@ -54,5 +57,5 @@ impl Family for Ekho {
         Operation::call::<nic::DeviceNew>(),
         Operation::call::<nic::DeviceDel>(),
     ];
-    const GROUPS: &'static [Group] = &[Group::new(c"events")];
+    const GROUPS: &'static [Group] = &[Group::new(c"events"), Group::of_admins(c"all-netns")];
 }

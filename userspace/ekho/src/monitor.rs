@@ -4,9 +4,10 @@
 //! contract, its device gone.
 //!
 //! The module sends them to those that listen (`module::netlink::notification`), and keeps a
-//! record of each end by force. Both are put together here.
+//! record of each end by force. Both are put together here, of one network namespace or of all.
 
 use std::collections::HashMap;
+use std::slice;
 
 use serde::Serialize;
 
@@ -46,6 +47,10 @@ pub struct Notification {
     pub time_ns: u64,
     /// Name of the device.
     pub dev: Option<String>,
+    /// Inode number of the device's network namespace.
+    pub netns: Option<u64>,
+    /// What `ip netns` calls it.
+    pub netns_name: Option<String>,
     /// Name of the firmware: the new one after `replace`.
     pub firmware: Option<String>,
     /// Name of the firmware that was there before.
@@ -66,6 +71,8 @@ impl Notification {
             event,
             time_ns,
             dev: None,
+            netns: None,
+            netns_name: None,
             firmware: None,
             replaced: None,
             op: None,
@@ -79,6 +86,7 @@ impl Notification {
     pub fn of_exit(exit: &Exit) -> Self {
         Self {
             dev: Some(exit.dev.clone()),
+            netns: Some(exit.netns),
             firmware: Some(exit.firmware.clone()),
             op: Some(exit.op.clone()),
             code: Some(exit.code.clone()),
@@ -89,13 +97,13 @@ impl Notification {
     }
 }
 
-/// Follows the firmware of this network namespace.
+/// Follows firmware.
 #[derive(Debug)]
 pub struct Monitor<'state> {
     state: &'state dyn State,
     filter: Filter,
-    /// The firmware of devices that were told of, by the device's index.
-    devices: HashMap<u32, Option<String>>,
+    /// The firmware of devices that were told of, by network namespace and index of the device.
+    devices: HashMap<(u64, u32), Option<String>>,
 }
 
 impl<'state> Monitor<'state> {
@@ -103,13 +111,9 @@ impl<'state> Monitor<'state> {
     /// is attached.
     pub fn start(
         state: &'state dyn State,
-        dev: Option<&str>,
+        filter: Filter,
         now_ns: u64,
     ) -> Result<(Self, Vec<Notification>)> {
-        let filter = Filter {
-            netns: Some(netns::current()?),
-            dev: dev.map(str::to_owned),
-        };
         let mut notifications: Vec<Notification> = state
             .exits(&filter)?
             .iter()
@@ -119,11 +123,13 @@ impl<'state> Monitor<'state> {
         for record in state.firmware(&filter)? {
             notifications.push(Notification {
                 dev: Some(record.dev),
+                netns: Some(record.netns),
                 firmware: Some(record.firmware.clone()),
                 ..Notification::new(Kind::Attached, now_ns)
             });
-            devices.insert(record.ifindex, Some(record.firmware));
+            devices.insert((record.netns, record.ifindex), Some(record.firmware));
         }
+        name(&mut notifications);
         let monitor = Self {
             state,
             filter,
@@ -138,7 +144,7 @@ impl<'state> Monitor<'state> {
             .state
             .firmware(&self.filter)?
             .into_iter()
-            .map(|record| (record.ifindex, Some(record.firmware)))
+            .map(|record| ((record.netns, record.ifindex), Some(record.firmware)))
             .collect();
         Ok(Notification::new(Kind::Lost, now_ns))
     }
@@ -151,29 +157,32 @@ impl<'state> Monitor<'state> {
     ) -> Option<Notification> {
         use notification::Notification as Notice;
 
-        let told = match notification {
+        let mut told = match notification {
             Notice::Attach(named) => self.named(Kind::Attach, named, now_ns),
             Notice::Replace(named) => self.named(Kind::Replace, named, now_ns),
             Notice::Detach(named) => self.named(Kind::Detach, named, now_ns),
             Notice::Exit(exit) => {
-                self.devices.insert(exit.ifindex, None);
+                self.devices.insert((exit.netns, exit.ifindex), None);
                 Notification::of_exit(&exit)
             }
-            // What comes into this namespace may bring its firmware.
+            // What comes into a namespace may bring its firmware.
             Notice::DeviceAdd(device) => {
                 if let Some(firmware) = device.firmware {
-                    self.devices.insert(device.ifindex, Some(firmware));
+                    let key = (device.netns, device.ifindex);
+                    self.devices.insert(key, Some(firmware));
                 }
                 return None;
             }
             Notice::DeviceChange(_) => return None,
             Notice::DeviceDel(device) => Notification {
-                firmware: self.devices.remove(&device.ifindex)?,
+                firmware: self.devices.remove(&(device.netns, device.ifindex))?,
                 dev: Some(device.dev),
+                netns: Some(device.netns),
                 ..Notification::new(Kind::Gone, now_ns)
             },
-            Notice::Unknown(_, dev) => Notification {
+            Notice::Unknown(dev, netns) => Notification {
                 dev: Some(dev),
+                netns: Some(netns),
                 ..Notification::new(Kind::Unknown, now_ns)
             },
         };
@@ -182,6 +191,7 @@ impl<'state> Monitor<'state> {
             .dev
             .as_ref()
             .is_none_or(|only| Some(only) == told.dev.as_ref());
+        name(slice::from_mut(&mut told));
         is_wanted.then_some(told)
     }
 
@@ -189,13 +199,26 @@ impl<'state> Monitor<'state> {
     fn named(&mut self, event: Kind, named: Named, now_ns: u64) -> Notification {
         let firmware = Some(named.firmware);
         let now = firmware.clone().filter(|_| event != Kind::Detach);
-        let before = self.devices.insert(named.ifindex, now).flatten();
+        let key = (named.netns, named.ifindex);
+        let before = self.devices.insert(key, now).flatten();
         Notification {
             dev: Some(named.dev),
+            netns: Some(named.netns),
             firmware,
             replaced: before.filter(|_| event == Kind::Replace),
             ..Notification::new(event, now_ns)
         }
+    }
+}
+
+/// Adds what `ip netns` calls the namespaces.
+fn name(notifications: &mut [Notification]) {
+    if notifications.is_empty() {
+        return;
+    }
+    let names = netns::names();
+    for told in notifications {
+        told.netns_name = told.netns.and_then(|netns| names.get(&netns).cloned());
     }
 }
 
@@ -205,6 +228,7 @@ mod tests {
 
     use super::*;
     use crate::module::state::tests_support::{device, exit, firmware, Fake};
+    use crate::module::state::Device;
 
     fn monitor(exits: Vec<Exit>) -> (Monitor<'static>, Vec<Notification>) {
         let here = netns::current().unwrap();
@@ -217,14 +241,27 @@ mod tests {
             exits,
             ..Fake::default()
         };
-        Monitor::start(Box::leak(Box::new(state)), None, 5).unwrap()
+        let filter = Filter {
+            netns: Some(here),
+            dev: None,
+        };
+        Monitor::start(Box::leak(Box::new(state)), filter, 5).unwrap()
     }
 
     fn named(ifindex: u32, dev: &str, firmware: &str) -> Named {
         Named {
             ifindex,
             dev: dev.into(),
+            netns: netns::current().unwrap(),
             firmware: firmware.into(),
+        }
+    }
+
+    /// A device as notifications have it.
+    fn here(ifindex: u32, dev: &str) -> Device {
+        Device {
+            netns: netns::current().unwrap(),
+            ..device(ifindex, dev)
         }
     }
 
@@ -251,19 +288,25 @@ mod tests {
         let notification = monitor
             .receive(Notice::Replace(named(3, "ek0", "new")), 9)
             .unwrap();
+        let here = netns::current().unwrap();
         assert_eq!(
-            serde_json::to_string(&notification).unwrap(),
-            concat!(
-                r#"{"event":"replace","time_ns":9,"dev":"ek0","firmware":"new","replaced":"stats","#,
-                r#""op":null,"code":null,"reason":null,"flows":null}"#
-            )
+            serde_json::to_value(Notification {
+                netns_name: None,
+                ..notification
+            })
+            .unwrap(),
+            serde_json::json!({
+                "event": "replace", "time_ns": 9, "dev": "ek0", "netns": here, "netns_name": null,
+                "firmware": "new", "replaced": "stats",
+                "op": null, "code": null, "reason": null, "flows": null,
+            })
         );
     }
 
     #[test]
     fn an_exit_is_told_with_all_that_is_known() {
         let (mut monitor, _) = monitor(Vec::new());
-        let exit = exit(3, "ek0", 1, "bad");
+        let exit = exit(3, "ek0", netns::current().unwrap(), "bad");
         let notification = monitor.receive(Notice::Exit(exit.clone()), 9).unwrap();
         assert_eq!(notification.reason, Some(exit.reason));
         assert_eq!(
@@ -272,7 +315,7 @@ mod tests {
         );
         // The firmware is gone, and the next one replaces none.
         let notification = monitor
-            .receive(Notice::DeviceDel(device(3, "ek0")), 9)
+            .receive(Notice::DeviceDel(here(3, "ek0")), 9)
             .unwrap();
         assert_eq!(notification.firmware, None);
     }
@@ -280,7 +323,7 @@ mod tests {
     #[test]
     fn only_devices_that_were_told_of_are_missed() {
         let (mut monitor, _) = monitor(Vec::new());
-        let gone = |ifindex, dev| Notice::DeviceDel(device(ifindex, dev));
+        let gone = |ifindex, dev| Notice::DeviceDel(here(ifindex, dev));
         assert_eq!(monitor.receive(gone(1, "lo"), 1), None);
         let notification = monitor.receive(gone(4, "ek1"), 1).unwrap();
         assert_eq!(notification.event, Kind::Gone);
@@ -294,12 +337,41 @@ mod tests {
     }
 
     #[test]
+    fn devices_of_several_namespaces_may_have_the_same_index() {
+        let state = Fake {
+            firmware: vec![firmware(3, "ek0", 1, "one"), firmware(3, "ek0", 2, "two")],
+            ..Fake::default()
+        };
+        let (mut monitor, known) = Monitor::start(&state, Filter::default(), 5).unwrap();
+        let namespaces: Vec<_> = known.iter().map(|told| told.netns.unwrap()).collect();
+        assert_eq!(namespaces, [1, 2]);
+        let replace = Notice::Replace(Named {
+            netns: 2,
+            ..named(3, "ek0", "new")
+        });
+        let told = monitor.receive(replace, 9).unwrap();
+        assert_eq!(
+            (told.netns, told.replaced.as_deref()),
+            (Some(2), Some("two"))
+        );
+        let gone = Notice::DeviceDel(Device {
+            netns: 1,
+            ..device(3, "ek0")
+        });
+        let told = monitor.receive(gone, 9).unwrap();
+        assert_eq!(
+            (told.netns, told.firmware.as_deref()),
+            (Some(1), Some("one"))
+        );
+    }
+
+    #[test]
     fn a_device_keeps_its_firmware_under_another_name() {
         let (mut monitor, _) = monitor(Vec::new());
-        let renamed = Notice::DeviceChange(device(4, "new1"));
+        let renamed = Notice::DeviceChange(here(4, "new1"));
         assert_eq!(monitor.receive(renamed, 1), None);
         let notification = monitor
-            .receive(Notice::DeviceDel(device(4, "new1")), 1)
+            .receive(Notice::DeviceDel(here(4, "new1")), 1)
             .unwrap();
         assert_eq!(notification.firmware.as_deref(), Some("noop"));
         assert_eq!(notification.dev.as_deref(), Some("new1"));
@@ -311,7 +383,7 @@ mod tests {
         monitor.filter.dev = Some("ek0".into());
         let attach = Notice::Attach(named(4, "ek1", "noop"));
         assert_eq!(monitor.receive(attach, 1), None);
-        let odd = Notice::Unknown(3, "ek0".into());
+        let odd = Notice::Unknown("ek0".into(), 1);
         assert_eq!(monitor.receive(odd, 1).unwrap().event, Kind::Unknown);
     }
 }

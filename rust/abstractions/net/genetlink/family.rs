@@ -94,6 +94,14 @@ impl Group {
             flags: 0,
         })
     }
+
+    /// A group that one may join who has `CAP_NET_ADMIN` over the socket's network namespace.
+    pub(crate) const fn of_admins(name: &CStr) -> Self {
+        Self(bindings::genl_multicast_group {
+            name: array_of(name),
+            flags: bindings::EKHO_CONST_GENL_MCAST_CAP_NET_ADMIN,
+        })
+    }
 }
 
 /// The bytes of a name, with a NUL at the end.

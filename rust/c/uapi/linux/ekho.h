@@ -323,5 +323,6 @@ enum {
 };
 
 #define EKHO_MCGRP_EVENTS	"events"
+#define EKHO_MCGRP_ALL_NETNS	"all-netns"
 
 #endif /* _UAPI_LINUX_EKHO_H */

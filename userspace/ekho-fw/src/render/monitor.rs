@@ -3,9 +3,10 @@
 //! Notifications about firmware, a line each, with the time in front as in the kernel's
 //! log.
 
+use ekho::kernel::netns;
 use ekho::monitor::{Kind, Notification};
 
-use super::common::{plural, stamp};
+use super::common::{netns_text, plural, stamp};
 use super::style::{Style, Text};
 
 impl Text for Notification {
@@ -44,10 +45,16 @@ impl Text for Notification {
             }
             Kind::Unknown => format!("something happened to firmware {firmware}"),
         };
+        // As `cable connect` takes it.
+        let elsewhere = self
+            .netns
+            .filter(|netns| netns::current().is_ok_and(|here| here != *netns))
+            .map(|netns| format!("@{}", netns_text(netns, &self.netns_name)));
         format!(
-            "{} {}: {told}\n",
+            "{} {}{}: {told}\n",
             stamp(self.time_ns),
-            style.bold(&or_unknown(&self.dev))
+            style.bold(&or_unknown(&self.dev)),
+            elsewhere.unwrap_or_default()
         )
     }
 }
@@ -68,7 +75,7 @@ mod tests {
         let exit = Exit {
             ifindex: 3,
             dev: "ek0".into(),
-            netns: 1,
+            netns: netns::current().unwrap(),
             netns_name: None,
             firmware: "bad".into(),
             generation: 1,
@@ -98,5 +105,14 @@ mod tests {
         assert!(told(Kind::Attach, None).ends_with("ek0: firmware bad was attached\n"));
         assert!(told(Kind::Gone, None).ends_with("the device is gone, and firmware bad with it\n"));
         assert!(told(Kind::Lost, None).ends_with("this output is incomplete\n"));
+        let elsewhere = Notification {
+            event: Kind::Attach,
+            netns: Some(1),
+            netns_name: Some("blue".into()),
+            ..notification.clone()
+        };
+        assert!(elsewhere
+            .text(PLAIN)
+            .ends_with(" ek0@blue: firmware bad was attached\n"));
     }
 }

@@ -91,14 +91,22 @@ pub fn connect() -> io::Result<Connection> {
 /// Opens one in the network namespace of the first process; needs `CAP_SYS_ADMIN` if that is
 /// another.
 pub fn connect_in_first_netns() -> io::Result<Connection> {
+    in_first_netns(connect)
+}
+
+/// Does something in the network namespace of the first process, such as to open a socket; needs
+/// `CAP_SYS_ADMIN` if that is another.
+pub fn in_first_netns<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
     let first = File::open("/proc/1/ns/net")?;
     if netns::current().is_ok_and(|here| first.metadata().is_ok_and(|first| first.ino() == here)) {
-        return connect();
+        return work();
     }
     // A thread of its own, as this one is to stay where it is.
     thread::spawn(move || {
         setns(first, CloneFlags::CLONE_NEWNET)?;
-        connect()
+        work()
     })
     .join()
     .unwrap_or_else(|_| Err(io::Error::other("a thread died")))

@@ -290,6 +290,19 @@ fn select<T: OnDevice>(filter: &Filter, scope: Scope, mut records: Vec<T>) -> Ve
     records
 }
 
+/// Whether the module tells this process of all network namespaces.
+pub(super) fn may_see_all_netns() -> Result<bool> {
+    let Ok(mut connection) = generic::connect_in_first_netns() else {
+        return Ok(false);
+    };
+    match FIRMWARE.dump_from(&mut connection, Scope::All, |_| Ok(())) {
+        Ok(_) => Ok(true),
+        Err(Failure::Refused(refusal)) if refusal.errno == Errno::EPERM => Ok(false),
+        Err(Failure::Refused(refusal)) => Err(FIRMWARE.refused(refusal)),
+        Err(Failure::Error(error)) => Err(error),
+    }
+}
+
 /// Gives devices that actions name by their index their names: those of this network namespace,
 /// and in others those that the module serves.
 fn name_devices(flows: &mut [Flow]) {

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! What the module tells of its own accord: what becomes of devices and firmware of a network
-//! namespace.
+//! namespace, or of all.
 
 use std::os::fd::{AsFd, BorrowedFd};
 
 use nix::errno::Errno;
 
-use super::client::no_family;
+use super::client::{self, no_family};
 use super::parse::{self, ident, text};
 use super::uapi;
 use crate::contract::MODULE;
@@ -22,6 +22,8 @@ pub struct Named {
     pub ifindex: u32,
     /// Name of its device.
     pub dev: String,
+    /// Network namespace of its device.
+    pub netns: u64,
     /// Name of the firmware.
     pub firmware: String,
 }
@@ -43,17 +45,18 @@ pub enum Notification {
     DeviceChange(Device),
     /// A device has gone, or left the namespace.
     DeviceDel(Device),
-    /// Something that a newer module tells, of a device with this index and name.
-    Unknown(u32, String),
+    /// Something that a newer module tells, of a device with this name in this network namespace.
+    Unknown(String, u64),
 }
 
 /// Reads a notification: its command, and its attributes.
 pub fn parse(command: u8, attributes: Attributes<'_>) -> Result<Notification, String> {
     let named = || {
-        let (ifindex, dev, _) = ident(attributes)?;
+        let (ifindex, dev, netns) = ident(attributes)?;
         Ok::<_, String>(Named {
             ifindex,
             dev,
+            netns,
             firmware: text(attributes, uapi::EKHO_A_FIRMWARE_NAME).ok_or("it has no `name`")?,
         })
     };
@@ -66,8 +69,8 @@ pub fn parse(command: u8, attributes: Attributes<'_>) -> Result<Notification, St
         uapi::EKHO_CMD_DEVICE_CHANGE_NTF => Notification::DeviceChange(parse::device(attributes)?),
         uapi::EKHO_CMD_DEVICE_DEL_NTF => Notification::DeviceDel(parse::device(attributes)?),
         _ => {
-            let (ifindex, dev, _) = ident(attributes)?;
-            Notification::Unknown(ifindex, dev)
+            let (_, dev, netns) = ident(attributes)?;
+            Notification::Unknown(dev, netns)
         }
     })
 }
@@ -83,28 +86,54 @@ pub enum Received {
     Nothing,
 }
 
-/// Receiver of the notifications of this network namespace.
+/// Receiver of the notifications of this network namespace, or of all.
 #[derive(Debug)]
-pub struct Notifications(generic::Notifications);
+pub struct Notifications {
+    receiver: generic::Notifications,
+    /// Whether it is of all network namespaces.
+    pub all_netns: bool,
+}
 
-/// The name of the group, of `EKHO_MCGRP_EVENTS`.
+/// The name of a group, as of `EKHO_MCGRP_EVENTS`.
 const GROUP: &str = "events";
+/// That of `EKHO_MCGRP_ALL_NETNS`.
+const GROUP_ALL: &str = "all-netns";
 
 impl Notifications {
-    /// Starts to listen; no privilege is needed.
+    /// Starts to listen to what happens in this network namespace; no privilege is needed.
     pub fn open() -> Result<Self> {
         let failed = |source| Error::io("can't listen to the module's notifications")(source);
         match generic::Notifications::open(MODULE, GROUP).map_err(failed)? {
-            Ok(notifications) => Ok(Self(notifications)),
+            Ok(receiver) => Ok(Self {
+                receiver,
+                all_netns: false,
+            }),
             Err(refusal) if refusal.errno == Errno::ENOENT => Err(no_family()),
             Err(refusal) => Err(failed(refusal.into())),
+        }
+    }
+
+    /// Starts to listen to what happens in all network namespaces, if this process may see them, as
+    /// lists have it; else to what happens in this one.
+    pub fn open_all() -> Result<Self> {
+        // Anyone may join who rules a network namespace, but nothing is told but in the initial one.
+        if !client::may_see_all_netns()? {
+            return Self::open();
+        }
+        match generic::in_first_netns(|| generic::Notifications::open(MODULE, GROUP_ALL)) {
+            Ok(Ok(receiver)) => Ok(Self {
+                receiver,
+                all_netns: true,
+            }),
+            // An older module has no such group.
+            _ => Self::open(),
         }
     }
 
     /// Takes the next notification, without waiting. Fails once the module is gone.
     pub fn take(&mut self) -> Result<Received> {
         let received = self
-            .0
+            .receiver
             .take()
             .map_err(Error::io("can't read the module's notifications"))?;
         Ok(match received {
@@ -125,6 +154,6 @@ impl Notifications {
 impl AsFd for Notifications {
     /// Readable when there are notifications.
     fn as_fd(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
+        self.receiver.as_fd()
     }
 }

@@ -314,6 +314,7 @@ fn notifications_are_told_apart() {
     let named = Named {
         ifindex: 3,
         dev: "ek0".into(),
+        netns: 4_026_531_840,
         firmware: "stats".into(),
     };
     let firmware = firmware_message();
@@ -327,7 +328,7 @@ fn notifications_are_told_apart() {
             Notification::Replace(named.clone()),
         ),
         (EKHO_CMD_FIRMWARE_DETACH_NTF, Notification::Detach(named)),
-        (200, Notification::Unknown(3, "ek0".into())),
+        (200, Notification::Unknown("ek0".into(), 4_026_531_840)),
     ] {
         assert_eq!(
             notification::parse(command, Attributes(&firmware)).unwrap(),
