@@ -11,10 +11,12 @@
 //! Counters are totals that only grow: the module makes deltas of them.
 
 use std::collections::HashMap;
+use std::mem::offset_of;
 
 use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
+use crate::contract::tables::layout::ekho_flow_counters;
 use crate::contract::STATS_MAP as MAP;
 use crate::error::{Error, Result};
 use crate::firmware::attachment::Attachment;
@@ -28,10 +30,10 @@ use crate::module::state::{Filter, Flow, State};
 use crate::module::Module;
 use crate::number::parse_number;
 
-/// Size of a key.
-const KEY_SIZE: u32 = 8;
-/// Size of `struct ekho_flow_counters`.
-const VALUE_SIZE: u32 = 32;
+/// Size of a key: of a flow's cookie.
+const KEY_SIZE: u32 = size_of::<u64>() as u32;
+/// Size of a value.
+const VALUE_SIZE: u32 = size_of::<ekho_flow_counters>() as u32;
 /// How often a filter is read before it is given up as ambiguous.
 const RESOLVE_ROUNDS: usize = 8;
 
@@ -50,22 +52,30 @@ pub struct Counters {
 
 impl Counters {
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
-        let mut words = bytes
-            .chunks_exact(8)
-            .map(|word| word.try_into().map(u64::from_ne_bytes).unwrap_or_default());
+        let word = |at: usize| {
+            let word = bytes.get(at..at + size_of::<u64>())?;
+            word.try_into().ok().map(u64::from_ne_bytes)
+        };
         Some(Self {
-            packets: words.next()?,
-            bytes: words.next()?,
-            drops: words.next()?,
-            last_used_ns: words.next()?,
+            packets: word(offset_of!(ekho_flow_counters, packets))?,
+            bytes: word(offset_of!(ekho_flow_counters, bytes))?,
+            drops: word(offset_of!(ekho_flow_counters, drops))?,
+            last_used_ns: word(offset_of!(ekho_flow_counters, last_used_ns))?,
         })
     }
 
     fn to_bytes(self) -> [u8; VALUE_SIZE as usize] {
         let mut bytes = [0; VALUE_SIZE as usize];
-        let words = [self.packets, self.bytes, self.drops, self.last_used_ns];
-        for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
-            chunk.copy_from_slice(&word.to_ne_bytes());
+        for (at, word) in [
+            (offset_of!(ekho_flow_counters, packets), self.packets),
+            (offset_of!(ekho_flow_counters, bytes), self.bytes),
+            (offset_of!(ekho_flow_counters, drops), self.drops),
+            (
+                offset_of!(ekho_flow_counters, last_used_ns),
+                self.last_used_ns,
+            ),
+        ] {
+            bytes[at..at + size_of::<u64>()].copy_from_slice(&word.to_ne_bytes());
         }
         bytes
     }
