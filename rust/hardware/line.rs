@@ -116,10 +116,10 @@ struct State {
 }
 
 /// What becomes of a frame that enters the line.
-enum Fate {
-    Lost,
-    Now,
-    At(i64),
+enum Verdict {
+    Drop,
+    Deliver,
+    DeliverAt(i64),
 }
 
 impl State {
@@ -143,20 +143,20 @@ impl State {
         ppm != 0 && self.random_below(MILLION as u32) < ppm
     }
 
-    fn decide(&mut self, impairment: &Impairment, skb: &SkBuff, now: i64) -> Fate {
+    fn decide(&mut self, impairment: &Impairment, skb: &SkBuff, now: i64) -> Verdict {
         if self.chance(impairment.loss_ppm) {
-            return Fate::Lost;
+            return Verdict::Drop;
         }
         if !impairment.takes_time() {
-            return Fate::Now;
+            return Verdict::Deliver;
         }
         // What gets lost takes no time of the line.
         if self.len == self.frames.len() || self.memory + skb.memory() as usize > MEMORY_MAX {
-            return Fate::Lost;
+            return Verdict::Drop;
         }
         // Nor does what isn't delayed.
         if self.chance(impairment.reorder_ppm) {
-            return Fate::Now;
+            return Verdict::Deliver;
         }
         self.sent = self.sent.max(now);
         if impairment.rate_bps != 0 {
@@ -172,9 +172,9 @@ impl State {
         // None overtakes another.
         self.due = self.due.max(due);
         if self.due <= now && !self.running {
-            return Fate::Now;
+            return Verdict::Deliver;
         }
-        Fate::At(self.due)
+        Verdict::DeliverAt(self.due)
     }
 
     /// The place in the ring that comes `n` after the first, which is at most as many as there are.
@@ -298,15 +298,15 @@ impl<S: Sink> Line<S> {
             // Under the lock, so that time doesn't go back from frame to frame.
             let now = this.now();
             match state.decide(&this.impairment, &skb, now) {
-                Fate::Lost => {
+                Verdict::Drop => {
                     drop(state);
                     return this.lost.count();
                 }
-                Fate::Now => {
+                Verdict::Deliver => {
                     drop(state);
                     return this.arrive(skb, merge, bh);
                 }
-                Fate::At(due) => {
+                Verdict::DeliverAt(due) => {
                     state.push(Frame { due, skb, merge });
                     // The first frame is due first.
                     (!mem::replace(&mut state.running, true)).then_some(due - now)

@@ -2,7 +2,7 @@
 
 //! Events, a line each, with the time in front as in the kernel's log.
 
-use ekho::events::event::{Event, FlowId, Wanted};
+use ekho::events::event::{Event, FlowId, Replace};
 use ekho::flows::stats::protocol_name;
 
 use super::common::{action_text, counted, joined, match_text, plural, stamp};
@@ -33,18 +33,18 @@ fn flow_text(flow: &FlowId) -> String {
     text
 }
 
-fn wanted_text(wanted: &Wanted) -> String {
-    let mut actions: Vec<String> = wanted.rule.actions.iter().map(action_text).collect();
-    if !wanted.rule.complete {
+fn replace_text(replace: &Replace) -> String {
+    let mut actions: Vec<String> = replace.rule.actions.iter().map(action_text).collect();
+    if !replace.rule.complete {
         actions.push("and more".into());
     }
-    let classid = match wanted.classid {
+    let classid = match replace.classid {
         0 => String::new(),
         id => format!(" classid {:x}:{:x}", id >> 16, id & 0xffff),
     };
     format!(
         "{classid}: {} -> {}",
-        joined(wanted.rule.matches.iter().map(match_text)),
+        joined(replace.rule.matches.iter().map(match_text)),
         joined(actions.into_iter())
     )
 }
@@ -66,8 +66,8 @@ fn event_text(event: &Event, style: Style) -> String {
     if let Some(flow) = &event.flow {
         text += &format!(" {}", flow_text(flow));
     }
-    if let Some(wanted) = &event.wanted {
-        text += &wanted_text(wanted);
+    if let Some(replace) = &event.replace {
+        text += &replace_text(replace);
     }
     if let Some(counters) = &event.counters {
         text += &format!(
@@ -171,7 +171,7 @@ mod tests {
                 hooks: vec!["ingress".into()],
                 ct_zone: 0,
             }),
-            wanted: Some(Wanted {
+            replace: Some(Replace {
                 classid: 0,
                 keys: vec!["ipv4_addrs".into()],
                 rule: Rule {
@@ -213,7 +213,7 @@ mod tests {
         let destroy = Event {
             what: "destroy",
             dev: None,
-            wanted: None,
+            replace: None,
             counters: Some(Counters {
                 packets: 1,
                 bytes: 2,
@@ -231,7 +231,7 @@ mod tests {
     #[test]
     fn a_refusal_says_why() {
         let refused = Event {
-            wanted: None,
+            replace: None,
             errno: 95,
             error: Some("EOPNOTSUPP".into()),
             reason: Some("no way".into()),

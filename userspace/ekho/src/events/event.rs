@@ -84,9 +84,9 @@ pub struct FlowId {
     pub ct_zone: u16,
 }
 
-/// What a new flow is to match and to do.
+/// What a new flow is to match and to do, of `struct ekho_replace_ctx`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Wanted {
+pub struct Replace {
     /// Class that the filter maps to, 0 for none.
     pub classid: u32,
     /// The keys that it matches.
@@ -149,7 +149,7 @@ pub struct Event {
     pub flow: Option<FlowId>,
     /// Of `replace` and `template_create`.
     #[serde(flatten)]
-    pub wanted: Option<Wanted>,
+    pub replace: Option<Replace>,
     /// Of `destroy` and `stats`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counters: Option<Counters>,
@@ -277,7 +277,7 @@ impl Event {
                 hooks: contract::hooks(header.u8(offset_of!(Header, hooks))),
                 ct_zone: header.u16(offset_of!(Header, ct_zone)),
             }),
-            wanted: matches!(what, "replace" | "template_create").then(|| Wanted {
+            replace: matches!(what, "replace" | "template_create").then(|| Replace {
                 classid: header.u32(offset_of!(Header, classid)),
                 keys: contract::keys(header.u64(offset_of!(Header, keys))),
                 rule: Rule::default(),
@@ -289,10 +289,10 @@ impl Event {
         for found in Parts(parts) {
             let (kind, part) = found?;
             let data = Bytes(part);
-            match (kind, &mut event.wanted) {
-                (EKHO_PART_RULE, Some(wanted)) => {
-                    wanted.rule = Rule::decode(part);
-                    wanted.rule.name_devices(device);
+            match (kind, &mut event.replace) {
+                (EKHO_PART_RULE, Some(replace)) => {
+                    replace.rule = Rule::decode(part);
+                    replace.rule.name_devices(device);
                 }
                 (EKHO_PART_COUNTERS, _) if part.len() >= size_of::<ekho_flow_counters>() => {
                     event.counters = Some(Counters {
@@ -446,9 +446,9 @@ mod tests {
             .finish();
         let event = parse(&record).unwrap();
         assert_eq!(event.counters, None);
-        let wanted = event.wanted.unwrap();
-        assert!(wanted.rule.actions.is_empty());
-        assert_eq!(wanted.rule.matches.len(), 1);
+        let replace = event.replace.unwrap();
+        assert!(replace.rule.actions.is_empty());
+        assert_eq!(replace.rule.matches.len(), 1);
     }
 
     #[test]
