@@ -283,7 +283,8 @@ test_a_dump_has_each_flow_once_and_is_marked_when_some_come_and_go() {
 	expect 'a dump that nothing disturbs' '[[],false,0]' "$(jq -c .[:3] <<<"$said")"
 	expect 'its flows' true "$(jq --argjson first "$first" '($first + .[3] | sort) == [range(1; 1501)]' <<<"$said")"
 	# A quarter goes, and as many come, so that the table is resized in between.
-	say 'begin flow-get' length
+	say 'begin flow-get' '[.[].prio]'
+	first=$said
 	for ((i = 1; i <= 1500; i += 4)); do
 		gone+="filter del dev ek0 ingress protocol ip prio $i handle 1 flower"$'\n'
 	done
@@ -292,6 +293,42 @@ test_a_dump_has_each_flow_once_and_is_marked_when_some_come_and_go() {
 	say finish '{marked: [.marked[].prio], unmarked: [.unmarked[].prio], end: .["end-marked"], error}'
 	rest=$said
 	expect 'marks' '[true,true,0]' "$(jq -c '[(.marked | length > 0), .end, .error]' <<<"$rest")"
+	# What was there all the time is in it, once; of the others, none is there twice, or once it has gone.
+	said=$(jq -c --argjson first "$first" '($first + .unmarked + .marked) as $all |
+		[range(1; 1501) | select(. % 4 != 1)] as $stayed |
+		{missing: ($stayed - $all), twice: ($all | group_by(.) | map(select(length > 1)[0])),
+			gone: [.marked[] | select(. <= 1500 and . % 4 == 1)]}' <<<"$rest")
+	expect 'flows in the dump' '{"missing":[],"twice":[],"gone":[]}' "$said"
+}
+
+test_flows_that_stay_are_in_each_dump_once_while_others_come_and_go() {
+	local first churn batch='' i marked=0
+	port ek0
+	load noop ek0
+	add 1 1000
+	for ((i = 2001; i <= 2200; i++)); do
+		batch+="filter add dev ek0 ingress protocol ip prio $i handle 1 flower skip_sw dst_ip 10.1.0.$((i % 256)) action drop"$'\n'
+	done
+	for ((i = 2001; i <= 2200; i++)); do
+		batch+="filter del dev ek0 ingress protocol ip prio $i handle 1 flower"$'\n'
+	done
+	ynl
+	while :; do
+		tc -b - <<<"$batch"
+	done &
+	churn=$!
+	for i in {1..5}; do
+		say 'begin flow-get' '[.[].prio]'
+		first=$said
+		say finish '{marked: [.marked[].prio], unmarked: [.unmarked[].prio], end: .["end-marked"], error}'
+		((marked += $(jq 'if .end then 1 else 0 end' <<<"$said"))) || :
+		said=$(jq -c --argjson first "$first" '($first + .unmarked + .marked | map(select(. <= 1000)) | sort) == [range(1; 1001)] and
+			.error == 0' <<<"$said")
+		expect 'each flow that stays, once' true "$said"
+	done
+	((marked > 0)) || fail 'no dump was interrupted'
+	kill "$churn"
+	wait "$churn" || :
 }
 
 # A socket that is new has a buffer of less than a page, unless the dump demands more.
