@@ -137,6 +137,33 @@ test_more_kinds_of_match_and_verdict_in_a_chain() {
 	nft delete table netdev t
 }
 
+test_a_rule_is_known_by_the_handle_that_nft_prints() {
+	local handle
+	ip link add ek0 up type ekho
+	load stats ek0
+	chain ek0
+	rule tcp dport 1 counter drop
+	rule tcp dport 2 counter drop
+	handle=$(nft -a list chain netdev t c | sed -n 's/.*dport 2 .* # handle //p')
+	fw stats set --dev ek0 --nft t c --handle "$handle" --packets 7 --bytes 700 >/dev/null
+	accepted fw stats feed - <<<"{\"dev\":\"ek0\",\"nft\":[\"t\",\"c\"],\"handle\":$handle,\"op\":\"add\",\"packets\":1}"
+	said=$(nft list chain netdev t c)
+	says 'tcp dport 1 counter packets 0 bytes 0' 'tcp dport 2 counter packets 8 bytes 700'
+	refused 7 fw stats set --dev ek0 --nft t c --handle 999 --packets 1
+	says 'there is no rule netdev t c handle 999 (ENOENT' 'hint: see the rules: nft -a list ruleset'
+	refused 7 fw stats set --dev ek0 --nft t nowhere --handle "$handle" --packets 1
+	says "there is no rule netdev t nowhere handle $handle"
+	# As if it were tc's.
+	refused 7 fw stats set --dev ek0 --prio 1 --handle "$handle" --packets 1
+	says 'there is no filter' '--nft TABLE CHAIN --handle N'
+	# The device has lost it.
+	unload ek0
+	load stats ek0
+	refused 7 fw stats set --dev ek0 --nft t c --handle "$handle" --packets 1
+	says "rule netdev t c handle $handle isn't offloaded to \`ek0\`"
+	nft delete table netdev t
+}
+
 test_counters_of_a_chain_come_from_the_firmware() {
 	ip link add ek0 up type ekho
 	load stats ek0

@@ -219,6 +219,7 @@ mod tests {
             "ekho-fw stats set --dev ek0 --prio 1 --fh 800::800 --packets 1",
             "ekho-fw stats set --dev ek0 --egress --prio 1 --handle 1 --protocol ip --drops 1",
             "ekho-fw stats set --dev ek0 --block 22 --chain 3 --prio 1 --handle 1 --drops 1",
+            "ekho-fw stats set --dev ek0 --nft t c --handle 4 --packets 1",
             "ekho-fw stats feed -",
         ];
         for line in good {
@@ -237,6 +238,11 @@ mod tests {
             "ekho-fw stats set --dev ek0 --ingress --egress --prio 1 --handle 1 --packets 1",
             "ekho-fw stats set --dev ek0 --prio 1 --handle 1 --protocol none --packets 1",
             "ekho-fw stats set --cookie 1 --chain 1 --packets 1",
+            "ekho-fw stats set --dev ek0 --nft t --handle 4 --packets 1",
+            "ekho-fw stats set --dev ek0 --nft t c --packets 1",
+            "ekho-fw stats set --nft t c --handle 4 --packets 1",
+            "ekho-fw stats set --dev ek0 --nft t c --prio 1 --handle 4 --packets 1",
+            "ekho-fw stats set --dev ek0 --nft t c --egress --handle 4 --packets 1",
             "ekho-fw stats feed",
         ];
         for line in bad {

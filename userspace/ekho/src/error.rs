@@ -350,13 +350,16 @@ pub enum Error {
         source: io::Error,
         message: Option<String>,
     },
-    #[error("filter {filter} isn't offloaded to `{dev}`")]
+    #[error("there is no rule {rule} ({})", errno_text(.source))]
+    #[strum(props(class = "statistics"))]
+    NoRule { rule: String, source: io::Error },
+    #[error("{filter} isn't offloaded to `{dev}`")]
     #[strum(props(class = "statistics"))]
     NotOffloaded { filter: String, dev: String },
-    #[error("filter {filter} is a u32 filter, and no hardware counts for these: the kernel never asks a driver for their counters")]
+    #[error("{filter} is a u32 filter, and no hardware counts for these: the kernel never asks a driver for their counters")]
     #[strum(props(class = "statistics"))]
     NoCounters { filter: String },
-    #[error("the flow of filter {filter} is ambiguous: {count} flows were read at the same time")]
+    #[error("the flow of {filter} is ambiguous: {count} flows were read at the same time")]
     #[strum(props(class = "statistics"))]
     AmbiguousFilter { filter: String, count: usize },
 
@@ -615,13 +618,17 @@ impl Error {
             }
             Self::UnknownCookie { .. } => "see the flows: ekho-fw flows".into(),
             Self::SeveralCookies { .. } => "choose one with --dev".into(),
-            Self::NoFilter { .. } => "see the filters: tc filter show".into(),
+            Self::NoFilter { .. } => {
+                "see the filters: tc filter show; for a rule of nftables, --nft TABLE CHAIN --handle N"
+                    .into()
+            }
+            Self::NoRule { .. } => "see the rules: nft -a list ruleset".into(),
             Self::NotOffloaded { dev, .. } => {
                 format!("see the flows of the device: ekho-fw flows --dev {dev}")
             }
             Self::NoCounters { .. } => "use flower or matchall for filters that are counted".into(),
             Self::AmbiguousFilter { .. } => {
-                "something else dumps filters all the time: stop it, or use --cookie".into()
+                "something else lists filters or rules all the time: stop it, or use --cookie".into()
             }
             Self::Netlink { .. } | Self::Pin { .. } | Self::Io { .. } | Self::Format { .. } => {
                 return None

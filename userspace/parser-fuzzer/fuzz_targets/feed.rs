@@ -24,6 +24,9 @@ impl Sink for Last {
             Target::Filter(filter) => Err(Error::NotAttached {
                 dev: filter.to_string(),
             }),
+            Target::Rule(rule) => Err(Error::NotAttached {
+                dev: rule.to_string(),
+            }),
         }
     }
 }

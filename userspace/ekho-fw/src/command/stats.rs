@@ -14,6 +14,7 @@ use ekho::flows::feed::{self, LineError};
 use ekho::flows::handle;
 use ekho::flows::stats::{protocol, Change, LastUsed, Op, Sink as _, Stats, Target};
 use ekho::kernel::netlink::filter::{FilterSpec, Hook};
+use ekho::kernel::netlink::rule::RuleSpec;
 use ekho::number::parse_number;
 
 use crate::context::Context;
@@ -24,6 +25,7 @@ const EXAMPLES: &str = "\
 Examples:
   ekho-fw stats set --cookie 0xffff888012345678 --packets 10 --bytes 1000
   ekho-fw stats add --dev ek0 --prio 10 --handle 1 --packets 1 --bytes 64
+  ekho-fw stats add --dev ek0 --nft t c --handle 4 --packets 1 --bytes 64
   agent | ekho-fw stats feed -
 
 The numbers go into the firmware's map `flow_stats`; the kernel is told when it asks
@@ -33,10 +35,13 @@ const ONE_EXAMPLES: &str = "\
 Examples:
   --cookie 0xffff888012345678 --packets 10 --bytes 1000
   --dev ek0 --prio 10 --handle 1 --packets 10 --bytes 1000
+  --dev ek0 --nft t c --handle 4 --packets 10 --bytes 1000
   --dev ek0 --block 22 --chain 5 --prio 10 --handle 0x3 --protocol ip --drops 2
 
 The cookie is the kernel's key of a flow (ekho-fw flows). A filter's handle is what
-`tc filter show` prints. What isn't given stays as it is.";
+`tc filter show` prints, that of a rule of nftables what `nft -a list ruleset` prints;
+--nft names the table (of the family netdev) and the chain of the rule. What isn't given
+stays as it is.";
 
 const FEED_EXAMPLES: &str = "\
 Examples:
@@ -47,8 +52,10 @@ One JSON object a line:
   {\"cookie\":\"0xffff888012345678\",\"packets\":10,\"bytes\":1000}
   {\"cookie\":\"0xffff888012345678\",\"op\":\"add\",\"packets\":1,\"bytes\":64,\"drops\":0}
   {\"dev\":\"ek0\",\"prio\":10,\"handle\":\"0x1\",\"packets\":10,\"last_used\":\"now\"}
+  {\"dev\":\"ek0\",\"nft\":[\"t\",\"c\"],\"handle\":4,\"packets\":10}
 Keys: cookie, or dev, prio, handle and if need be chain, protocol, egress (true) or
-block; op (set or add); packets, bytes, drops, last_used (\"now\", \"never\" or ns).
+block, or dev, nft (table and chain), handle; op (set or add); packets, bytes, drops,
+last_used (\"now\", \"never\" or ns).
 
 Each line is applied as it comes. A line that fails is reported with its number, and
 the next one is read; a summary comes at the end, and exit status 7 if lines failed.";
@@ -81,6 +88,7 @@ enum Command {
 /// One flow, and its numbers.
 #[derive(Debug, clap::Args)]
 #[command(group = ArgGroup::new("flow").args(["cookie", "handle"]).required(true))]
+#[command(group = ArgGroup::new("place").args(["prio", "nft"]))]
 #[command(group = ArgGroup::new("hook").args(["ingress", "egress", "block"]).conflicts_with("cookie"))]
 #[command(group = ArgGroup::new("numbers").args(["packets", "bytes", "drops", "last_used"]).multiple(true).required(true))]
 struct One {
@@ -92,13 +100,24 @@ struct One {
     #[arg(long, value_name = "DEV", help_heading = "Which flow")]
     dev: Option<String>,
 
-    /// Handle of the filter, as tc prints it: 0x1, or 800::800 of u32
-    #[arg(long, visible_alias = "fh", value_parser = filter_handle, requires_all = ["dev", "prio"], help_heading = "Which flow")]
+    /// Handle of the filter, as tc prints it: 0x1, or 800::800 of u32; or of the rule, as nft does
+    #[arg(long, visible_alias = "fh", value_parser = filter_handle, requires_all = ["dev", "place"], help_heading = "Which flow")]
     handle: Option<u32>,
 
     /// Preference of the filter
     #[arg(long, requires = "handle", help_heading = "Which flow")]
     prio: Option<u16>,
+
+    /// Table and chain of a rule of nftables
+    #[arg(
+        long,
+        num_args = 2,
+        value_names = ["TABLE", "CHAIN"],
+        requires = "handle",
+        conflicts_with_all = ["chain", "protocol", "hook"],
+        help_heading = "Which flow"
+    )]
+    nft: Option<Vec<String>>,
 
     /// Chain of the filter
     #[arg(
@@ -156,6 +175,16 @@ fn ether_type(text: &str) -> Result<u16, String> {
 
 impl One {
     fn target(&self, dev: Option<String>) -> Target {
+        if let (Some(dev), Some(handle), Some([table, chain])) =
+            (&dev, self.handle, self.nft.as_deref())
+        {
+            return Target::Rule(RuleSpec {
+                dev: dev.clone(),
+                table: table.clone(),
+                chain: chain.clone(),
+                handle: handle.into(),
+            });
+        }
         match (self.cookie, dev, self.prio, self.handle) {
             (None, Some(dev), Some(prio), Some(handle)) => Target::Filter(FilterSpec {
                 dev,

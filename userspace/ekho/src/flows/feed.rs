@@ -9,7 +9,7 @@
 //!
 //! A flow is named by `cookie` (with `dev` when it is on several devices), or by
 //! `dev`, `prio` and `handle`, with `chain`, `protocol`, and `egress` or `block`
-//! where the filter hangs there. `op` is `set` (default) or `add`; `packets`,
+//! where the filter hangs there, or by `dev`, `nft` (`[TABLE, CHAIN]`) and `handle`. `op` is `set` (default) or `add`; `packets`,
 //! `bytes`, `drops` and `last_used` (`now`, `never` or ns) are what [`Change`] takes.
 //! A misspelt key is an error, so that no counter gets lost silently.
 
@@ -23,6 +23,7 @@ use super::handle;
 use crate::error::{Error, Result};
 use crate::flows::stats::{protocol, Change, LastUsed, Op, Sink, Target};
 use crate::kernel::netlink::filter::{FilterSpec, Hook};
+use crate::kernel::netlink::rule::RuleSpec;
 use crate::number::parse_number;
 
 /// Longest line of a feed in bytes.
@@ -90,6 +91,7 @@ struct Line {
     prio: Option<u16>,
     #[serde(deserialize_with = "handle")]
     handle: Option<u32>,
+    nft: Option<[String; 2]>,
     #[serde(deserialize_with = "ether_type")]
     protocol: Option<u16>,
     op: Op,
@@ -123,6 +125,28 @@ pub fn parse_line(text: &str) -> Result<(Target, Change), String> {
 
 fn target(line: Line) -> Result<Target, String> {
     let names_filter = line.prio.is_some() || line.handle.is_some();
+    if let Some([table, chain]) = line.nft {
+        let of_filters = [
+            line.prio.is_some(),
+            line.chain.is_some(),
+            line.protocol.is_some(),
+            line.block.is_some(),
+            line.egress,
+            line.cookie.is_some(),
+        ];
+        if of_filters.contains(&true) {
+            return Err(
+                "`nft` takes `dev` and `handle` beside it, and nothing else of a flow".into(),
+            );
+        }
+        let missing = |name: &str| format!("`nft` is given, and no `{name}`");
+        return Ok(Target::Rule(RuleSpec {
+            dev: line.dev.ok_or_else(|| missing("dev"))?,
+            table,
+            chain,
+            handle: line.handle.ok_or_else(|| missing("handle"))?.into(),
+        }));
+    }
     match (line.cookie, names_filter) {
         (Some(_), true) => Err("`cookie` and `prio`, `handle` exclude each other".into()),
         (Some(cookie), false) => Ok(Target::Cookie {
@@ -259,6 +283,7 @@ pub fn feed(
                     LineError::Failed(
                         Error::UnknownCookie { .. }
                         | Error::NoFilter { .. }
+                        | Error::NoRule { .. }
                         | Error::NoCounters { .. }
                         | Error::NotOffloaded { .. },
                     ) => summary.unknown += 1,
@@ -278,6 +303,28 @@ mod tests {
     use super::*;
     use crate::flows::stats::{Counters, Updated};
 
+    #[test]
+    fn a_rule_of_nftables_is_named_by_table_chain_and_handle() {
+        let (target, _) =
+            parse_line(r#"{"dev":"ek0","nft":["t","c"],"handle":4,"packets":1}"#).unwrap();
+        let rule = RuleSpec {
+            dev: "ek0".into(),
+            table: "t".into(),
+            chain: "c".into(),
+            handle: 4,
+        };
+        assert_eq!(target, Target::Rule(rule));
+        for wrong in [
+            r#"{"nft":["t","c"],"handle":4,"packets":1}"#,
+            r#"{"dev":"ek0","nft":["t","c"],"packets":1}"#,
+            r#"{"dev":"ek0","nft":["t"],"handle":4,"packets":1}"#,
+            r#"{"dev":"ek0","nft":["t","c"],"handle":4,"prio":1,"packets":1}"#,
+            r#"{"dev":"ek0","nft":["t","c"],"handle":4,"egress":true,"packets":1}"#,
+        ] {
+            assert!(parse_line(wrong).is_err(), "{wrong}");
+        }
+    }
+
     /// Knows the cookies 1 and 2, on `ek0`.
     #[derive(Default)]
     struct Fake {
@@ -293,6 +340,7 @@ mod tests {
                     self.filters.push(filter.clone());
                     2
                 }
+                Target::Rule(_) => 2,
             };
             if cookie > 2 {
                 return Err(Error::UnknownCookie { cookie, dev: None });

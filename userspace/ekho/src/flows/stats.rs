@@ -26,6 +26,7 @@ use crate::kernel::capability::{self, Capability};
 use crate::kernel::clock;
 use crate::kernel::netlink::device;
 use crate::kernel::netlink::filter::{self, FilterSpec};
+use crate::kernel::netlink::rule::{self, RuleSpec};
 use crate::module::state::{Filter, Flow, State};
 use crate::module::Module;
 use crate::number::parse_number;
@@ -201,6 +202,57 @@ pub enum Target {
     },
     /// By what `tc` calls it.
     Filter(FilterSpec),
+    /// By what `nft` calls it.
+    Rule(RuleSpec),
+}
+
+/// What user space can read of the kernel, and a flow is made of.
+trait Readable {
+    /// What messages call it.
+    fn name(&self) -> String;
+    /// Name of the device on which its flow is.
+    fn dev(&self) -> &str;
+    /// Whether a flow may be its.
+    fn may_be(&self, flow: &Flow) -> bool;
+    /// Reads it, which makes the kernel ask for the statistics of its flow. Returns the kind of a
+    /// filter.
+    fn poll(&self) -> Result<String>;
+}
+
+impl Readable for FilterSpec {
+    fn name(&self) -> String {
+        format!("filter {self}")
+    }
+
+    fn dev(&self) -> &str {
+        &self.dev
+    }
+
+    fn may_be(&self, flow: &Flow) -> bool {
+        flow.chain == self.chain && flow.prio == u32::from(self.prio)
+    }
+
+    fn poll(&self) -> Result<String> {
+        filter::poll(self)
+    }
+}
+
+impl Readable for RuleSpec {
+    fn name(&self) -> String {
+        format!("rule {self}")
+    }
+
+    fn dev(&self) -> &str {
+        &self.dev
+    }
+
+    fn may_be(&self, flow: &Flow) -> bool {
+        flow.classifier.as_deref() == Some("nft")
+    }
+
+    fn poll(&self) -> Result<String> {
+        rule::poll(self).map(|()| String::new())
+    }
 }
 
 /// What became of a flow's counters.
@@ -245,7 +297,7 @@ pub struct Stats<'state> {
     /// Firmware that takes no statistics, and why.
     unfit: Vec<(String, Error)>,
     /// Cookies of filters that were looked up.
-    resolved: HashMap<FilterSpec, u64>,
+    resolved: HashMap<Target, u64>,
 }
 
 /// Finds and checks the statistics map of attached firmware.
@@ -439,24 +491,23 @@ impl<'state> Stats<'state> {
         }
     }
 
-    /// The cookie of a filter. The kernel never tells a driver the filter's handle,
-    /// so the filter is read, and the flow that was asked for its statistics is it.
-    fn resolve(&self, filter: &FilterSpec) -> Result<u64> {
-        let mine = |flow: &Flow| flow.chain == filter.chain && flow.prio == u32::from(filter.prio);
+    /// The cookie of a filter or a rule. The kernel never tells a driver its handle, so it is read,
+    /// and the flow that was asked for its statistics is it.
+    fn resolve(&self, read: &dyn Readable) -> Result<u64> {
         let flows = || -> Result<Vec<Flow>> {
-            let mut flows = self.state.flows(&Filter::device(&filter.dev)?)?;
-            flows.retain(mine);
+            let mut flows = self.state.flows(&Filter::device(read.dev())?)?;
+            flows.retain(|flow| read.may_be(flow));
             Ok(flows)
         };
         let mut candidates: Option<Vec<u64>> = None;
         for _ in 0..RESOLVE_ROUNDS {
             let before = flows()?;
-            let kind = filter::poll(filter)?;
+            let kind = read.poll()?;
             let after = flows()?;
             let is_u32 = |flow: &Flow| flow.classifier.as_deref() == Some("u32");
             if kind == "u32" && after.iter().any(is_u32) {
                 return Err(Error::NoCounters {
-                    filter: filter.to_string(),
+                    filter: read.name(),
                 });
             }
             if after.iter().any(|flow| flow.cookie.is_none()) {
@@ -476,8 +527,8 @@ impl<'state> Stats<'state> {
             match left.as_slice() {
                 [] => {
                     return Err(Error::NotOffloaded {
-                        filter: filter.to_string(),
-                        dev: filter.dev.clone(),
+                        filter: read.name(),
+                        dev: read.dev().to_owned(),
                     })
                 }
                 [cookie] => return Ok(*cookie),
@@ -485,23 +536,28 @@ impl<'state> Stats<'state> {
             }
         }
         Err(Error::AmbiguousFilter {
-            filter: filter.to_string(),
+            filter: read.name(),
             count: candidates.map_or(0, |candidates| candidates.len()),
         })
     }
 
-    fn change_filter(&mut self, filter: &FilterSpec, change: &Change) -> Result<Updated> {
-        if let Some(cookie) = self.resolved.get(filter).copied() {
-            let result = self.change_cookie(cookie, Some(&filter.dev), change);
+    fn change_read(
+        &mut self,
+        target: &Target,
+        read: &dyn Readable,
+        change: &Change,
+    ) -> Result<Updated> {
+        if let Some(cookie) = self.resolved.get(target).copied() {
+            let result = self.change_cookie(cookie, Some(read.dev()), change);
             if !matches!(result, Err(Error::UnknownCookie { .. })) {
                 return result;
             }
-            // The filter was replaced: another flow has its handle now.
-            self.resolved.remove(filter);
+            // It was replaced: another flow has its handle now.
+            self.resolved.remove(target);
         }
-        let cookie = self.resolve(filter)?;
-        let updated = self.change_cookie(cookie, Some(&filter.dev), change)?;
-        self.resolved.insert(filter.clone(), cookie);
+        let cookie = self.resolve(read)?;
+        let updated = self.change_cookie(cookie, Some(read.dev()), change)?;
+        self.resolved.insert(target.clone(), cookie);
         Ok(updated)
     }
 }
@@ -510,7 +566,8 @@ impl Sink for Stats<'_> {
     fn change(&mut self, target: &Target, change: &Change) -> Result<Updated> {
         match target {
             Target::Cookie { cookie, dev } => self.change_cookie(*cookie, dev.as_deref(), change),
-            Target::Filter(filter) => self.change_filter(filter, change),
+            Target::Filter(filter) => self.change_read(target, filter, change),
+            Target::Rule(rule) => self.change_read(target, rule, change),
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod device;
 pub mod filter;
 pub mod generic;
 pub mod message;
+pub mod rule;
 pub mod socket;
 
 pub use message::{u32_at, Attributes, Request};
