@@ -132,6 +132,9 @@ defer() {
 }
 
 # ----------------------------------------------- what the module knows -------
+#
+# The cases read debugfs, whose format is of the same tree as they are: it takes no process,
+# and an emulated machine takes long for each. genl.sh and tool.sh try what programs rely on.
 
 # netns_id [PROCESS|FILE]: as the module's records have it.
 # shellcheck disable=SC2120 # only test files pass one

@@ -17,7 +17,7 @@ use ekho::firmware::image::{Firmware, Loaded};
 use ekho::kernel::bpf;
 use ekho::kernel::netlink::{u32_at, Attributes, Request};
 use ekho::module::Module;
-use ekho_testkit::lab::{self, field, records};
+use ekho_testkit::lab;
 use ekho_testkit::tc::{
     self, ifinfomsg, put_action, tc_gen, tcmsg, u32_selector, BLOCK, IFINFOMSG, INGRESS, NEW, TCMSG,
 };
@@ -323,7 +323,7 @@ impl System {
         }
         // Those of a run before this one may be on their way out.
         eventually("there are devices: the module must not be in use", || {
-            Ok(records("devices")?.is_empty())
+            Ok(lab::devices()?.is_empty())
         })?;
         Ok(system)
     }
@@ -449,13 +449,11 @@ impl System {
         let Some(namespace) = self.others[usize::from(ns)].take() else {
             return Ok(());
         };
-        let inode = namespace.lab.inode.to_string();
+        let inode = namespace.lab.inode;
         drop(namespace);
         eventually("devices of a namespace that is gone are left", || {
-            let devices = records("devices")?;
-            Ok(!devices
-                .lines()
-                .any(|line| field(line, "netns") == Some(inode.as_str())))
+            let devices = lab::devices()?;
+            Ok(!devices.iter().any(|device| device.netns == inode))
         })?;
         for slot in 0..SLOTS {
             if self.devices[usize::from(slot)].is_some_and(|(is, _)| is == ns) {
@@ -811,48 +809,51 @@ impl System {
     }
 
     fn see_module(&self, lines: &mut Vec<String>) -> Result<()> {
-        let namespace = |inode: &str| {
+        let namespace = |inode: u64| {
             let others = self.others.iter().enumerate();
             others
                 .filter_map(|(ns, other)| Some((ns, other.as_ref()?)))
                 .chain([(0, &self.home)])
-                .find(|(_, other)| other.lab.inode.to_string() == inode)
+                .find(|(_, other)| other.lab.inode == inode)
                 .map_or_else(|| format!("?{inode}"), |(ns, _)| ns.to_string())
         };
-        for (file, what) in [
-            ("devices", "port"),
-            ("firmware", "firmware"),
-            ("flows", "flow"),
-        ] {
-            for record in records(file)?.lines() {
-                let get = |key| field(record, key).unwrap_or("?");
-                let fields: &[&str] = match what {
-                    "port" => &["kind", "hw_tc_offload", "bindings", "flows", "firmware"],
-                    "firmware" => &["firmware", "generation", "violations"],
-                    _ => &[
-                        "classifier",
-                        "chain",
-                        "prio",
-                        "protocol",
-                        "skip_sw",
-                        "packets",
-                        "stats_requests",
-                    ],
-                };
-                let mut line = format!(
-                    "{what} {} ns={} name={}",
-                    get("ifindex"),
-                    namespace(get("netns")),
-                    get("dev")
-                );
-                for key in fields {
-                    line.push_str(&format!(" {key}={}", get(key)));
-                }
-                if what == "port" && get("flows") != get("table_entries") {
-                    line.push_str(&format!(" table_entries={}", get("table_entries")));
-                }
-                lines.push(line);
+        let begin = |what, ifindex, netns, dev: &str| {
+            format!("{what} {ifindex} ns={} name={dev}", namespace(netns))
+        };
+        for device in lab::devices()? {
+            let mut line = begin("port", device.ifindex, device.netns, &device.dev);
+            line.push_str(&format!(
+                " kind={} hw_tc_offload={} bindings={} flows={} firmware={}",
+                device.kind,
+                u8::from(device.hw_tc_offload.unwrap_or(false)),
+                device.bindings,
+                device.flows,
+                device.firmware.as_deref().unwrap_or("-"),
+            ));
+            if device.table_entries != Some(device.flows) {
+                line.push_str(&format!(" table_entries={:?}", device.table_entries));
             }
+            lines.push(line);
+        }
+        for firmware in lab::firmware()? {
+            let begin = begin("firmware", firmware.ifindex, firmware.netns, &firmware.dev);
+            lines.push(format!(
+                "{begin} firmware={} generation={} violations={}",
+                firmware.firmware, firmware.generation, firmware.calls.violations,
+            ));
+        }
+        for flow in lab::flows()? {
+            lines.push(format!(
+                "{} classifier={} chain={} prio={} protocol={:#06x} skip_sw={} packets={} stats_requests={}",
+                begin("flow", flow.ifindex, flow.netns, &flow.dev),
+                flow.classifier.as_deref().unwrap_or("?"),
+                flow.chain,
+                flow.prio,
+                flow.protocol,
+                u8::from(flow.skip_sw),
+                flow.packets,
+                flow.stats_requests,
+            ));
         }
         Ok(())
     }

@@ -20,6 +20,7 @@ use ekho::firmware::Firmware;
 use ekho::kernel::bpf;
 use ekho::kernel::netlink::{Connection, Request};
 use ekho::module::Module;
+use ekho_testkit::lab;
 use ekho_testkit::tc::{self, info, tc_gen, tcmsg, INGRESS};
 use ekho_testkit::uapi;
 use fastrand::Rng;
@@ -117,8 +118,8 @@ pub fn run(plan: &Plan, paths: &Paths, counts: &mut Counts) -> Result<()> {
         let until = end.min(next + BATCH);
         let done = batch(plan, paths, &seeds, next..until, start, counts)?;
         let what = || format!("seed {seed} cases {next} to {done}");
-        kernel.none_left("firmware").with_context(what)?;
-        kernel.none_left("flows").with_context(what)?;
+        kernel.none_left(lab::firmware).with_context(what)?;
+        kernel.none_left(lab::flows).with_context(what)?;
         if (next / BATCH) % TOOL == 0 {
             let data = mutant(&seeds, seed, next);
             if let Err(error) = with_tool(&plan.tool, &data) {
@@ -129,7 +130,7 @@ pub fn run(plan: &Plan, paths: &Paths, counts: &mut Counts) -> Result<()> {
         next = done;
     }
     kernel.delete_device(DEV.1)?;
-    kernel.none_left("devices")?;
+    kernel.none_left(lab::devices)?;
     remove_module()
 }
 

@@ -2,6 +2,7 @@
 
 //! The kernel that both fuzzers try: a network namespace, and the module.
 
+use std::fmt::Debug;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::os::fd::AsFd as _;
@@ -10,7 +11,8 @@ use std::time::Duration;
 
 use anyhow::{bail, Context as _, Result};
 use ekho::kernel::netlink::{Connection, Request};
-use ekho_testkit::lab::{self, field, records};
+use ekho::module::state::OnDevice;
+use ekho_testkit::lab;
 use ekho_testkit::{tc, uapi};
 use nix::sched::{unshare, CloneFlags};
 use nix::sys::socket::{setsockopt, sockopt};
@@ -38,7 +40,7 @@ pub struct Paths {
 /// A network namespace of this process's own, with the module.
 pub struct Kernel {
     pub connection: Connection,
-    netns: String,
+    netns: u64,
     log: File,
 }
 
@@ -51,7 +53,7 @@ impl Kernel {
         if !lab::is_loaded() {
             lab::insmod(module, c"")?;
         }
-        if !records("devices")?.is_empty() {
+        if !lab::devices()?.is_empty() {
             bail!("there are devices with EKHO: unload firmware and delete them first");
         }
         let here = lab::Namespace::current()?;
@@ -63,7 +65,7 @@ impl Kernel {
         )?;
         Ok(Self {
             connection: here.connection,
-            netns: here.inode.to_string(),
+            netns: here.inode,
             log: fs::OpenOptions::new().write(true).open("/dev/kmsg")?,
         })
     }
@@ -99,24 +101,21 @@ impl Kernel {
         result.map_err(|refusal| anyhow::anyhow!("{} {}", refusal.errno, refusal.message))
     }
 
-    /// The module's records about this namespace.
-    pub fn records(&self, kind: &str) -> Result<Vec<String>> {
-        Ok(records(kind)?
-            .lines()
-            .filter(|record| field(record, "netns") == Some(&self.netns))
-            .map(str::to_owned)
-            .collect())
+    /// Those of the module's records that are about this namespace.
+    pub fn here<T: OnDevice>(&self, mut records: Vec<T>) -> Vec<T> {
+        records.retain(|record| record.netns() == self.netns);
+        records
     }
 
     /// Waits until the module has no records of a kind.
-    pub fn none_left(&self, kind: &str) -> Result<()> {
+    pub fn none_left<T: OnDevice + Debug>(&self, tell: fn() -> Result<Vec<T>>) -> Result<()> {
         let mut left = Vec::new();
         eventually(|| {
-            left = self.records(kind)?;
+            left = self.here(tell()?);
             Ok(left.is_empty())
         })?
         .then_some(())
-        .with_context(|| format!("{} left in {kind}: {}", left.len(), left.join("; ")))
+        .with_context(|| format!("{} left: {left:?}", left.len()))
     }
 }
 

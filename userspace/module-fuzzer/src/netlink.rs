@@ -22,7 +22,7 @@ use ekho::kernel::netlink::{Attributes, Request};
 use ekho::module::state::Filter;
 use ekho::module::Module;
 use ekho::module::Netlink;
-use ekho_testkit::lab::set_fault;
+use ekho_testkit::lab::{self, set_fault};
 use ekho_testkit::tc::{self, info, tc_gen, tcmsg, INGRESS, NEW, TCAMSG};
 use ekho_testkit::uapi;
 
@@ -263,7 +263,7 @@ impl Session<'_> {
             Ok(left.is_empty())
         })?;
         ensure!(flushed, "actions are left: {left}");
-        self.kernel.none_left("flows")
+        self.kernel.none_left(lab::flows)
     }
 
     /// The end of a round.
@@ -274,11 +274,11 @@ impl Session<'_> {
         for device in 0..DEVICES.len() {
             self.unload(device)?;
         }
-        self.kernel.none_left("firmware")?;
+        self.kernel.none_left(lab::firmware)?;
         for (_, ifindex) in DEVICES {
             self.kernel.delete_device(ifindex)?;
         }
-        self.kernel.none_left("devices")
+        self.kernel.none_left(lab::devices)
     }
 
     /// A filter is added, is in hardware, counts, and goes.
@@ -306,7 +306,7 @@ impl Session<'_> {
             options.put_u32(uapi::TCA_FLOWER_FLAGS, uapi::TCA_CLS_FLAGS_SKIP_SW);
         });
         self.kernel.ask(request)?;
-        let flows = self.kernel.records("flows")?;
+        let flows = self.kernel.here(lab::flows()?);
         ensure!(flows.len() == 1, "flows are {flows:?}");
 
         let filter = FilterSpec {

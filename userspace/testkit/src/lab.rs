@@ -4,7 +4,7 @@
 
 use std::ffi::CStr;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::thread;
@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{bail, Context as _, Result};
 use ekho::kernel::netlink::Connection;
+use ekho::module::state::{Device, Filter, Firmware, Flow, State as _};
+use ekho::module::Netlink;
 use nix::errno::Errno;
 use nix::kmod::{delete_module, finit_module, DeleteModuleFlags, ModuleInitFlags};
 use nix::sched::{unshare, CloneFlags};
@@ -87,20 +89,34 @@ pub fn eventually(patience: Duration, mut is_so: impl FnMut() -> Result<bool>) -
     Ok(true)
 }
 
-/// The module's records of a kind (`devices`, `firmware`, `flows`, …), one a line; empty without
-/// the module.
-pub fn records(kind: &str) -> Result<String> {
-    match fs::read_to_string(format!("{DEBUGFS}/{kind}")) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound && !is_loaded() => Ok(String::new()),
-        result => result.with_context(|| format!("can't read {DEBUGFS}/{kind}")),
+/// What the module tells of all network namespaces; nothing without the module.
+fn told<T>(ask: impl FnOnce(&Netlink, &Filter) -> ekho::Result<Vec<T>>) -> Result<Vec<T>> {
+    match ask(&Netlink, &Filter::default()) {
+        Err(ekho::Error::ModuleNotLoaded) => Ok(Vec::new()),
+        result => Ok(result?),
     }
 }
 
-/// A field of a record.
-pub fn field<'record>(record: &'record str, key: &str) -> Option<&'record str> {
-    record
-        .split(' ')
-        .find_map(|field| field.strip_prefix(key)?.strip_prefix('='))
+/// The devices that the module serves.
+pub fn devices() -> Result<Vec<Device>> {
+    told(Netlink::devices)
+}
+
+/// The firmware that is attached.
+pub fn firmware() -> Result<Vec<Firmware>> {
+    told(Netlink::firmware)
+}
+
+/// The flows that are offloaded.
+pub fn flows() -> Result<Vec<Flow>> {
+    told(Netlink::flows)
+}
+
+/// Reads a file of the module's debugfs to its end.
+pub fn read_debugfs(file: &str) -> Result<()> {
+    let path = format!("{DEBUGFS}/{file}");
+    fs::read(&path).with_context(|| format!("can't read {path}"))?;
+    Ok(())
 }
 
 /// Gives a line to the module's fault injection; false if it refuses.
@@ -152,14 +168,6 @@ impl Namespace {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn fields_are_found_by_their_whole_key() {
-        let record = "ifindex=3 dev=ek0 netns_name=- netns=7";
-        assert_eq!(field(record, "netns"), Some("7"));
-        assert_eq!(field(record, "dev"), Some("ek0"));
-        assert_eq!(field(record, "de"), None);
-    }
 
     #[test]
     fn waiting_ends() {

@@ -4,7 +4,6 @@
 
 use std::collections::BTreeSet;
 use std::ffi::CStr;
-use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -18,8 +17,9 @@ use ekho::contract;
 use ekho::firmware::image::{Firmware, Loaded};
 use ekho::kernel::bpf::{self, Map};
 use ekho::kernel::netlink::{u32_at, Attributes, Connection, Request};
+use ekho::module::state::{Calls, Device, Firmware as Attached, Flow};
 use ekho::module::Module;
-use ekho_testkit::lab::{self, records};
+use ekho_testkit::lab;
 use ekho_testkit::tc::{
     self, bitfield32, info, put_action, tc_gen, tcmsg, u32_selector, IFINFOMSG, INGRESS, NEW,
     TCAMSG, TCMSG,
@@ -472,9 +472,7 @@ impl Lab {
         if lab::is_loaded() {
             lines.insert("module".to_owned());
         }
-        for file in ["devices", "firmware", "flows"] {
-            lines.extend(records(file)?.lines().map(|record| lasting(file, record)));
-        }
+        lines.extend(told()?);
         let mut connection = Connection::new()?;
         let mut list = |request: &[u8], line: &dyn Fn(&[u8]) -> Option<String>| {
             let mut add = |_, payload: &[u8]| lines.extend(line(payload));
@@ -542,33 +540,40 @@ impl Lab {
     }
 }
 
-/// A record of debugfs without what is counted or chosen by chance.
-fn lasting(file: &str, record: &str) -> String {
-    const PASSING: &[&str] = &[
-        "netns",
-        "link",
-        "map",
-        "generation",
-        "replace",
-        "replace_refused",
-        "destroy",
-        "stats",
-        "longest_us",
-        "cookie",
-        "packets",
-        "bytes",
-        "drops",
-        "stats_requests",
-        "last_used_ms",
-    ];
-    let mut line = file.to_owned();
-    for field in record.split(' ') {
-        let key = field.split('=').next().unwrap_or(field);
-        if !PASSING.contains(&key) {
-            let _ = write!(line, " {field}");
-        }
+/// What the module tells, one thing a line, without what is counted or chosen by chance.
+fn told() -> Result<Vec<String>> {
+    let mut lines = Vec::new();
+    for device in lab::devices()? {
+        lines.push(format!("{:?}", Device { netns: 0, ..device }));
     }
-    line
+    for firmware in lab::firmware()? {
+        let lasting = Attached {
+            netns: 0,
+            link: 0,
+            map: None,
+            generation: 0,
+            calls: Calls {
+                violations: firmware.calls.violations,
+                ..Calls::default()
+            },
+            ..firmware
+        };
+        lines.push(format!("{lasting:?}"));
+    }
+    for flow in lab::flows()? {
+        let lasting = Flow {
+            netns: 0,
+            cookie: None,
+            packets: 0,
+            bytes: 0,
+            drops: 0,
+            stats_requests: 0,
+            last_used_ms: None,
+            ..flow
+        };
+        lines.push(format!("{lasting:?}"));
+    }
+    Ok(lines)
 }
 
 /// A filter in a dump, and whether it is in hardware.

@@ -101,6 +101,8 @@ mod tests {
             bindings: 1,
             flows: 2,
             table_entries: None,
+            action_counters: 0,
+            ct_zones: 0,
             firmware: None,
         };
         assert_eq!(

@@ -48,6 +48,12 @@ pub struct Device {
     /// Places for flows that are taken, those of refused replacements included: what
     /// counts for `max_flows`. `null` when the module doesn't tell.
     pub table_entries: Option<u64>,
+    /// Actions of flows that are counted one by one. For tests: what is left shows.
+    #[serde(skip)]
+    pub action_counters: u64,
+    /// Zones of connection tracking that its flows send packets to. Likewise.
+    #[serde(skip)]
+    pub ct_zones: u64,
     /// Name of the attached firmware.
     pub firmware: Option<String>,
 }
@@ -352,6 +358,8 @@ pub(crate) mod tests_support {
             bindings: 1,
             flows: 10,
             table_entries: Some(11),
+            action_counters: 0,
+            ct_zones: 0,
             firmware: None,
         }
     }

@@ -80,6 +80,8 @@ pub fn device(attributes: Attributes<'_>) -> Result<Device, String> {
         bindings: number(uapi::EKHO_A_DEVICE_BINDINGS).unwrap_or(0),
         flows: number(uapi::EKHO_A_DEVICE_FLOWS).unwrap_or(0),
         table_entries: number(uapi::EKHO_A_DEVICE_TABLE_ENTRIES),
+        action_counters: number(uapi::EKHO_A_DEVICE_ACTION_COUNTERS).unwrap_or(0),
+        ct_zones: number(uapi::EKHO_A_DEVICE_CT_ZONES).unwrap_or(0),
         firmware: text(attributes, uapi::EKHO_A_DEVICE_FIRMWARE),
     })
 }
