@@ -472,6 +472,185 @@ pub enum Action {
         ttl: Option<u8>,
     },
     MplsDecTtl,
+    Police(Police),
+}
+
+/// A limit that time has no part in: so slow that no tokens come back while a set is done, or so fast
+/// that all are back with the next packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Police {
+    /// Which action of the set it is; with 0 one that no other filter has.
+    pub shared: u32,
+    pub limit: Limit,
+    /// Bytes; 0 for what the rate makes of it.
+    pub mtu: u32,
+    pub exceed: Fate,
+    pub conform: Fate,
+}
+
+/// What police limits besides the length of a packet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    Nothing,
+    /// With the number of ticks of 64 ns that can be saved.
+    Bytes {
+        rate: Rate,
+        peak: Option<Rate>,
+        burst: u32,
+    },
+    Packets {
+        rate: u64,
+        burst: u64,
+    },
+}
+
+/// A rate: the greater part of `struct tc_ratespec`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rate {
+    /// Bytes each second.
+    pub rate: u32,
+    pub atm: bool,
+    pub overhead: u16,
+    pub mpu: u16,
+}
+
+/// What becomes of a packet after police.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    Ok,
+    Drop,
+    Pipe,
+}
+
+impl Fate {
+    fn verdict(self) -> u32 {
+        match self {
+            Self::Ok => uapi::TC_ACT_OK,
+            Self::Drop => uapi::TC_ACT_SHOT,
+            Self::Pipe => uapi::TC_ACT_PIPE,
+        }
+    }
+
+    fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Drop => "drop",
+            Self::Pipe => "pipe",
+        }
+    }
+}
+
+/// How many actions a set shares at the most.
+pub const SHARED: u32 = 64;
+
+impl Rate {
+    /// `log2` of the bytes of a cell of its table, which the kernel makes a default of the MTU of.
+    const CELL_LOG: u8 = 3;
+
+    /// `struct tc_ratespec`.
+    fn bytes(self) -> [u8; 12] {
+        const ETHERNET: u8 = 1;
+        const ATM: u8 = 2;
+        let mut spec = [0; 12];
+        spec[0] = Self::CELL_LOG;
+        spec[1] = if self.atm { ATM } else { ETHERNET };
+        spec[2..4].copy_from_slice(&self.overhead.to_ne_bytes());
+        spec[6..8].copy_from_slice(&self.mpu.to_ne_bytes());
+        spec[8..].copy_from_slice(&self.rate.to_ne_bytes());
+        spec
+    }
+}
+
+impl Police {
+    /// `run` tells the actions that filters share from those of the set before, which the kernel may
+    /// still have.
+    fn put(&self, request: &mut Request, run: u32) {
+        /// Of a table that the kernel wants and doesn't read.
+        const TABLE: usize = 1024;
+        let index = match self.shared {
+            0 => 0,
+            shared => 1 + run.wrapping_mul(SHARED).wrapping_add(shared) % (1 << 30),
+        };
+        let (mut rates, mut burst) = ([None, None], 0);
+        match self.limit {
+            Limit::Nothing => {}
+            Limit::Bytes {
+                rate,
+                peak,
+                burst: ticks,
+            } => (rates, burst) = ([Some(rate), peak], ticks),
+            Limit::Packets { rate, burst } => {
+                request.put(uapi::TCA_POLICE_PKTRATE64, &rate.to_ne_bytes());
+                request.put(uapi::TCA_POLICE_PKTBURST64, &burst.to_ne_bytes());
+            }
+        }
+        // `struct tc_police`.
+        let mut police: Vec<u8> = [index, self.exceed.verdict(), 0, burst, self.mtu]
+            .into_iter()
+            .flat_map(u32::to_ne_bytes)
+            .collect();
+        for rate in rates {
+            police.extend(rate.map_or([0; 12], Rate::bytes));
+        }
+        police.extend([0; 12]);
+        request.put(uapi::TCA_POLICE_TBF, &police);
+        let kinds = [uapi::TCA_POLICE_RATE, uapi::TCA_POLICE_PEAKRATE];
+        for (kind, rate) in kinds.into_iter().zip(rates) {
+            if rate.is_some() {
+                request.put(kind, &[0; TABLE]);
+            }
+        }
+        request.put_u32(uapi::TCA_POLICE_RESULT, self.conform.verdict());
+    }
+}
+
+impl fmt::Display for Police {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // tc rounds: this is what it means rather than what makes it again.
+        f.write_str("police")?;
+        if self.shared != 0 {
+            write!(f, " index {}", self.shared)?;
+        }
+        let rate = |f: &mut fmt::Formatter<'_>, word: &str, rate: &Rate| {
+            write!(f, " {word} {}bps", rate.rate)?;
+            if rate.atm {
+                f.write_str(" linklayer atm")?;
+            }
+            if rate.overhead != 0 {
+                write!(f, " overhead {}", rate.overhead)?;
+            }
+            if rate.mpu != 0 {
+                write!(f, " mpu {}", rate.mpu)?;
+            }
+            Ok(())
+        };
+        match &self.limit {
+            Limit::Nothing => {}
+            Limit::Bytes {
+                rate: slow,
+                peak,
+                burst,
+            } => {
+                rate(f, "rate", slow)?;
+                if let Some(peak) = peak {
+                    rate(f, "peakrate", peak)?;
+                }
+                write!(f, " burst {}ns", u64::from(*burst) * 64)?;
+            }
+            Limit::Packets { rate, burst } => {
+                write!(f, " pkts_rate {rate} pkts_burst {}ns", burst * 64)?;
+            }
+        }
+        if self.mtu != 0 {
+            write!(f, " mtu {}", self.mtu)?;
+        }
+        write!(
+            f,
+            " conform-exceed {}/{}",
+            self.exceed.word(),
+            self.conform.word()
+        )
+    }
 }
 
 /// The checksums that csum makes, and their names.
@@ -492,7 +671,7 @@ fn parameters(verdict: u32, more: &[u32]) -> Vec<u8> {
 }
 
 impl Action {
-    fn put(&self, actions: &mut Request, number: u16) {
+    fn put(&self, actions: &mut Request, number: u16, run: u32) {
         use uapi::{
             TCA_EGRESS_MIRROR, TCA_EGRESS_REDIR, TCA_INGRESS_MIRROR, TCA_INGRESS_REDIR, TC_ACT_OK,
             TC_ACT_PIPE, TC_ACT_SHOT, TC_ACT_STOLEN, TC_GOTO_CHAIN,
@@ -596,6 +775,9 @@ impl Action {
                 });
             }
             Self::MplsDecTtl => mpls(actions, uapi::TCA_MPLS_ACT_DEC_TTL, &|_| ()),
+            Self::Police(ref police) => put_action(actions, number, "police", |request| {
+                police.put(request, run);
+            }),
         }
     }
 }
@@ -690,6 +872,7 @@ impl fmt::Display for Action {
                 optional(f, "ttl", ttl)
             }
             Self::MplsDecTtl => f.write_str("mpls dec_ttl"),
+            Self::Police(ref police) => police.fmt(f),
         }
     }
 }
@@ -744,6 +927,13 @@ impl Filter {
         }
     }
 
+    /// Whether it has an action that others have, too.
+    pub fn shares(&self) -> bool {
+        let is_shared =
+            |action: &Action| matches!(action, Action::Police(police) if police.shared != 0);
+        self.actions.iter().any(is_shared)
+    }
+
     fn kind(&self) -> &'static str {
         match self.keys {
             Some(_) => "flower",
@@ -760,8 +950,9 @@ impl Filter {
         )
     }
 
-    /// The request that adds it, or with `flags` of `NLM_F_CREATE` alone replaces it.
-    pub fn add(&self, flags: u16, mode: Mode) -> Vec<u8> {
+    /// The request that adds it, or with `flags` of `NLM_F_CREATE` alone replaces it. `run` is another
+    /// number for each set that is done.
+    pub fn add(&self, flags: u16, mode: Mode, run: u32) -> Vec<u8> {
         let mut request = Request::new(uapi::RTM_NEWTFILTER, flags, &self.header());
         request.put_text(uapi::TCA_KIND, self.kind());
         request.put_u32(uapi::TCA_CHAIN, self.chain);
@@ -782,7 +973,7 @@ impl Filter {
             request.put_u32(flags, mode.flag());
             request.nest(actions | NESTED, |request| {
                 for (number, action) in (1..).zip(&self.actions) {
-                    action.put(request, number);
+                    action.put(request, number, run);
                 }
             });
         });

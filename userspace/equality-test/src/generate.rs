@@ -10,7 +10,10 @@ use std::ops::{BitAnd, BitOr, Not};
 
 use fastrand::Rng;
 
-use crate::filter::{Action, End, Filter, Header, Key, Masked, Mode, Munge, Place, SUMS};
+use crate::filter::{
+    Action, End, Fate, Filter, Header, Key, Limit, Masked, Mode, Munge, Place, Police, Rate,
+    SHARED, SUMS,
+};
 use crate::packet::{
     Mac, MacText, Network, Packet, Sum, BOTTOM, DESTINATION, ETH_8021AD, ETH_8021Q, ETH_ALL,
     ETH_ARP, ETH_IP, ETH_IPV6, ETH_MPLS, FRAGMENT, FRAGMENT_OFFSET, HOP_BY_HOP, ICMP, ICMPV6,
@@ -166,6 +169,10 @@ struct Generator {
     handles: u32,
     /// What each filter matches, by its handle.
     shapes: Vec<Vec<(Shape, usize)>>,
+    /// Actions that filters of this round share.
+    shared: Vec<Police>,
+    /// How many were shared in all rounds.
+    shares: u32,
 }
 
 /// Leaves out of a set what goes from one device to another's tables: each port is a device, and
@@ -198,6 +205,8 @@ pub fn set(seed: u64, number: u64, packets: usize) -> Set {
         preferences: Vec::new(),
         handles: 0,
         shapes: Vec::new(),
+        shared: Vec::new(),
+        shares: 0,
     };
     generator.set(number, packets)
 }
@@ -283,6 +292,8 @@ impl Generator {
     /// Some filters go, some change, some come.
     fn changes(&mut self, filters: &mut Vec<Filter>, port: u8) -> Vec<Change> {
         let mut changes = Vec::new();
+        // When the kernel frees an action that no filter has any more isn't certain.
+        self.shared.clear();
         for _ in 0..self.rng.usize(1..=4) {
             if filters.is_empty() {
                 break;
@@ -642,9 +653,17 @@ impl Generator {
 
     fn actions(&mut self, filter: &Filter) -> Vec<Action> {
         let mut actions = Vec::new();
+        if self.chance(6) {
+            // Alone, as the device tells what an action of a list has counted to one filter only.
+            return vec![Action::Police(self.shared_police())];
+        }
         let changes = weighted(&mut self.rng, &[(40, 0), (35, 1), (17, 2), (8, 3)]);
         for _ in 0..changes {
             self.change(filter, &mut actions);
+        }
+        if self.chance(8) {
+            let n = self.rng.usize(..=actions.len());
+            actions.insert(n, Action::Police(self.police()));
         }
         let place = filter.place;
         let last = self.rng.u32(0..100);
@@ -724,6 +743,82 @@ impl Generator {
             _ => Action::MplsDecTtl,
         };
         actions.push(action);
+    }
+
+    /// One that filters have that come after it, or that one has which came before.
+    fn shared_police(&mut self) -> Police {
+        if !self.shared.is_empty() && (self.chance(70) || self.shares + 1 >= SHARED) {
+            let n = self.rng.usize(..self.shared.len());
+            return self.shared[n];
+        }
+        self.shares += 1;
+        let police = Police {
+            shared: self.shares,
+            ..self.police()
+        };
+        self.shared.push(police);
+        police
+    }
+
+    /// A limit that some of the packets are beyond.
+    fn police(&mut self) -> Police {
+        let rng = &mut self.rng;
+        /// Of 64 ns.
+        const TICKS: u32 = 1_000_000_000 / 64;
+        let fate =
+            |rng: &mut Rng| weighted(rng, &[(40, Fate::Drop), (30, Fate::Pipe), (30, Fate::Ok)]);
+        let rate = |rng: &mut Rng, rate: u32| Rate {
+            rate,
+            atm: rng.u32(0..4) == 0,
+            overhead: one(rng, &[0, 0, 0, 4, 18]),
+            mpu: one(rng, &[0, 0, 64, 90]),
+        };
+        let fast = |rng: &mut Rng| one(rng, &[1_000_000_000, 3_999_999_999, 2_000_000_007]);
+        let limit = match rng.u32(0..100) {
+            0..25 => Limit::Nothing,
+            // A byte each second: of the half of one that is left none is made.
+            25..60 => Limit::Bytes {
+                rate: rate(rng, 1),
+                peak: match rng.u32(0..4) {
+                    0 => Some(rate(rng, 1)),
+                    1 => {
+                        let fast = fast(rng);
+                        Some(rate(rng, fast))
+                    }
+                    _ => None,
+                },
+                burst: rng.u32(1..250) * TICKS + TICKS / 2,
+            },
+            // Whether a packet is larger than what can be saved.
+            60..85 => {
+                let fast = fast(rng);
+                Limit::Bytes {
+                    rate: rate(rng, fast),
+                    peak: None,
+                    burst: rng.u32(0..4),
+                }
+            }
+            // Always within, and always beyond it.
+            85..92 => Limit::Packets {
+                rate: 1_000_000_000,
+                burst: 1_000_000,
+            },
+            _ => Limit::Packets { rate: 1, burst: 1 },
+        };
+        let mtu = match limit {
+            Limit::Nothing => rng.u32(30..120),
+            _ => match rng.u32(0..3) {
+                0 => rng.u32(30..120),
+                _ => 0,
+            },
+        };
+        Police {
+            shared: 0,
+            limit,
+            mtu,
+            exceed: fate(rng),
+            conform: fate(rng),
+        }
     }
 
     /// The checksums that a list of changes needs, or any.
@@ -1224,7 +1319,7 @@ mod tests {
                 assert!(filter
                     .words(Mode::SkipHw)
                     .starts_with("tc filter add dev p"));
-                assert!(filter.add(0, Mode::SkipHw).len() < 4096);
+                assert!(filter.add(0, Mode::SkipHw, 1).len() < 4096);
             }
             for packet in set.rounds.iter().flat_map(|round| &round.packets) {
                 assert!((14..1000).contains(&packet.bytes().len()));
@@ -1240,6 +1335,8 @@ mod tests {
             preferences: Vec::new(),
             handles: 0,
             shapes: Vec::new(),
+            shared: Vec::new(),
+            shares: 0,
         };
         let mut packet = crate::packet::tests::packet();
         generator.set_inner(&mut packet, ETH_MPLS);

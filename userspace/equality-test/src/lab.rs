@@ -365,7 +365,9 @@ impl Side {
             _nic: nic,
         };
         side.wait_for_carriers()?;
-        let guards: Vec<_> = places().map(|place| guard(place).add(NEW, mode)).collect();
+        let guards: Vec<_> = places()
+            .map(|place| guard(place).add(NEW, mode, 0))
+            .collect();
         for result in side.requests(&guards)? {
             result.map_err(|refused| {
                 anyhow::anyhow!("{name}: no first filter: {}", refused.reason())

@@ -125,6 +125,7 @@ fn run(arguments: &Arguments) -> Result<bool> {
         software: Side::new("software", &Engine::Software)?,
         hardware: Side::new("hardware", &engine)?,
         fault: arguments.fault_from.map(|set| (set, arguments.how)),
+        runs: 0,
     };
     let numbers = match arguments.set {
         Some(number) => number..number + 1,

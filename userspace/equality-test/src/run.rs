@@ -150,6 +150,8 @@ pub struct Pair {
     pub hardware: Side,
     /// From which set on they are made to differ.
     pub fault: Option<(u64, Fault)>,
+    /// How many sets were done.
+    pub runs: u32,
 }
 
 impl Pair {
@@ -160,6 +162,7 @@ impl Pair {
         slow: bool,
         totals: &mut Totals,
     ) -> Result<Option<Difference>> {
+        self.runs += 1;
         let mut filters = BTreeMap::new();
         let mut difference = None;
         let mut before = Counts::new();
@@ -208,6 +211,7 @@ impl Pair {
             Change::Replace(filter) | Change::Delete(filter) => filters.contains_key(&filter.id()),
         };
         let changes: Vec<&Change> = changes.iter().filter(is_possible).collect();
+        let run = self.runs;
         let request = |change: &Change, mode: Mode, fault: Option<Fault>| match change {
             Change::Add(filter) | Change::Replace(filter) => {
                 let flags = match change {
@@ -215,8 +219,8 @@ impl Pair {
                     _ => uapi::NLM_F_CREATE,
                 };
                 match fault {
-                    Some(Fault::Rule) => faulty(filter).add(flags, mode),
-                    _ => filter.add(flags, mode),
+                    Some(Fault::Rule) => faulty(filter).add(flags, mode, run),
+                    _ => filter.add(flags, mode, run),
                 }
             }
             Change::Delete(filter) => filter.delete(),
@@ -315,6 +319,13 @@ impl Pair {
         totals.frames += frames[0].iter().flatten().count() as u64;
         let mut places: Vec<Place> = filters.keys().map(|id| id.place).collect();
         places.dedup();
+        if filters.values().any(Filter::shares) {
+            // The kernel asks for what a filter has counted when it tells of that one: what others have
+            // counted for the same action it tells later.
+            for place in &places {
+                self.hardware.counts(*place)?;
+            }
+        }
         let mut all = [Counts::new(), Counts::new()];
         for place in places {
             all[0].extend(self.software.counts(place)?);
