@@ -4,7 +4,7 @@
  *
  *	matches		what flower matches in a packet, and everything
  *	actions		drop, pass, trap, goto, mirred, vlan, pedit, csum,
- *			skbedit, mpls
+ *			skbedit, mpls, police
  *	flows		as many as the kernel has
  *	counters	packets, bytes and drops of each action
  *	refuses		what it can't execute in the same way, with the reason

@@ -39,6 +39,12 @@ counts() {
 		"hw \(.hw_packets // 0)/\(.hw_bytes // 0) all \(.packets)/\(.bytes)/\(.drops)"] | join(", ")'
 }
 
+# overlimits PRIO: of each action.
+overlimits() {
+	tc -s -j filter show dev ek0 "$hook" prio "$1" |
+		jq -r '[.[] | select(.options.handle) | .options.actions[].stats.overlimits] | join(",")'
+}
+
 # counted PRIO TEXT: it counts this.
 counted() {
 	[[ $(counts "$1") == "$2" ]]
@@ -131,10 +137,107 @@ test_a_chain_of_actions() {
 	expect 'counts' 'hw 2/72 all 2/72/0, hw 2/72 all 2/72/0, hw 2/72 all 2/72/0' "$(counts 1)"
 }
 
+test_police_limits_bytes() {
+	device nic
+	outlet out
+	# A byte each second: none that comes back counts here.
+	flower 1 skip_sw ip_proto udp action police rate 8bit burst 100 conform-exceed drop/pipe \
+		action mirred egress redirect dev out
+	seen outx 0800 udp 5
+	expect 'frames that arrived' 2 "$(grep -c ^020000000001020000000002080045 <<<"$heard")"
+	expect 'counts' 'hw 5/180 all 5/180/3, hw 2/72 all 2/72/0' "$(counts 1)"
+	expect 'what the port says of it' 'rule_drop=3' "$(reasons ek0 rule)"
+	# The kernel can't be told.
+	expect 'overlimits' '0,0' "$(overlimits 1)"
+}
+
+test_police_limits_the_length_of_packets() {
+	device nic
+	# The Ethernet header counts.
+	flower 1 skip_sw ip_proto udp action police mtu 49 conform-exceed drop/pipe action pass
+	udp 2
+	eventually counted 1 'hw 2/72 all 2/72/2, hw 0/0 all 0/0/0'
+	flower 2 skip_sw ip_proto icmp action police mtu 98 conform-exceed drop/pipe action pass
+	pings
+	expect 'counts' 'hw 3/252 all 3/252/0, hw 3/252 all 3/252/0' "$(counts 2)"
+}
+
+test_police_limits_packets() {
+	device nic
+	# It begins without a token, and can save one.
+	flower 1 skip_sw ip_proto udp action police pkts_rate 1 pkts_burst 1 conform-exceed drop/pipe action pass
+	sleep 1.1
+	udp 3
+	eventually counted 1 'hw 3/108 all 3/108/2, hw 1/36 all 1/36/0'
+}
+
+test_filters_share_the_tokens_of_an_action() {
+	device nic
+	flower 1 skip_sw ip_proto icmp action police rate 8bit burst 260 conform-exceed drop/pipe index 7
+	flower 2 skip_sw ip_proto udp action police index 7
+	pings
+	udp 3
+	# Of all that both have counted, each is told what it counted itself.
+	is_told() {
+		counts 1 >/dev/null
+		counted 2 'hw 6/360 all 6/360/3'
+	}
+	eventually is_told
+	# They go with the last filter that has it.
+	tc filter del dev ek0 ingress
+	flower 1 skip_sw ip_proto icmp action police rate 8bit burst 260 conform-exceed drop/pipe
+	pings
+}
+
+test_what_software_polices_takes_no_token_of_the_device() {
+	device nic
+	outlet out
+	flower 1 ip_proto udp dst_port 9 action police rate 8bit burst 100 conform-exceed drop/pipe index 7
+	flower 2 ip_proto udp dst_port 10 action police index 7 \
+		action mirred egress redirect dev out
+	udp 5
+	eventually counted 1 'hw 0/0 all 5/180/3'
+	expect 'overlimits of software' 3 "$(overlimits 1)"
+	udp_frame=${udp_frame/10000009/1000000a} seen outx 0800 udp 5
+	expect 'frames that arrived' 2 "$(grep -c ^020000000001020000000002080045 <<<"$heard")"
+	expect 'counts' 'hw 5/180 all 10/360/6, hw 2/72 all 2/72/0' "$(counts 2)"
+}
+
+test_police_goes_on_with_what_software_has_left() {
+	device
+	outlet out
+	flower 1 ip_proto udp action police rate 8bit burst 100 conform-exceed drop/pipe \
+		action mirred egress redirect dev out
+	seen outx 0800 udp 1
+	expect 'counts' 'hw 0/0 all 1/36/0, hw 0/0 all 1/36/0' "$(counts 1)"
+	load nic ek0
+	seen outx 0800 udp 2
+	expect 'frames that arrived' 1 "$(grep -c ^020000000001020000000002080045 <<<"$heard")"
+	expect 'counts' 'hw 2/72 all 3/108/1, hw 1/36 all 2/72/0' "$(counts 1)"
+}
+
+test_limits_are_changed() {
+	device nic
+	outlet out
+	flower 1 ip_proto udp action police rate 8bit burst 100 conform-exceed drop/pipe index 7 \
+		action mirred egress redirect dev out
+	udp 3
+	eventually counted 1 'hw 3/108 all 3/108/1, hw 2/72 all 2/72/0'
+	tc actions replace action police rate 8bit burst 150 conform-exceed drop/pipe index 7
+	udp 6
+	eventually counted 1 'hw 9/324 all 9/324/3, hw 6/216 all 6/216/0'
+	# What it can't do it doesn't.
+	tc actions replace action police rate 8bit burst 1000 conform-exceed continue/pipe index 7
+	udp 6
+	eventually counted 1 'hw 15/540 all 15/540/9, hw 6/216 all 6/216/0'
+}
+
 test_what_is_refused_says_why() {
 	device nic
-	refused 2 flower 1 skip_sw ip_proto udp action police rate 1mbit burst 10k conform-exceed drop
-	says "ek0: the device can't execute action police on packets"
+	refused 2 flower 1 skip_sw ip_proto udp action sample rate 1 group 5
+	says "ek0: the device can't execute action sample on packets"
+	refused 2 flower 1 skip_sw ip_proto udp action police rate 1mbit burst 10k conform-exceed continue
+	says 'ek0: action police with a control other than drop, pass or pipe'
 	refused 2 flower 1 skip_sw ct_state +trk action drop
 	says "ek0: the device can't match ct_state in packets"
 	refused 2 flower 1 skip_sw ip_proto udp dst_port 1-9 action drop
@@ -142,7 +245,7 @@ test_what_is_refused_says_why() {
 	refused 2 flower 1 skip_sw ip_proto udp action drop random determ pass 2
 	says 'ek0: action drop depends on chance'
 	# It is in software.
-	flower 1 ip_proto udp action police rate 1mbit burst 10k conform-exceed drop
+	flower 1 ip_proto udp action police rate 1mbit burst 10k conform-exceed continue
 	expect 'in hardware' '1/1 in_hw=0' "$(filters 'dev ek0 ingress' | cut -d ' ' -f 1-2)"
 }
 

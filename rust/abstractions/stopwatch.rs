@@ -71,3 +71,11 @@ pub(crate) fn coarse_ns() -> u64 {
     // SAFETY: Reads a clock.
     unsafe { bindings::ekho_helper_coarse_time_ns() }
 }
+
+/// A time in nanoseconds of `CLOCK_MONOTONIC` that never goes back, as `ktime_get_ns()` has it. Not in an
+/// NMI.
+#[inline]
+pub(crate) fn now_ns() -> i64 {
+    // SAFETY: Reads a clock.
+    unsafe { bindings::ekho_helper_time_ns() }
+}

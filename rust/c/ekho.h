@@ -116,6 +116,66 @@ bool ekho_helper_gact_is_random(unsigned long action);
 bool ekho_helper_pedit_is_computed(unsigned long action);
 bool ekho_helper_vlan_has_prio(unsigned long action);
 
+/**
+ * struct ekho_rate - how long a packet takes at a rate: struct psched_ratecfg
+ * @mult: nanoseconds for each byte, shifted to the left
+ * @shift: by so much
+ * @atm: whether it is sent in cells of ATM
+ * @overhead: bytes that each packet has in addition
+ * @mpu: bytes that each packet has at least
+ */
+struct ekho_rate {
+	u32 mult;
+	u8 shift;
+	bool atm;
+	u16 overhead;
+	u32 mpu;
+};
+
+/**
+ * struct ekho_police - an action of police, and what it has left of its tokens
+ * @params: tells its parameters from those that it had before
+ * @exceed: what becomes of a packet that is beyond the limits: TC_ACT_*
+ * @conform: of one that isn't
+ * @has_average: whether it is limited by an estimated rate
+ * @has_rate: whether it is limited by @rate
+ * @has_peak: by @peak as well
+ * @has_packets: by packets, without regard to their length
+ * @mtu: bytes of a packet at the most
+ * @rate: of bytes
+ * @peak: of bytes in the short run
+ * @packets: of packets, each of which counts as one byte
+ * @burst: nanoseconds of @rate that can be saved
+ * @mtu_tokens: of @peak
+ * @packet_burst: of @packets
+ * @tokens: nanoseconds of @rate that are left
+ * @peak_tokens: of @peak
+ * @packet_tokens: of @packets
+ * @filled_ns: when that was so, in CLOCK_MONOTONIC
+ */
+struct ekho_police {
+	unsigned long params;
+	int exceed;
+	int conform;
+	bool has_average;
+	bool has_rate;
+	bool has_peak;
+	bool has_packets;
+	u32 mtu;
+	struct ekho_rate rate;
+	struct ekho_rate peak;
+	struct ekho_rate packets;
+	s64 burst;
+	s64 mtu_tokens;
+	s64 packet_burst;
+	s64 tokens;
+	s64 peak_tokens;
+	s64 packet_tokens;
+	s64 filled_ns;
+};
+
+void ekho_helper_police(unsigned long action, struct ekho_police *police);
+
 void ekho_helper_rhashtable_walk_start(struct rhashtable_iter *iter);
 void ekho_helper_rhashtable_walk_pause(struct rhashtable_iter *iter);
 
@@ -240,6 +300,7 @@ void ekho_helper_qdisc_add_stats(enum tc_setup_type type, void *data, u64 bytes,
 				 u64 packets, u32 drops, u32 overlimits);
 u64 ekho_helper_ktime_to_jiffies(u64 ktime_ns);
 u64 ekho_helper_ktime_ns(void);
+s64 ekho_helper_time_ns(void);
 u64 ekho_helper_ktime_age_ms(u64 ktime_ns);
 
 u64 ekho_helper_clock(void);
@@ -347,6 +408,8 @@ bool ekho_helper_packet_is_tagged(const struct sk_buff *skb);
 bool ekho_helper_packet_is_mpls(const struct sk_buff *skb);
 bool ekho_helper_packet_is_ethernet(const struct sk_buff *skb);
 struct sk_buff *ekho_helper_packet_clone(struct sk_buff *skb);
+bool ekho_helper_packet_fits(const struct sk_buff *skb, unsigned int len,
+			     bool at_ingress, unsigned int limit);
 void ekho_helper_packet_gso(const struct sk_buff *skb, struct ekho_gso *gso);
 void ekho_helper_packet_set_gso_segs(struct sk_buff *skb, u16 segs);
 struct sk_buff *ekho_helper_packet_receive(struct sk_buff *skb,

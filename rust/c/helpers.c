@@ -40,6 +40,7 @@
 #include <net/tc_act/tc_ct.h>
 #include <net/tc_act/tc_gact.h>
 #include <net/tc_act/tc_pedit.h>
+#include <net/tc_act/tc_police.h>
 #include <net/tc_act/tc_vlan.h>
 #include <net/netdev_lock.h>
 #include <net/netfilter/nf_tables.h>
@@ -754,6 +755,12 @@ u64 ekho_helper_ktime_ns(void)
 	return ktime_get_mono_fast_ns();
 }
 
+/* The same clock, which never goes back. Not in an NMI. */
+s64 ekho_helper_time_ns(void)
+{
+	return ktime_get_ns();
+}
+
 /*
  * What a driver isn't told of an action of tc, whose address is the cookie of
  * its entries: abstractions/tc/flow_action.rs. The action lives as long as the
@@ -797,6 +804,55 @@ bool ekho_helper_vlan_has_prio(unsigned long action)
 	has_prio = rcu_dereference(vlan->vlan_p)->tcfv_push_prio_exists;
 	rcu_read_unlock();
 	return has_prio;
+}
+
+static struct ekho_rate ekho_rate_of(const struct psched_ratecfg *rate)
+{
+	return (struct ekho_rate){
+		.mult = rate->mult,
+		.shift = rate->shift,
+		.atm = rate->linklayer == TC_LINKLAYER_ATM,
+		.overhead = rate->overhead,
+		.mpu = rate->mpu,
+	};
+}
+
+/* Of one moment. Process context. */
+void ekho_helper_police(unsigned long action, struct ekho_police *police)
+{
+	struct tcf_police *from = to_police((struct tc_action *)action);
+	const struct tcf_police_params *p;
+
+	/* In the order of tcf_police_init(). */
+	spin_lock_bh(&from->tcf_lock);
+	spin_lock_bh(&from->tcfp_lock);
+	p = rcu_dereference_protected(from->params,
+				      lockdep_is_held(&from->tcf_lock));
+	*police = (struct ekho_police){
+		.params = (unsigned long)p,
+		.exceed = from->tcf_action,
+		.conform = p->tcfp_result,
+		.has_average = p->tcfp_ewma_rate,
+		.has_rate = p->rate_present,
+		.has_peak = p->peak_present,
+		.has_packets = p->pps_present,
+		.mtu = p->tcfp_mtu,
+		.rate = ekho_rate_of(&p->rate),
+		.peak = ekho_rate_of(&p->peak),
+		.packets = {
+			.mult = p->ppsrate.mult,
+			.shift = p->ppsrate.shift,
+		},
+		.burst = p->tcfp_burst,
+		.mtu_tokens = p->tcfp_mtu_ptoks,
+		.packet_burst = p->tcfp_pkt_burst,
+		.tokens = from->tcfp_toks,
+		.peak_tokens = from->tcfp_ptoks,
+		.packet_tokens = from->tcfp_pkttoks,
+		.filled_ns = from->tcfp_t_c,
+	};
+	spin_unlock_bh(&from->tcfp_lock);
+	spin_unlock_bh(&from->tcf_lock);
 }
 
 /* Milliseconds since then; the future counts as now. */

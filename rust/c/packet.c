@@ -8,6 +8,7 @@
 #include <linux/if_vlan.h>
 #include <linux/skbuff.h>
 #include <net/dst.h>
+#include <net/gso.h>
 #include <net/mpls.h>
 
 #include "ekho.h"
@@ -71,6 +72,18 @@ bool ekho_helper_packet_is_ethernet(const struct sk_buff *skb)
 struct sk_buff *ekho_helper_packet_clone(struct sk_buff *skb)
 {
 	return skb_clone(skb, GFP_ATOMIC);
+}
+
+/*
+ * Whether a packet that counts @len bytes, or each one that it stands for, is
+ * within an MTU, as act_police has it.
+ */
+bool ekho_helper_packet_fits(const struct sk_buff *skb, unsigned int len,
+			     bool at_ingress, unsigned int limit)
+{
+	if (skb_is_gso(skb))
+		return skb_gso_validate_mac_len(skb, limit);
+	return len + (at_ingress ? skb->mac_len : 0) <= limit;
 }
 
 void ekho_helper_packet_gso(const struct sk_buff *skb, struct ekho_gso *gso)

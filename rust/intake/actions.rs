@@ -16,6 +16,7 @@ use crate::{
         },
     },
     contract::flow::Classifier,
+    hardware::rules::policer,
     intake::requests::{
         self,
         Context, //
@@ -70,6 +71,9 @@ impl ActionCallback for Actions {
         let cookie = request.cookie();
         match request.command() {
             Command::Replace => {
+                // Filters that have the action are executed with what it says now. The kernel doesn't offer
+                // them again.
+                policer::changed(&request.rule()?);
                 // An action that is changed keeps its cookie, and what it has counted. The old record
                 // is dropped even if the new action is refused.
                 let owed = requests::destroy_owed(&context, cookie);

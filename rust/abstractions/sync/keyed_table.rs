@@ -26,7 +26,8 @@ use kernel::{
             Release, //
         },
         rcu::Guard,
-        Arc, //
+        Arc,
+        ArcBorrow, //
     },
     types::Opaque, //
 };
@@ -180,6 +181,19 @@ impl<T: Send + Sync + 'static> KeyedTable<T> {
             node = unsafe { bindings::ekho_helper_keyed_table_next(node) };
         }
         None
+    }
+
+    /// The same, with a reference of its own.
+    pub(crate) fn find_arc(
+        &self,
+        key: usize,
+        which: impl Fn(&T) -> bool,
+        guard: &Guard,
+    ) -> Option<Arc<Keyed<T>>> {
+        let object = self.find(key, which, guard)?;
+        // SAFETY: By the type invariants the object is in an `Arc`, and the table's reference to it isn't
+        // dropped before the guard.
+        Some(unsafe { ArcBorrow::from_raw(object) }.into())
     }
 
     /// # Safety

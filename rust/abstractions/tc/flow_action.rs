@@ -8,26 +8,17 @@
 use crate::{
     abstractions::{
         net::net_device::NetDevice,
-        tc::flow_rule::FlowRule, //
+        tc::{
+            control::Control,
+            flow_rule::FlowRule,
+            police::Police, //
+        }, //
     },
     bindings::{
         self,
         flow_action_entry as Entry, //
     },
 };
-
-/// What becomes of a packet after an action: `TC_ACT_*`.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Control {
-    /// The next action of the list.
-    Pipe,
-    /// It passes, and no other filter sees it.
-    Pass,
-    /// The action keeps it, as `mirred` does with what it redirects.
-    Stolen,
-    /// Anything else.
-    Other,
-}
 
 /// Where a packet, or its copy, is sent.
 #[derive(Clone, Copy)]
@@ -106,6 +97,8 @@ pub(crate) enum Kind<'a> {
     Mirror(Target<'a>),
     Change(Change),
     Edit(Edit),
+    /// Limits what passes: see [`FlowAction::police`].
+    Police,
     /// Another one.
     Other,
 }
@@ -143,12 +136,18 @@ impl<'a> FlowAction<'a> {
         }
         // SAFETY: A rule with a cookie is one of tc, and its cookie is the address of the action, which
         // lives for the length of the request.
-        match unsafe { bindings::ekho_helper_action_control(self.entry.cookie) } {
-            bindings::EKHO_CONST_TC_ACT_PIPE => Control::Pipe,
-            bindings::EKHO_CONST_TC_ACT_OK => Control::Pass,
-            bindings::EKHO_CONST_TC_ACT_STOLEN => Control::Stolen,
-            _ => Control::Other,
+        Control::of(unsafe { bindings::ekho_helper_action_control(self.entry.cookie) })
+    }
+
+    /// The limits of an action of [police](Kind::Police), and what it has left of its tokens; none if it
+    /// is another one. Process context.
+    pub(crate) fn police(&self) -> Option<Police> {
+        if self.entry.cookie == 0 || self.entry.id != bindings::flow_action_id_FLOW_ACTION_POLICE {
+            return None;
         }
+        // SAFETY: The cookie is the address of the action, which lives for the length of the request,
+        // and the kind of the entry says that it is one of police.
+        Some(unsafe { Police::read(self.entry.cookie) })
     }
 
     /// Whether it does what the packet, or chance, says rather than the entry.
@@ -235,6 +234,7 @@ impl<'a> FlowAction<'a> {
                     mask: union.mangle.mask,
                     val: union.mangle.val,
                 }),
+                bindings::flow_action_id_FLOW_ACTION_POLICE => Kind::Police,
                 bindings::flow_action_id_FLOW_ACTION_CSUM => {
                     Kind::Change(Change::Checksum(union.csum_flags))
                 }

@@ -8,6 +8,7 @@
 #![deny(unsafe_code)]
 
 use super::{
+    policer::Share,
     rule::{
         Action,
         Rule,
@@ -26,11 +27,13 @@ use super::{
 use crate::{
     abstractions::{
         sync::keyed_table::Keyed,
-        tc::flow_action::{
-            self,
-            Control,
-            FlowAction,
-            Kind, //
+        tc::{
+            control::Control,
+            flow_action::{
+                self,
+                FlowAction,
+                Kind, //
+            }, //
         },
     },
     contract::{
@@ -164,6 +167,10 @@ fn step(action: &FlowAction<'_>) -> Result<(Step, bool), Failure> {
             }
             Step::Redirect(target(to)?)
         }
+        Kind::Police => match Share::new(action)? {
+            Ok(share) => Step::Police(share),
+            Err(reason) => return refused(fmt!("{reason}")),
+        },
         kind => {
             decides = false;
             match kind {
@@ -184,7 +191,7 @@ fn step(action: &FlowAction<'_>) -> Result<(Step, bool), Failure> {
     match action.control() {
         Control::Pipe => Ok((step, false)),
         Control::Pass => Ok((step, true)),
-        Control::Stolen | Control::Other => {
+        Control::Drop | Control::Stolen | Control::Other => {
             refused(fmt!("action {name} with a control other than pipe or pass"))
         }
     }

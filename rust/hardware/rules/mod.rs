@@ -23,13 +23,14 @@
 //!
 //! # Locks
 //!
-//! Packets take none: all is read under RCU. The shape of a table is changed under its mutex, in process
+//! Packets take none but that of an action of police: all else is read under RCU. The shape of a table is changed under its mutex, in process
 //! context. Rules come and go with flows.
 
 #![deny(unsafe_code)]
 
 pub(crate) mod compile;
 mod pipeline;
+pub(crate) mod policer;
 mod rule;
 mod store;
 mod subtable;
@@ -57,6 +58,7 @@ use store::RULES;
 /// To be called once, before blocks can be bound. Process context.
 pub(crate) fn init() -> Result {
     target::init();
+    policer::init()?;
     let rules = Arc::pin_init(KeyedTable::new(CALLBACKS), GFP_KERNEL)?;
     drop(RULES.replace(Some(rules)));
     Ok(())
@@ -65,5 +67,6 @@ pub(crate) fn init() -> Result {
 /// To be called when there are no flows any more. Process context.
 pub(crate) fn end() {
     drop(RULES.replace(None));
+    policer::end();
     target::clear();
 }

@@ -5,6 +5,10 @@
 #![deny(unsafe_code)]
 
 use super::{
+    policer::{
+        Policer,
+        Taken, //
+    },
     rule::{
         Rule,
         Step, //
@@ -27,9 +31,12 @@ use crate::{
             }, //
         },
         sync::keyed_table::Keyed,
-        tc::flow_action::{
-            Change,
-            Edit, //
+        tc::{
+            control::Control,
+            flow_action::{
+                Change,
+                Edit, //
+            }, //
         },
     },
     hardware::figures::Reason, //
@@ -66,8 +73,42 @@ struct Hop<'a> {
     rule: &'a Keyed<Rule>,
     /// How many of its actions were executed.
     executed: usize,
-    /// Whether the last of them dropped it.
-    dropped: bool,
+    /// How many drops the last of them made of it.
+    dropped: u32,
+}
+
+/// The tokens that a packet took of policers, as long as it isn't known whether the device executes it.
+struct TakenTokens<'a> {
+    /// Most packets meet one.
+    first: Option<(&'a Policer, Taken)>,
+    rest: KVec<(&'a Policer, Taken)>,
+}
+
+impl<'a> TakenTokens<'a> {
+    /// There is room for one more.
+    fn reserve(&mut self) -> Result {
+        match self.first {
+            None => Ok(()),
+            Some(_) => Ok(self.rest.reserve(1, GFP_ATOMIC)?),
+        }
+    }
+
+    /// Adds some for which there is room.
+    fn push(&mut self, policer: &'a Policer, taken: Taken) {
+        match self.first {
+            None => self.first = Some((policer, taken)),
+            Some(_) => {
+                let _ = self.rest.push_within_capacity((policer, taken));
+            }
+        }
+    }
+
+    /// Takes them back, the last first.
+    fn give_back(&self, bh: &BottomHalf) {
+        for (policer, taken) in Iterator::chain(self.rest.iter().rev(), &self.first) {
+            policer.give_back(taken, bh);
+        }
+    }
 }
 
 /// The rules that a packet met.
@@ -76,6 +117,8 @@ struct Path<'a> {
     len: usize,
     /// Copies that are sent if the device, rather than the CPU, executes the path.
     mirrors: KVec<(Packet, &'a Target)>,
+    /// What is taken back if the CPU executes it.
+    tokens: TakenTokens<'a>,
 }
 
 impl<'a> Path<'a> {
@@ -84,6 +127,10 @@ impl<'a> Path<'a> {
             hops: [const { None }; MAX_JUMPS + 1],
             len: 0,
             mirrors: KVec::new(),
+            tokens: TakenTokens {
+                first: None,
+                rest: KVec::new(),
+            },
         }
     }
 
@@ -92,7 +139,7 @@ impl<'a> Path<'a> {
             *hop = Some(Hop {
                 rule,
                 executed: 0,
-                dropped: false,
+                dropped: 0,
             });
             self.len += 1;
         }
@@ -102,12 +149,15 @@ impl<'a> Path<'a> {
         self.hops.get_mut(self.len.checked_sub(1)?)?.as_mut()
     }
 
-    fn hops(&self) -> impl Iterator<Item = &Hop<'a>> {
-        self.hops.iter().take(self.len).flatten()
+    /// The last action that was executed drops the packet, which makes so many drops.
+    fn dropped(&mut self, drops: u32) {
+        if let Some(hop) = self.last() {
+            hop.dropped = drops;
+        }
     }
 
     fn count(&self, size: Size) {
-        for hop in self.hops() {
+        for hop in self.hops.iter().take(self.len).flatten() {
             hop.rule.count(size, hop.executed, hop.dropped);
         }
     }
@@ -190,11 +240,15 @@ fn execute<'a>(
     let mut original = None;
     let mut rule = first;
     let mut changed = false;
+    // Whether software executes it if it ends with the CPU. What a packet meets at egress software has
+    // executed before, or never will.
+    let mut software = packet.hook() == Hook::Ingress;
     let verdict = 'path: loop {
         if path.len > MAX_JUMPS {
             break Verdict::Drop;
         }
         path.push(rule);
+        software &= !rule.skip_sw;
         let mut goto = None;
         for (n, action) in rule.actions.iter().enumerate() {
             if let Some(hop) = path.last() {
@@ -204,6 +258,7 @@ fn execute<'a>(
                 original = packet.copy();
                 if original.is_none() {
                     // It can't be executed, nor left to software.
+                    path.tokens.give_back(bh);
                     pipeline.port.count(Reason::RuleNoMemory);
                     return None;
                 }
@@ -212,9 +267,7 @@ fn execute<'a>(
                 Step::Pass => break 'path Verdict::Pass,
                 Step::Trap => break 'path Verdict::Trap,
                 Step::Drop => {
-                    if let Some(hop) = path.last() {
-                        hop.dropped = true;
-                    }
+                    path.dropped(size.packets);
                     break 'path Verdict::Drop;
                 }
                 Step::Redirect(to) => break 'path Verdict::Redirect(to),
@@ -235,10 +288,31 @@ fn execute<'a>(
                 Step::Change(what) => {
                     changed = true;
                     if change(&mut packet, what).is_err() {
-                        if let Some(hop) = path.last() {
-                            hop.dropped = true;
-                        }
+                        // One, whatever it stands for, here and below.
+                        path.dropped(1);
                         break 'path Verdict::Drop;
+                    }
+                }
+                Step::Police(share) => {
+                    if software && path.tokens.reserve().is_err() {
+                        // As above.
+                        path.tokens.give_back(bh);
+                        pipeline.port.count(Reason::RuleNoMemory);
+                        return None;
+                    }
+                    let policer = share.policer();
+                    let said = policer.decide(&packet, bh);
+                    if let Some(taken) = said.taken.filter(|_| software) {
+                        path.tokens.push(policer, taken);
+                    }
+                    match said.control {
+                        Control::Pipe => {}
+                        Control::Pass => break 'path Verdict::Pass,
+                        // Nothing else is in a rule.
+                        _ => {
+                            path.dropped(said.counts.into());
+                            break 'path Verdict::Drop;
+                        }
                     }
                 }
             }
@@ -258,10 +332,9 @@ fn execute<'a>(
             None => break Verdict::Pass,
         }
     };
-    // What a packet meets at egress software has executed before, or never will.
-    let up = packet.hook() == Hook::Ingress && matches!(verdict, Verdict::Pass | Verdict::Trap);
-    if up && path.hops().all(|hop| !hop.rule.skip_sw) {
+    if software && matches!(verdict, Verdict::Pass | Verdict::Trap) {
         // Software does it.
+        path.tokens.give_back(bh);
         return Some(original.unwrap_or(packet));
     }
     path.count(size);

@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 use super::{
+    policer::Share,
     subtable::Subtable,
     target::Target, //
 };
@@ -43,6 +44,8 @@ pub(super) enum Step {
     Change(Change),
     /// The keys of one pedit.
     Edit(KVec<Edit>),
+    /// What it says is the packet's fate may be another one later.
+    Police(Share),
 }
 
 impl Step {
@@ -126,14 +129,22 @@ impl Rule {
         skip_sw: bool,
         actions: KVec<Action>,
     ) -> Self {
+        let mut changed = false;
         let ends_in_device = actions
             .iter()
             .find(|action| {
+                changed |= action.step.changes();
                 action.passes
-                    || matches!(
-                        action.step,
-                        Step::Pass | Step::Drop | Step::Trap | Step::Goto(_) | Step::Redirect(_)
-                    )
+                    || match action.step {
+                        Step::Pass
+                        | Step::Drop
+                        | Step::Trap
+                        | Step::Goto(_)
+                        | Step::Redirect(_) => true,
+                        // It may pass there.
+                        Step::Police(_) => changed,
+                        Step::Mirror(_) | Step::Change(_) | Step::Edit(_) => false,
+                    }
             })
             .is_some_and(|action| matches!(action.step, Step::Drop | Step::Redirect(_)));
         let goes_on = actions
@@ -171,21 +182,26 @@ impl Rule {
         let was_gone = self.state.xchg(GONE, Full) == GONE;
         if !was_gone {
             self.subtable.release();
+            for action in self.actions.iter() {
+                if let Step::Police(share) = &action.step {
+                    share.release();
+                }
+            }
         }
         was_gone
     }
 
-    /// Counts a packet that its first `executed` actions were executed on, by the last of which it was
-    /// dropped or not.
-    pub(super) fn count(&self, size: Size, executed: usize, dropped: bool) {
+    /// Counts a packet that its first `executed` actions were executed on, for the last of which it
+    /// makes so many drops.
+    pub(super) fn count(&self, size: Size, executed: usize, dropped: u32) {
         let mut rest = executed;
         for action in self.actions.iter().take(executed) {
             let [packets, bytes, drops] = &action.counters.0;
             packets.add(u64::from(size.packets), Relaxed);
             bytes.add(u64::from(size.bytes), Relaxed);
             rest -= 1;
-            if rest == 0 && dropped {
-                drops.add(u64::from(size.packets), Relaxed);
+            if rest == 0 && dropped != 0 {
+                drops.add(u64::from(dropped), Relaxed);
             }
         }
         self.last_used_ns.store(stopwatch::coarse_ns(), Relaxed);

@@ -212,6 +212,14 @@ impl Packet {
         })
     }
 
+    /// Whether it, or each packet that it stands for, has `limit` bytes at the most, as
+    /// `tcf_police_mtu_check()` counts them.
+    pub(crate) fn fits(&self, limit: u32) -> bool {
+        let at_ingress = self.hook == Hook::Ingress;
+        // SAFETY: `skb` owns the buffer.
+        unsafe { bindings::ekho_helper_packet_fits(self.raw(), self.size.bytes, at_ingress, limit) }
+    }
+
     /// Makes it a frame that `dev` is about to transmit: one that was redirected, or mirrored if
     /// `redirect` is false. It counts anew. None if it was lost, as the kernel wouldn't send it.
     ///
