@@ -304,9 +304,11 @@ impl Generator {
             } else if filters[n].keys.is_some() {
                 let old = filters[n].clone();
                 let mut new = old.clone();
-                if self.chance(60) {
+                let shape = self.shapes[old.handle as usize - 1].clone();
+                // Hardware isn't told that a filter with another range takes the place of one.
+                let has_range = |(shape, _): &(Shape, usize)| matches!(shape, Shape::Ports(_));
+                if self.chance(60) && !shape.iter().any(has_range) {
                     // Of the same mask: the kernel wants it.
-                    let shape = self.shapes[old.handle as usize - 1].clone();
                     new.keys = Some(self.values(&shape));
                 }
                 if self.chance(70) {
@@ -547,7 +549,7 @@ impl Generator {
                 for end in [End::Src, End::Dst] {
                     match self.rng.u32(0..100) {
                         0..30 => shapes.push(Shape::Port(end, proto)),
-                        30..38 => shapes.push(Shape::Ports(end)),
+                        30..45 => shapes.push(Shape::Ports(end)),
                         _ => {}
                     }
                 }
@@ -601,7 +603,7 @@ impl Generator {
                 Key::Port(end, proto, port)
             }
             Shape::Ports(end) => {
-                let (from, to) = one(rng, &[(50, 90), (80, 81), (81, 1003), (400, 2000)]);
+                let (from, to) = one(rng, &[(0, 80), (50, 90), (80, 81), (81, 1003), (400, 2000)]);
                 Key::Ports(end, from, to)
             }
             Shape::TcpFlags => Key::TcpFlags(masked(one(rng, &TCP_FLAGS), &TCP_FLAGS_MASKS, mask)),
