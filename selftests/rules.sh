@@ -137,6 +137,44 @@ test_a_chain_of_actions() {
 	expect 'counts' 'hw 2/72 all 2/72/0, hw 2/72 all 2/72/0, hw 2/72 all 2/72/0' "$(counts 1)"
 }
 
+# range HANDLE SRC_IP PORTS VERDICT: a filter with such a mask.
+range() {
+	# shellcheck disable=SC2086 # flags may be none
+	tc filter "${how:-add}" dev ek0 ingress protocol ip prio 1 handle "$1" flower ${flags-skip_sw} \
+		ip_proto udp src_ip "$2" dst_port "$3" action "$4"
+}
+
+test_the_first_range_of_ports_is_that_of_the_first_filter() {
+	device nic
+	range 1 10.9.0.9 5-20 pass
+	range 2 10.9.0.2 1-9 pass
+	range 3 10.9.0.2 5-20 drop
+	udp 1
+	eventually counted 1 'hw 0/0 all 0/0/0, hw 0/0 all 0/0/0, hw 1/36 all 1/36/1'
+	# Without the first filter it comes later.
+	tc filter del dev ek0 ingress protocol ip prio 1 handle 1 flower
+	udp 1
+	eventually counted 1 'hw 1/36 all 1/36/0, hw 1/36 all 1/36/1'
+	# A filter that takes the place of another has it.
+	how=replace range 2 10.9.0.2 1-9 drop
+	udp 1
+	eventually counted 1 'hw 1/36 all 1/36/1, hw 1/36 all 1/36/1'
+	# What is in no range.
+	udp_frame=${udp_frame/10000009/10000015} udp 1
+	udp_frame=${udp_frame/10000009/10000014} udp 1
+	eventually counted 1 'hw 1/36 all 1/36/1, hw 2/72 all 2/72/2'
+}
+
+test_ranges_of_filters_that_were_there_before_firmware() {
+	device
+	flags='' range 1 10.9.0.2 5-20 drop
+	flags='' range 2 10.9.0.2 1-9 pass
+	# The kernel offers the last one first.
+	load nic ek0
+	udp 1
+	eventually counted 1 'hw 1/36 all 1/36/1, hw 0/0 all 0/0/0'
+}
+
 test_police_limits_bytes() {
 	device nic
 	outlet out
@@ -240,8 +278,6 @@ test_what_is_refused_says_why() {
 	says 'ek0: action police with a control other than drop, pass or pipe'
 	refused 2 flower 1 skip_sw ct_state +trk action drop
 	says "ek0: the device can't match ct_state in packets"
-	refused 2 flower 1 skip_sw ip_proto udp dst_port 1-9 action drop
-	says "ek0: the device can't match dst_port_min in packets"
 	refused 2 flower 1 skip_sw ip_proto udp action drop random determ pass 2
 	says 'ek0: action drop depends on chance'
 	# It is in software.

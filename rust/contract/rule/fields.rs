@@ -334,7 +334,7 @@ pub(crate) fn key<'a>(rule: &FlowRule<'a>, number: u32) -> Result<(&'a [u8], &'a
     unsafe { matches.bytes(key.kernel, key.size) }.ok_or(ENOENT)
 }
 
-/// The keys that packets are looked at for. Of a range of ports, more than one value has to match.
+/// The keys that packets are looked at for.
 pub(super) const SHOWN: u64 = {
     let (mut shown, mut n) = (0, 0);
     while n < KERNEL_KEYS.len() {
@@ -343,7 +343,7 @@ pub(super) const SHOWN: u64 = {
         }
         n += 1;
     }
-    shown & !(1 << key::PORTS_RANGE.number)
+    shown
 };
 
 /// What packets that a rule matches have in their keys, and the mask of that.

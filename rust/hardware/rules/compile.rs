@@ -20,6 +20,7 @@ use super::{
     },
     table::{
         Place,
+        Reserved,
         RuleTable, //
     },
     target::Target, //
@@ -101,8 +102,13 @@ fn make(
         Err(field) => return refused(fmt!("the device can't match {field} in packets")),
     };
     let actions = actions(filter)?;
-    let (subtable, key, hash) = table.reserve(place, &key, &mask)?;
-    let rule = Rule::new(subtable.clone(), key, skip_sw, actions);
+    let Reserved {
+        subtable,
+        key,
+        hash,
+        range,
+    } = table.reserve(place, &key, &mask)?;
+    let rule = Rule::new(subtable.clone(), key, range, skip_sw, actions);
     let rule = Arc::new(Keyed::new(hash, rule), GFP_KERNEL).inspect_err(|_| subtable.release())?;
     // From here on the handle takes back what was reserved.
     let handle = KBox::new(Handle(rule.clone()), GFP_KERNEL)?;

@@ -11,8 +11,9 @@
 //! Each block of filters that is bound to ports of a device has a [`RuleTable`](table::RuleTable),
 //! which says where to look: for each chain its preferences in order, and within one the masks in the
 //! order in which they came. A rule is found by its subtable and the masked packet, so that the cost of
-//! a lookup follows the number of preferences and masks in the chain, not of rules. A port has the tables of the blocks that are
-//! bound to it, one a hook.
+//! a lookup follows the number of preferences and masks in the chain, not of rules; of a mask with ranges
+//! of ports, the number of different ranges. A port has the tables of the blocks that are bound to it, one
+//! a hook.
 //!
 //! # What a packet meets
 //!
@@ -31,6 +32,7 @@
 pub(crate) mod compile;
 mod pipeline;
 pub(crate) mod policer;
+mod ranges;
 mod rule;
 mod store;
 mod subtable;

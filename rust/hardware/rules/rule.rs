@@ -6,6 +6,7 @@
 
 use super::{
     policer::Share,
+    ranges,
     subtable::Subtable,
     target::Target, //
 };
@@ -111,6 +112,8 @@ pub(super) struct Rule {
     subtable: Arc<Subtable>,
     /// What the packet has under the subtable's mask.
     key: KVec<u64>,
+    /// Its share in a range of the subtable, if that has ranges.
+    pub(super) range: Option<ranges::Share>,
     pub(super) skip_sw: bool,
     /// Whether a packet that meets it may end with the CPU as it was before.
     pub(super) keeps_original: bool,
@@ -126,6 +129,7 @@ impl Rule {
     pub(super) fn new(
         subtable: Arc<Subtable>,
         key: KVec<u64>,
+        range: Option<ranges::Share>,
         skip_sw: bool,
         actions: KVec<Action>,
     ) -> Self {
@@ -153,6 +157,7 @@ impl Rule {
         Self {
             subtable,
             key,
+            range,
             skip_sw,
             keeps_original: !ends_in_device && (!skip_sw || goes_on),
             actions,
@@ -182,6 +187,9 @@ impl Rule {
         let was_gone = self.state.xchg(GONE, Full) == GONE;
         if !was_gone {
             self.subtable.release();
+            if let Some(range) = &self.range {
+                range.release();
+            }
             for action in self.actions.iter() {
                 if let Step::Police(share) = &action.step {
                     share.release();

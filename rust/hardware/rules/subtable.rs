@@ -4,6 +4,7 @@
 
 #![deny(unsafe_code)]
 
+use super::ranges::Ranges;
 use crate::abstractions::{
     hash::Seed,
     net::packet::PacketKey, //
@@ -101,6 +102,8 @@ pub(super) struct Subtable {
     pub(super) mask: KVec<Masked>,
     /// What its rules have there.
     seen: Seen,
+    /// The ranges of ports of its rules, if the mask has such.
+    pub(super) ranges: Option<Ranges>,
     /// How many rules it has, those included that are being made.
     rules: Atomic<u32>,
     /// How many rules the table has, likewise.
@@ -127,11 +130,12 @@ static LAST: Atomic<u64> = Atomic::new(0);
 
 impl Subtable {
     /// One without a rule.
-    pub(super) fn new(mask: KVec<Masked>, total: Arc<Total>) -> Self {
+    pub(super) fn new(mask: KVec<Masked>, ranges: Option<Ranges>, total: Arc<Total>) -> Self {
         Self {
             id: LAST.fetch_add(1, Relaxed).wrapping_add(1),
             mask,
             seen: Seen::new(),
+            ranges,
             rules: Atomic::new(0),
             total,
         }

@@ -5,6 +5,10 @@
 #![deny(unsafe_code)]
 
 use super::{
+    ranges::{
+        self,
+        Ranges, //
+    },
     rule::Rule,
     store::RULES,
     subtable::{
@@ -19,7 +23,10 @@ use crate::{
         hash::Seed,
         net::packet::PacketKey,
         sync::{
-            keyed_table::Keyed,
+            keyed_table::{
+                Keyed,
+                KeyedTable, //
+            },
             rcu::RcuValue, //
         },
     },
@@ -88,6 +95,15 @@ pub(crate) struct Place {
     pub(crate) is_replayed: bool,
 }
 
+/// What is kept for a rule that is being made.
+pub(super) struct Reserved {
+    /// Counts the rule.
+    pub(super) subtable: Arc<Subtable>,
+    pub(super) key: KVec<u64>,
+    pub(super) hash: usize,
+    pub(super) range: Option<ranges::Share>,
+}
+
 impl RuleTable {
     /// An empty table. May sleep.
     pub(crate) fn new() -> Result<Arc<Self>> {
@@ -142,10 +158,11 @@ impl RuleTable {
             if !subtable.is_used() {
                 continue;
             }
-            let Some((words, hash)) = subtable.look(key, &self.seed, &mut room) else {
-                continue;
+            let mut look = |key: &PacketKey| self.look(rules, subtable, key, &mut room, guard);
+            let rule = match &subtable.ranges {
+                None => look(key),
+                Some(ranges) => ranges.find(key, look, guard),
             };
-            let rule = rules.find(hash, |rule| rule.matches(subtable.id, words), guard);
             if rule.is_some() {
                 return rule;
             }
@@ -153,22 +170,72 @@ impl RuleTable {
         None
     }
 
+    /// The rule of a subtable with a key. `room` is as for [`Subtable::look`].
+    #[inline]
+    fn look<'a>(
+        &self,
+        rules: &'a KeyedTable<Rule>,
+        subtable: &Subtable,
+        key: &PacketKey,
+        room: &mut [u64; WORDS],
+        guard: &'a Guard,
+    ) -> Option<&'a Keyed<Rule>> {
+        let (words, hash) = subtable.look(key, &self.seed, room)?;
+        rules.find(hash, |rule| rule.matches(subtable.id, words), guard)
+    }
+
     /// The subtable for a rule, which counts it from now on: see [`Subtable::release`]. It is made if
-    /// there is none. Also returns the rule's key in it, and the hash of that. May sleep.
+    /// there is none. Also returns the rule's key in it, the hash of that, and its share in a range. May
+    /// sleep.
     pub(super) fn reserve(
         &self,
         place: Place,
         key: &PacketKey,
         mask: &PacketKey,
-    ) -> Result<(Arc<Subtable>, KVec<u64>, usize)> {
+    ) -> Result<Reserved> {
         let subtable = self.subtable(place, mask)?;
+        let range = self
+            .range(place, &subtable, key)
+            .inspect_err(|_| subtable.release())?;
         let (key, hash) = subtable
             .enter(key, &self.seed)
             .inspect_err(|_| subtable.release())?;
-        Ok((subtable, key, hash))
+        Ok(Reserved {
+            subtable,
+            key,
+            hash,
+            range,
+        })
+    }
+
+    /// The share of a new rule in the range of its ports, if its subtable has ranges.
+    fn range(
+        &self,
+        place: Place,
+        subtable: &Subtable,
+        key: &PacketKey,
+    ) -> Result<Option<ranges::Share>> {
+        let Some(ranges) = &subtable.ranges else {
+            return Ok(None);
+        };
+        let _edit = self.edit.lock();
+        // Two filters of a mask have the same key only while one takes the place of the other.
+        let replaced = {
+            let guard = rcu::read_lock();
+            let rules = RULES.get(&guard).ok_or(ENODEV)?;
+            self.look(rules, subtable, key, &mut [0; WORDS], &guard)
+                .and_then(|rule| rule.range.as_ref())
+                .map(ranges::Share::position)
+        };
+        let position = match replaced {
+            Some(position) => position,
+            None => ranges.next(place.is_replayed),
+        };
+        Ok(Some(ranges.share(key.port_range(), position)?))
     }
 
     fn subtable(&self, place: Place, mask: &PacketKey) -> Result<Arc<Subtable>> {
+        let port_range = mask.port_range();
         let mask = Masked::words(mask)?;
         let is_there = |lookup: &Lookup| {
             (lookup.chain, lookup.prio, lookup.protocol)
@@ -192,7 +259,11 @@ impl RuleTable {
         }
         let subtable = match known {
             Some(subtable) => subtable,
-            None => Arc::new(Subtable::new(mask, self.total.clone()), GFP_KERNEL)?,
+            None => {
+                let ranges = Ranges::new(port_range)?;
+                let new = Subtable::new(mask, ranges, self.total.clone());
+                Arc::new(new, GFP_KERNEL)?
+            }
         };
         let mut new = KVVec::with_capacity(len + 1, GFP_KERNEL)?;
         let guard = rcu::read_lock();

@@ -10,7 +10,10 @@ use crate::bindings::{
     ekho_packet_key,
     flow_dissector_key_id as KeyId, //
 };
-use core::mem::offset_of;
+use core::{
+    array,
+    mem::offset_of, //
+};
 use kernel::prelude::*;
 
 const WORDS: usize = size_of::<ekho_packet_key>() / size_of::<u64>();
@@ -59,10 +62,60 @@ impl PacketKey {
         }
     }
 
+    fn byte(&self, at: usize) -> u8 {
+        let word = self.0.get(at / size_of::<u64>()).copied().unwrap_or(0);
+        word.to_ne_bytes()[at % size_of::<u64>()]
+    }
+
+    /// The structure of ranges of ports, of a rule or of its mask.
+    pub(crate) fn port_range(&self) -> PortRange {
+        PortRange(array::from_fn(|n| self.byte(PORT_RANGE + n)))
+    }
+
+    /// The source and the destination port of a packet that was dissected: what is compared with ranges.
+    pub(crate) fn range_ports(&self) -> [u16; 2] {
+        self.port_range().least()
+    }
+
+    /// What a rule has that matches a packet which is within its ranges.
+    pub(crate) fn with_port_range(&self, range: PortRange) -> Self {
+        let mut key = *self;
+        key.set(
+            bindings::flow_dissector_key_id_FLOW_DISSECTOR_KEY_PORTS_RANGE,
+            &range.0,
+        );
+        key
+    }
+
     /// The memory in which [`DISSECTOR`] places the keys.
     #[inline]
     pub(super) fn as_container(&mut self) -> *mut c_void {
         self.0.as_mut_ptr().cast()
+    }
+}
+
+/// Where the structure of ranges of ports is.
+const PORT_RANGE: usize = offset_of!(ekho_packet_key, tp_range);
+
+/// Ranges of source and of destination ports: `struct flow_dissector_key_ports_range`, of a rule. A packet
+/// has its ports in place of the least ones.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PortRange([u8; size_of::<bindings::flow_dissector_key_ports_range>()]);
+
+impl PortRange {
+    fn port(&self, at: usize) -> u16 {
+        let byte = |at: usize| self.0.get(at).copied().unwrap_or(0);
+        u16::from_be_bytes([byte(at), byte(at + 1)])
+    }
+
+    /// The least source and destination port; as a mask, whether there is one.
+    pub(crate) fn least(&self) -> [u16; 2] {
+        [self.port(0), self.port(2)]
+    }
+
+    /// The greatest source and destination port.
+    pub(crate) fn greatest(&self) -> [u16; 2] {
+        [self.port(4), self.port(6)]
     }
 }
 

@@ -21,7 +21,8 @@ mod key;
 
 pub(crate) use key::{
     place_of,
-    PacketKey, //
+    PacketKey,
+    PortRange, //
 };
 
 use super::{
