@@ -10,6 +10,7 @@
 #                           debug/ (the debug kernel of `make torture`)
 #     kernel/archive        what Debian's archive had when it was last asked
 #     kernel/instead-of-<series>  the series that is used since that one can't be had
+#     tools/                programs for `make conformance`, a layer over the root
 #     cargo/                registry cache of cargo in the root, and target/ (cargo-deps)
 #     log/                  what the set-up printed
 #   $EKHO_SRC/build/        this clone's logs and documentation
@@ -21,6 +22,7 @@ EKHO_LAB=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd -P)
 EKHO_SRC=$(cd "$EKHO_LAB/../.." && pwd -P)
 EKHO_CACHE=${XDG_CACHE_HOME:-${HOME:-/root}/.cache}/ekho
 EKHO_ROOT=$EKHO_CACHE/root
+EKHO_TOOLS=$EKHO_CACHE/tools
 EKHO_TESTED=$EKHO_LAB/tested
 # Older kernels lack what the module calls.
 oldest_series=7.2
@@ -161,15 +163,17 @@ stage() {
 	mv "$2/.stamp.new" "$2/.stamp"
 }
 
-# The cache is shared by clones and by makes that run at the same time. Of the root and of
-# each series of kernels there is a lock: who uses it holds the lock shared, who makes it
-# holds it alone. The root's is taken first.
+# The cache is shared by clones and by makes that run at the same time. Of the root, of
+# each series of kernels and of the tools there is a lock: who uses it holds the lock shared,
+# who makes it holds it alone. They are taken in this order.
 #
-# lock_cache HOW [SERIES]
+# lock_cache HOW [SERIES|tools]
 declare -A lock_fds=()
 lock_cache() {
 	local how=$1 series=${2:-} what=$EKHO_CACHE file=$EKHO_CACHE/lock fd
-	if [[ -n $series ]]; then
+	if [[ $series == tools ]]; then
+		what=$EKHO_TOOLS file=$EKHO_CACHE/tools.lock
+	elif [[ -n $series ]]; then
 		what="kernel $series in $EKHO_CACHE" file=$EKHO_CACHE/kernel/$series.lock
 	fi
 	mkdir -p "$(dirname "$file")"

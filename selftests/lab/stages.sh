@@ -155,11 +155,41 @@ make_root() {
 		rustc rust-src bindgen gcc clang pahole >"$EKHO_ROOT/.toolchain"
 }
 
-# -------------------------------------------------------------- the kernel ----
-
 in_root() {
 	EKHO_LOCKED=1 "$EKHO_LAB/enter" "$@"
 }
+
+# --------------------------------------------------------------- the tools ----
+
+# What the kernel's own tests call, and nothing else in the lab: a layer of its own, so that
+# a root that is there stays.
+tools=(netsniff-ng ncat socat)
+
+# Runs in the root. Only files: nothing of these needs its maintainer's scripts.
+fetch_tools() {
+	local into=$1 deb
+	shift
+	cd "$into"
+	mkdir -p archives/partial files
+	apt-get -qq -o APT::Sandbox::User=root update
+	apt-get -qq -o APT::Sandbox::User=root -o "Dir::Cache::archives=$into/archives" \
+		install --download-only -y "$@"
+	for deb in archives/*.deb; do
+		dpkg-deb -x "$deb" files
+	done
+	rm -rf archives
+	# A directory of this name would hide the root's link.
+	for deb in bin sbin lib lib64; do
+		[[ ! -e files/$deb ]]
+	done
+}
+
+make_tools() {
+	in_root bash -c "set -euo pipefail; $(declare -f fetch_tools); fetch_tools \"\$@\"" \
+		fetch_tools "$EKHO_TOOLS" "${tools[@]}"
+}
+
+# -------------------------------------------------------------- the kernel ----
 
 # Runs in the root. The newest kernel of the series for which the archive has a
 # source package of the very same version: the metadata must be of that source.

@@ -928,6 +928,25 @@ test_toolchain_refreshed() { #: setup: refresh makes the root anew when its tool
 	says 'rustc 1.85.1-2 (tested: 1.85.1-1)'
 }
 
+test_tools() { #: setup: --tools adds a layer of programs, and anew when the root is another, which stays without them
+	fake_lab
+	printf 'make_tools() { : >"$EKHO_TOOLS/made"; }\n' >>"$lab/stages.sh"
+	offers 7.2.12
+	set_up
+	[[ ! -e cache/ekho/tools/made ]] || fails 'nobody asked for tools'
+	set_up --tools
+	status_is 0
+	says "programs for the kernel's own tests"
+	says_not 'Debian 13 root'
+	[[ -e cache/ekho/tools/made ]] || fails 'there are none'
+	set_up --tools
+	[[ -z $output ]] || fails 'expected silence'
+	sed -i 's/^rustc .*/rustc 1.85.1-2/' archive
+	set_up --refresh --tools
+	status_is 0
+	says 'unfinished or outdated tools'
+}
+
 test_archive_unreachable() { #: setup: a lab that is there needs no archive, a refresh does and leaves it as it is
 	fake_lab
 	offers 7.2.12
@@ -1072,6 +1091,14 @@ test_enter_status() { #: enter: the exit status, the arguments and the input are
 	says '$HOME'
 	output=$(echo piped | "$EKHO_LAB/enter" cat)
 	says piped
+}
+
+test_enter_without_tools() { #: enter: who wants the tools of a lab that has none is told
+	mkdir -p cache/ekho/root
+	: >cache/ekho/root/.stamp
+	run env XDG_CACHE_HOME="$work/cache" EKHO_WITH_TOOLS=1 "$EKHO_LAB/enter" true
+	status_is 1
+	says 'run: make conformance'
 }
 
 test_enter_root_stays_clean() { #: enter: what a command changes in the root is gone afterwards
