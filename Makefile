@@ -42,7 +42,7 @@ export MODULE_HOST_TESTS ?= rust/abstractions/sort.rs rust/abstractions/sync/rec
 
 .PHONY: help
 help: ## list the targets
-	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: demo
 demo: setup module firmware userspace ## set up, build, and show the main job on a stock kernel
@@ -55,6 +55,11 @@ check: setup module firmware userspace test-firmware ## set up, build, and run e
 .PHONY: smoke
 smoke: setup module firmware userspace test-firmware ## the same with those tests that show most in little time
 	@$(lab)/check smoke
+
+.PHONY: conformance
+conformance: setup module firmware userspace ## run the kernel's own tests of tc and flowtables on ports of EKHO, and print a table
+	@$(lab)/setup --tools
+	@$(lab)/conformance
 
 .PHONY: record
 record: ## note what green runs ran with, in selftests/lab/tested and docs/kernels.md

@@ -1,0 +1,9 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The kernel's net/forwarding/tc_chains.sh.
+
+# shellcheck source=selftests/conformance/forwarding.sh
+. "${BASH_SOURCE[0]%/*}/forwarding.sh"
+
+forwarding_test tc_chains.sh
