@@ -315,10 +315,12 @@ test_packets_that_go_round_end() {
 	# Each CPU still redirects: it counts packets within each other with act_mirred, up and down.
 	tc filter del dev out egress
 	each_cpu() {
-		local cpu
+		local cpu pings=()
 		for ((cpu = 0; cpu < $(nproc); cpu++)); do
-			taskset -c "$cpu" ping -c 1 -W 1 10.9.0.2 >/dev/null || :
+			taskset -c "$cpu" ping -c 1 -W 1 10.9.0.2 >/dev/null &
+			pings+=($!)
 		done
+		wait "${pings[@]}" || :
 	}
 	seen outx 0800 each_cpu
 	expect 'frames redirected' "$(nproc)" "$(grep -c . <<<"$heard")"

@@ -9,6 +9,16 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+/// Rounds that aren't counted, and those that are.
+pub const WARM_UP: usize = 10;
+pub const ROUNDS: usize = 20;
+
+/// With what the names of figures of a profile begin.
+pub const PROFILE: &str = "profile/";
+
+/// With what those of the parts of a flow's memory begin.
+pub const MEMORY_PART: &str = "memory-part/";
+
 /// The figures of one boot.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Figures(pub BTreeMap<String, Vec<f64>>);

@@ -8,8 +8,7 @@ use std::slice;
 
 use serde::{Deserialize, Serialize};
 
-use crate::figures::{collect, number, Figure, Figures};
-use crate::guest::{MEMORY_PART, PROFILE};
+use crate::figures::{collect, number, Figure, Figures, MEMORY_PART, PROFILE};
 use crate::kernel::{FLOW_SLAB, LARGER};
 use crate::packets::{FEW, MANY, MASKS, MORE_MASKS};
 

@@ -14,7 +14,7 @@ use clap::ValueEnum as _;
 use nix::sys::mman::{mlockall, MlockAllFlags};
 use nix::time::{clock_gettime, ClockId};
 
-use crate::figures::Figures;
+use crate::figures::{Figures, MEMORY_PART, PROFILE, ROUNDS, WARM_UP};
 use crate::kernel::{self, Attached, Cgroup, Insmod, Memory, FLOW_BYTES, FLOW_SLAB};
 use ekho::kernel::netlink::device;
 use ekho::module::state::Filter;
@@ -23,10 +23,6 @@ use ekho::module::{Netlink, State as _};
 use crate::netlink::{self, Connection, Place};
 use crate::packets::Packets;
 use crate::profile;
-
-/// Rounds that aren't counted, and those that are.
-pub const WARM_UP: usize = 10;
-pub const ROUNDS: usize = 20;
 
 /// Rounds of lists that aren't counted: nothing but the first differs.
 const LIST_WARM_UP: usize = 2;
@@ -42,12 +38,6 @@ pub const FLOWS: u32 = 1_000;
 
 /// Numbers of flows at which costs are compared.
 pub const SCALE: [u32; 4] = [1_000, 10_000, 50_000, 100_000];
-
-/// With what the names of figures of a profile begin.
-pub const PROFILE: &str = "profile/";
-
-/// With what those of the parts of a flow's memory begin.
-pub const MEMORY_PART: &str = "memory-part/";
 
 const PRIO: u16 = 1;
 

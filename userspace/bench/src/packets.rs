@@ -27,8 +27,7 @@ use ekho::kernel::netlink::device;
 use nix::sched::{setns, CloneFlags};
 use nix::sys::socket::{setsockopt, sockopt::RcvBufForce};
 
-use crate::figures::Figures;
-use crate::guest::{PROFILE, ROUNDS, WARM_UP};
+use crate::figures::{Figures, PROFILE, ROUNDS, WARM_UP};
 use crate::kernel::{self, Attached};
 use crate::netlink::{self, Connection, Prefixes};
 use crate::profile;
@@ -404,10 +403,12 @@ impl Packets<'_> {
             there = rules;
             self.small_udp(&format!("lookup@{rules}x{masks}"))?;
         }
-        self.connection.send(&netlink::delete_filters(ifindex, FILL))?;
+        self.connection
+            .send(&netlink::delete_filters(ifindex, FILL))?;
         self.fill(ifindex, 1..=FEW, MORE_MASKS - 1)?;
         self.small_udp(&format!("lookup@{FEW}x{MORE_MASKS}"))?;
-        self.connection.send(&netlink::delete_filters(ifindex, FILL))
+        self.connection
+            .send(&netlink::delete_filters(ifindex, FILL))
     }
 
     fn fill(

@@ -11,8 +11,7 @@ use anyhow::{Context, Result};
 use nix::sched::{sched_setaffinity, CpuSet};
 use nix::unistd::Pid;
 
-use crate::figures::Figures;
-use crate::guest::{ROUNDS, WARM_UP};
+use crate::figures::{Figures, ROUNDS, WARM_UP};
 use crate::kernel::{self, Attached, Insmod};
 use ekho::kernel::netlink::device;
 

@@ -11,9 +11,8 @@ use anyhow::{ensure, Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::chart;
-use crate::figures::{collect, number, Figure, Figures};
+use crate::figures::{collect, number, Figure, Figures, MEMORY_PART, PROFILE};
 use crate::goals::{goals, Goal};
-use crate::guest::{MEMORY_PART, PROFILE};
 use crate::kernel::CHARGED;
 
 #[derive(clap::Args)]

@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 use nix::errno::Errno;
 use strum::EnumProperty as _;
 
-use crate::firmware::shipped;
 use crate::object::elf::ElfError;
 use crate::object::struct_ops::LayoutError;
 use crate::object::verifier::Rejection;
@@ -109,7 +108,12 @@ pub enum Error {
     // Firmware object.
     #[error("firmware {} can't be read ({})", .path.display(), errno_text(.source))]
     #[strum(props(class = "firmware"))]
-    Unreadable { path: PathBuf, source: io::Error },
+    Unreadable {
+        path: PathBuf,
+        source: io::Error,
+        /// Where it was looked for, if it may have been a name.
+        places: Option<String>,
+    },
     #[error("{} {source}", .path.display())]
     #[strum(props(class = "firmware"))]
     NotBpf { path: PathBuf, source: ElfError },
@@ -509,14 +513,7 @@ impl Error {
             }
             Self::NoJit => "turn it on: sysctl net.core.bpf_jit_enable=1".into(),
             Self::NoNetns { .. } => "list them: ip netns list".into(),
-            Self::Unreadable { path, .. } => {
-                let (object, places) = shipped::places(path)?;
-                format!(
-                    "{object} isn't in {} either; {} names another directory",
-                    list(&places),
-                    shipped::VARIABLE
-                )
-            }
+            Self::Unreadable { places, .. } => return places.clone(),
             Self::NotBpf { source, .. } => match source {
                 ElfError::NoBtf => "compile with clang -g -target bpf, and don't strip it".into(),
                 ElfError::Damaged(_) => "compile it again".into(),

@@ -21,6 +21,7 @@ use libbpf_rs::{MapCore as _, ObjectBuilder, OpenMap, OpenObject};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
+use super::shipped;
 use crate::contract::Capabilities;
 use crate::error::{Error, Result, ENOTSUPP};
 use crate::kernel::bpf::{self, Map, MapInfo, UpdateMode};
@@ -155,6 +156,7 @@ impl Firmware {
         let data = fs::read(path).map_err(|source| Error::Unreadable {
             path: path.to_owned(),
             source,
+            places: shipped::places(path),
         })?;
         Self::open_bytes(path, &data)
     }

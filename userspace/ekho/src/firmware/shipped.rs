@@ -43,12 +43,17 @@ fn name_of(word: &Path) -> Option<&str> {
     word.to_str().filter(|_| is_name && !word.is_file())
 }
 
-/// The object that a word would be the name of, and the directories in which it isn't; none if the word
+/// In what directories the object isn't that a word would be the name of, as a sentence; none if the word
 /// can't be a name.
-pub(crate) fn places(word: &Path) -> Option<(String, Vec<String>)> {
-    let object = format!("{}.bpf.o", name_of(word)?);
-    let places = directories().map(|directory| directory.display().to_string());
-    Some((object, places.collect()))
+pub(crate) fn places(word: &Path) -> Option<String> {
+    let name = name_of(word)?;
+    let places: Vec<_> = directories()
+        .map(|directory| directory.display().to_string())
+        .collect();
+    let places = places.join(", ");
+    Some(format!(
+        "{name}.bpf.o is in none of {places}; {VARIABLE} names another directory"
+    ))
 }
 
 fn find_in(word: &Path, directories: impl Iterator<Item = PathBuf>) -> PathBuf {
