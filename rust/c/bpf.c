@@ -17,14 +17,14 @@
  * A stub gives an op's prototype, and stands in for it where the kernel wants
  * a callable default. None is ever called: dispatch tests for NULL.
  */
-#define EKHO_OP_STUB(name, result, argument, value)			\
+#define EKHO_OP_STUB(name, variant, presence, result, argument, value)	\
 static result bpf_flow_offload_ops__##name(struct argument *ctx)	\
 {									\
 	return value;							\
 }
 EKHO_OPS(EKHO_OP_STUB)
 
-#define EKHO_OP_MEMBER(name, result, argument, value)			\
+#define EKHO_OP_MEMBER(name, variant, presence, result, argument, value) \
 	.name = bpf_flow_offload_ops__##name,
 
 struct bpf_flow_offload_ops ekho_cfi_stubs = {

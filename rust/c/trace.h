@@ -42,7 +42,7 @@ DECLARE_EVENT_CLASS(ekho_op,
 		  __entry->cookie, __entry->result, __entry->duration_ns)
 );
 
-#define EKHO_OP_EVENT(name, type, argument, value)				\
+#define EKHO_OP_EVENT(name, variant, presence, type, argument, value)		\
 DEFINE_EVENT(ekho_op, ekho_##name,						\
 	TP_PROTO(const struct net_device *dev, const char *firmware, u64 cookie,	\
 		 int result, u64 duration_ns),					\

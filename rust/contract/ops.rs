@@ -2,20 +2,19 @@
 
 //! The ops of firmware, and what a new op touches.
 //!
-//! There are two lists: `EKHO_OPS` in `c/ops.h` for C, and [`for_each_op`] here for Rust. The build
-//! fails if they differ in names or order ([`table`](super::table)). A new op goes to the end of
-//! both. From them come:
+//! There is one list, `EKHO_OPS` in `c/ops.h`. The build gives it to Rust as [`for_each_op`], by
+//! `bindings/ops_table.h`. A new op goes to its end. From it come:
 //!
-//! | what | list | where |
-//! |---|---|---|
-//! | stub with the op's prototype, member of the stubs | C | `c/bpf.c` |
-//! | tracepoint `ekho_NAME` | C | `c/trace.h` |
-//! | its declaration and its call | Rust | [`trace`](super::trace) |
-//! | [`Op`], its names, whether it has a result | Rust | here |
-//! | whether firmware must have it | Rust | [`table`](super::table) |
-//! | whether firmware has it | Rust | [`Ops::has`](super::calls::Ops::has) |
-//! | fault injection: `op=NAME`, `--point NAME` | Rust | `faults/parse.rs` |
-//! | count of calls, name in netlink and debugfs | Rust | `firmware/figures.rs`, `observe/` |
+//! | what | where |
+//! |---|---|
+//! | stub with the op's prototype, member of the stubs | `c/bpf.c` |
+//! | tracepoint `ekho_NAME` | `c/trace.h` |
+//! | its declaration and its call | [`trace`](super::trace) |
+//! | [`Op`], its names, whether it has a result | here |
+//! | whether firmware must have it | [`table`](super::table) |
+//! | whether firmware has it | [`Ops::has`](super::calls::Ops::has) |
+//! | fault injection: `op=NAME`, `--point NAME` | `faults/parse.rs` |
+//! | count of calls, name in netlink and debugfs | `firmware/figures.rs`, `observe/` |
 //!
 //! To be written by hand, in this order:
 //!
@@ -40,27 +39,13 @@ use core::ffi::CStr;
 #[cfg(MODULE)]
 use core::fmt;
 
-/// Calls the macro `$then` with the ops, each with
-///
-/// - its variant of [`Op`],
-/// - its member of `struct bpf_flow_offload_ops`, which is its name everywhere,
-/// - whether firmware has to have it: `required` or `optional`,
-/// - what it returns: `errno` or `nothing`.
-macro_rules! for_each_op {
-    ($then:ident) => {
-        $then! {
-            Attach attach optional errno,
-            Detach detach optional nothing,
-            Replace replace required errno,
-            Destroy destroy required errno,
-            Stats stats optional errno,
-            TemplateCreate template_create optional errno,
-            TemplateDestroy template_destroy optional errno,
-            Hnode hnode optional errno,
-            Qdisc qdisc optional errno,
-        }
-    };
-}
+// `for_each_op!(then)` calls the macro `then` with the ops, each with
+//
+// - its variant of `Op`,
+// - its member of `struct bpf_flow_offload_ops`, which is its name everywhere,
+// - whether firmware has to have it: `required` or `optional`,
+// - what it returns: `int`, which is zero or an error, or `void`.
+include!("../bindings/ops_generated.rs");
 
 pub(crate) use for_each_op;
 
@@ -109,8 +94,8 @@ macro_rules! define_op {
             }
         }
     };
-    (@errno) => { true };
-    (@nothing) => { false };
+    (@int) => { true };
+    (@void) => { false };
 }
 for_each_op!(define_op);
 

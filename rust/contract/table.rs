@@ -8,13 +8,7 @@ use crate::{
         error::eopnotsupp, //
     },
     bindings,
-    contract::{
-        name::Name,
-        ops::{
-            for_each_op,
-            Op, //
-        },
-    },
+    contract::{name::Name, ops::for_each_op},
 };
 use core::{
     ffi::c_int,
@@ -27,20 +21,6 @@ pub(crate) type Table = bindings::bpf_flow_offload_ops;
 
 /// The newest contract.
 pub(crate) const ABI: u32 = bindings::bpf_flow_offload_abi_BPF_FLOW_OFFLOAD_ABI;
-
-macro_rules! same_ops {
-    ($($variant:ident $member:ident $presence:ident $result:ident,)*) => {
-        ::kernel::macros::paste! {
-            // The ops of `c/ops.h`, from which the stubs and the tracepoints come, are those of
-            // `for_each_op`, in the same order.
-            const _: () = {
-                $(assert!(Op::$variant as u32 == bindings::[<ekho_op_EKHO_OP_ $member>]);)*
-                assert!(Op::COUNT == bindings::ekho_op_EKHO_N_OPS as usize);
-            };
-        }
-    };
-}
-for_each_op!(same_ops);
 
 /// The C parts of the struct_ops type.
 pub(crate) fn parts() -> Parts {
