@@ -8,7 +8,10 @@ use crate::{
         error::eopnotsupp, //
     },
     bindings,
-    contract::{name::Name, ops::for_each_op},
+    contract::{
+        name::Name,
+        ops::for_each_op, //
+    },
 };
 use core::{
     ffi::c_int,

@@ -45,7 +45,7 @@ use crate::{
             self,
             Event, //
         },
-        exits, //
+        exit_records, //
     },
     offload::{
         device::Device,
@@ -108,7 +108,7 @@ pub(super) fn attach(table: TableRef<Table>, link: &Link) -> Result {
     attached::reserve(&rtnl)?;
     if let Err(error) = firmware.attach(&dev) {
         if let Some(exit) = firmware.exit() {
-            exits::exited(exit, 0, &attached.device, &dev, &rtnl);
+            exit_records::exited(exit, 0, &attached.device, &dev, &rtnl);
         }
         return Err(error);
     }

@@ -25,7 +25,7 @@ use crate::{
             self,
             Event, //
         },
-        exits, //
+        exit_records, //
     },
     offload::{
         device::Device,
@@ -65,7 +65,7 @@ pub(super) fn detach(attached: Attached, rtnl: &Rtnl) {
         firmware.detach(&dev);
         match firmware.exit() {
             None => events::tell(Event::FirmwareDetach(&firmware), &device, &dev, rtnl),
-            Some(exit) => exits::exited(exit, flows, &device, &dev, rtnl),
+            Some(exit) => exit_records::exited(exit, flows, &device, &dev, rtnl),
         }
     }
 }

@@ -28,7 +28,7 @@
 //! | [`attached`] | the links whose firmware is on a device |
 //! | [`end_link`] | detaches a link whose firmware is gone |
 //! | [`notifier`] | what happens when netdevs come, change and go |
-//! | [`exits`] | records of firmware that was stopped |
+//! | [`exit_records`] | records of firmware that was stopped |
 //! | [`events`], [`uevents`] | tell user space of all that |
 
 mod attach;
@@ -36,7 +36,7 @@ pub(crate) mod attached;
 mod detach;
 mod end_link;
 pub(crate) mod events;
-pub(crate) mod exits;
+pub(crate) mod exit_records;
 pub(crate) mod notifier;
 mod replace;
 pub(crate) mod struct_ops;
@@ -47,7 +47,7 @@ use kernel::prelude::*;
 /// Initialises the globals; to be called once, before [`struct_ops::register`].
 pub(crate) fn init() -> Result {
     attached::init();
-    exits::init();
+    exit_records::init();
     detach::init()
 }
 
@@ -55,5 +55,5 @@ pub(crate) fn init() -> Result {
 pub(crate) fn clear() {
     detach::clear();
     attached::clear();
-    exits::clear();
+    exit_records::clear();
 }

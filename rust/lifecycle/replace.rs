@@ -27,7 +27,7 @@ use crate::{
             self,
             Event, //
         },
-        exits, //
+        exit_records, //
     },
 };
 use kernel::{
@@ -69,14 +69,14 @@ pub(super) fn replace(table: TableRef<Table>, link: &Link) -> Result {
     )?;
     firmware.attach(&dev).inspect_err(|_| {
         if let Some(exit) = firmware.exit() {
-            exits::exited(exit, 0, &device, &dev, &rtnl);
+            exit_records::exited(exit, 0, &device, &dev, &rtnl);
         }
     })?;
     // Waits until no op of the old firmware runs.
     if let Some(old) = device.firmware.replace(Some(firmware.clone())) {
         old.detach(&dev);
         if let Some(exit) = old.exit() {
-            exits::exited(exit, 0, &device, &dev, &rtnl);
+            exit_records::exited(exit, 0, &device, &dev, &rtnl);
         }
     }
     events::tell(Event::FirmwareReplace(&firmware), &device, &dev, &rtnl);

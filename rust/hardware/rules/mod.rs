@@ -24,8 +24,8 @@
 //!
 //! # Locks
 //!
-//! Packets take none but that of an action of police: all else is read under RCU. The shape of a table is changed under its mutex, in process
-//! context. Rules come and go with flows.
+//! Packets take none but that of an action of police: all else is read under RCU. The shape of a table
+//! is changed under its mutex, in process context. Rules come and go with flows.
 
 #![deny(unsafe_code)]
 

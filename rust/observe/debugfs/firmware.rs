@@ -17,7 +17,7 @@ use crate::{
     firmware::Firmware,
     lifecycle::{
         attached::for_each_attached,
-        exits, //
+        exit_records, //
     },
     offload::ident::Ident, //
 };
@@ -129,7 +129,7 @@ pub(super) fn refusals(f: &mut fmt::Formatter<'_>) -> fmt::Result {
 
 /// The records of firmware that was stopped, the latest last.
 pub(super) fn exits(f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    exits::for_each(|_, ident, exit, flows| {
+    exit_records::for_each(|_, ident, exit, flows| {
         writeln!(
             f,
             "{ident} firmware={} generation={} op={} code={} value={} flows={flows} time_ns={} reason={}",

@@ -26,7 +26,7 @@ use crate::{
     },
     lifecycle::{
         events,
-        exits, //
+        exit_records, //
     },
     offload::ident::Ident,
 };
@@ -82,7 +82,7 @@ impl Dump for Exits {
     }
 
     fn next(progress: &mut Progress, batch: &mut Batch<'_>) -> Result {
-        exits::for_each(|number, ident, exit, flows| {
+        exit_records::for_each(|number, ident, exit, flows| {
             if number <= progress.last {
                 return Ok(());
             }
