@@ -175,6 +175,20 @@ test_ranges_of_filters_that_were_there_before_firmware() {
 	eventually counted 1 'hw 1/36 all 1/36/1, hw 0/0 all 0/0/0'
 }
 
+test_different_ranges_of_a_mask_have_a_limit() {
+	local handle batch=''
+	device nic
+	for ((handle = 1; handle <= 1024; handle++)); do
+		batch+="filter add dev ek0 ingress protocol ip prio 1 handle $handle flower skip_sw ip_proto udp dst_port $handle-$((handle + 1)) action drop"$'\n'
+	done
+	tc -b - <<<"$batch"
+	one_more=(tc filter add dev ek0 ingress protocol ip prio 1 handle 1025 flower skip_sw ip_proto udp dst_port 2000-3000 action drop)
+	refused 2 "${one_more[@]}"
+	says 'no room for another range of ports'
+	tc filter del dev ek0 ingress protocol ip prio 1 handle 7 flower
+	accepted "${one_more[@]}"
+}
+
 test_police_limits_bytes() {
 	device nic
 	outlet out

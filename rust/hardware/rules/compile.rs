@@ -107,7 +107,14 @@ fn make(
         key,
         hash,
         range,
-    } = table.reserve(place, &key, &mask)?;
+    } = match table.reserve(place, &key, &mask) {
+        Err(error) if error == ENOSPC => {
+            return refused(fmt!(
+                "the device has no room for another range of ports of this mask"
+            ));
+        }
+        reserved => reserved?,
+    };
     let rule = Rule::new(subtable.clone(), key, range, skip_sw, actions);
     let rule = Arc::new(Keyed::new(hash, rule), GFP_KERNEL).inspect_err(|_| subtable.release())?;
     // From here on the handle takes back what was reserved.

@@ -130,12 +130,16 @@ impl Bucket {
             Limit::Nothing => {}
             Limit::Bytes { rate, peak } => {
                 let elapsed = elapsed.min(burst);
+                // As in software, what isn't limited has no tokens left when it is again.
+                after.packets = 0;
                 after.rate = left(elapsed, before.rate, burst, rate.time_of(bytes));
                 if let Some((peak, most)) = peak {
                     after.peak = left(elapsed, before.peak, most, peak.time_of(bytes));
                     if after.peak < 0 {
                         return None;
                     }
+                } else {
+                    after.peak = 0;
                 }
                 if after.rate < 0 {
                     return None;
@@ -143,6 +147,7 @@ impl Bucket {
             }
             Limit::Packets { rate, burst } => {
                 let elapsed = elapsed.min(burst);
+                (after.rate, after.peak) = (0, 0);
                 after.packets = left(elapsed, before.packets, burst, rate.time_of(1));
                 if after.packets < 0 {
                     return None;

@@ -20,9 +20,12 @@ use crate::{
     },
     flows::CALLBACKS, //
 };
-use core::mem;
 use kernel::{
     prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNode, //
+    },
     sync::{
         atomic::{
             Atomic,
@@ -52,9 +55,9 @@ struct Range {
     greatest: [u16; 2],
     /// The first of the positions, or [`NOWHERE`].
     rank: Atomic<u64>,
-    /// Those of its rules, in order. Bottom halves are off while it is locked.
+    /// Those of its rules, with how many have each. Bottom halves are off while it is locked.
     #[pin]
-    positions: SpinLock<KVVec<u64>>,
+    positions: SpinLock<RBTree<u64, u32>>,
 }
 
 impl Range {
@@ -66,50 +69,52 @@ impl Range {
         (least_src..=greatest_src).contains(&src) && (least_dst..=greatest_dst).contains(&dst)
     }
 
-    /// One more rule has it. Nobody else adds one meanwhile. May sleep.
+    /// One more rule has it. May sleep.
     fn add(&self, position: u64) -> Result {
-        let mut room = KVVec::new();
-        loop {
-            let wanted = without_bottom_halves(|_| {
-                let mut positions = self.positions.lock();
-                let len = positions.len();
-                if len == positions.capacity() {
-                    if room.capacity() <= len {
-                        return Some(2 * len + 1);
+        let mut node = Some(RBTreeNode::new(position, 1, GFP_KERNEL)?);
+        without_bottom_halves(|_| {
+            let mut positions = self.positions.lock();
+            match positions.get_mut(&position) {
+                // One takes the place of another, which is still there.
+                Some(rules) => *rules += 1,
+                None => {
+                    if let Some(node) = node.take() {
+                        positions.insert(node);
                     }
-                    for there in positions.iter() {
-                        let _ = room.push_within_capacity(*there);
-                    }
-                    mem::swap(&mut *positions, &mut room);
                 }
-                let n = positions.partition_point(|there| *there <= position);
-                let _ = positions.insert_within_capacity(n, position);
-                self.rank(&positions);
-                None
-            });
-            match wanted {
-                Some(capacity) => room = KVVec::with_capacity(capacity, GFP_KERNEL)?,
-                None => return Ok(()),
             }
-        }
+            self.rank(&positions);
+        });
+        Ok(())
     }
 
     /// A rule is gone.
     fn remove(&self, position: u64) {
-        without_bottom_halves(|_| {
+        let node = without_bottom_halves(|_| {
             let mut positions = self.positions.lock();
-            if let Ok(n) = positions.binary_search(&position) {
-                let _ = positions.remove(n);
-            }
+            let rules = positions.get_mut(&position).map(|rules| {
+                *rules = rules.saturating_sub(1);
+                *rules
+            });
+            let node = match rules {
+                Some(0) => positions.remove_node(&position),
+                _ => None,
+            };
             self.rank(&positions);
+            node
         });
+        drop(node);
     }
 
-    fn rank(&self, positions: &[u64]) {
-        let rank = positions.first().copied().unwrap_or(NOWHERE);
+    fn rank(&self, positions: &RBTree<u64, u32>) {
+        let rank = positions.keys().next().copied().unwrap_or(NOWHERE);
         self.rank.store(rank, Relaxed);
     }
 }
+
+/// How many different ranges the rules of a mask have at most: a packet is compared with all of them, and
+/// each new one has the list copied.
+const MOST: usize = 1024;
 
 /// The ranges of a subtable.
 pub(super) struct Ranges {
@@ -174,6 +179,8 @@ impl Ranges {
     }
 
     /// The share of a new rule in its range. The table is being edited. May sleep.
+    ///
+    /// Fails with [`ENOSPC`] if there are as many different ranges as there may be.
     pub(super) fn share(&self, key: PortRange, position: u64) -> Result<Share> {
         let known = {
             let guard = rcu::read_lock();
@@ -199,8 +206,8 @@ impl Ranges {
         let [src, dst] = self.masked;
         let ([least_src, least_dst], [greatest_src, greatest_dst]) = (key.least(), key.greatest());
         let pick = |masked: bool, port: u16, any: u16| if masked { port } else { any };
-        let mut positions = KVVec::new();
-        positions.push(position, GFP_KERNEL)?;
+        let mut positions = RBTree::new();
+        positions.try_create_and_insert(position, 1, GFP_KERNEL)?;
         let range = Arc::pin_init(
             pin_init!(Range {
                 key,
@@ -215,7 +222,15 @@ impl Ranges {
             GFP_KERNEL,
         )?;
         // Nobody else changes the list.
-        let len = self.list.get(&rcu::read_lock()).len();
+        let len = {
+            let guard = rcu::read_lock();
+            let list = self.list.get(&guard);
+            let used = |range: &&Arc<Range>| range.rank.load(Relaxed) != NOWHERE;
+            if list.iter().filter(used).count() >= MOST {
+                return Err(ENOSPC);
+            }
+            list.len()
+        };
         let mut new = KVVec::with_capacity(len + 1, GFP_KERNEL)?;
         {
             let guard = rcu::read_lock();

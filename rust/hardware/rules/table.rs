@@ -219,7 +219,8 @@ impl RuleTable {
             return Ok(None);
         };
         let _edit = self.edit.lock();
-        // Two filters of a mask have the same key only while one takes the place of the other.
+        // Two filters of a mask have the same key while one takes the place of the other; or, if requests
+        // come in parallel, while one goes and the other comes.
         let replaced = {
             let guard = rcu::read_lock();
             let rules = RULES.get(&guard).ok_or(ENODEV)?;
