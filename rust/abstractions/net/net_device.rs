@@ -84,7 +84,7 @@ impl Rtnl {
 /// User space may give a device any bytes for a name but white space, `/`, `:` and NUL, and whoever
 /// owns a user namespace may do so. As text (debugfs, extacks, uevents, the kernel's log), what a
 /// terminal would obey, what isn't UTF-8 and the backslash are shown as `\xNN` for each byte, so that
-/// no two names look the same. [`Self::bytes`] has the name itself, for netlink attributes.
+/// nothing hides in a name; letters of different scripts can still look alike. [`Self::bytes`] has the name itself, for netlink attributes.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct DevName([u8; bindings::IFNAMSIZ as usize]);
 
@@ -138,13 +138,10 @@ impl core::fmt::Display for DevName {
     }
 }
 
-/// Whether a terminal shows a character as it is, and those beside it in their order. A backslash
-/// begins what is escaped.
+/// Whether a terminal shows a character as it is, where it stands, and by itself: a letter or digit of any
+/// script, or what else is visible of ASCII. A backslash begins what is escaped.
 fn is_plain(c: char) -> bool {
-    !(c == '\\'
-        || c.is_control()
-        || c.is_whitespace()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
+    c.is_alphanumeric() || c.is_ascii_graphic() && c != '\\'
 }
 
 /// A driver's `ndo_setup_tc`.

@@ -12,10 +12,14 @@ use std::sync::LazyLock;
 static MARK: LazyLock<String> =
     LazyLock::new(|| format!("\u{1}{:016x}", RandomState::new().hash_one(0)));
 
-/// Whether a terminal obeys a character, or shows those beside it in another order.
+/// Whether a terminal obeys a character, shows those beside it in another order, or doesn't show it.
 fn is_obeyed(char: char) -> bool {
     char.is_control()
-        || matches!(char, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        || matches!(
+            char,
+            '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}'
+        )
 }
 
 /// A mark for a change of style, which [`text`] makes the terminal's sequence of.
