@@ -154,7 +154,11 @@ test_a_monitor_ends_with_the_module() {
 	borrow_module
 	local status=0
 	"$EKHO_FW" monitor >"$EKHO_TMP/monitor" 2>&1 &
-	eventually grep -q "^[0-9a-f]* 16 *$! " /proc/net/netlink
+	# All namespaces are told of in the initial one.
+	listens() {
+		nsenter --net=/proc/1/ns/net grep -q "^[0-9a-f]* 16 *$1 " /proc/net/netlink
+	}
+	eventually listens $!
 	eventually rmmod ekho
 	wait $! || status=$?
 	expect 'status' 4 "$status"
