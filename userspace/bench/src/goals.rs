@@ -144,7 +144,8 @@ impl<'a> Goals<'a> {
         self.why(|goals| {
             let pruned = goals.more(&lookup(MANY, MASKS), &lookup(FEW, MASKS))?;
             Some(format!(
-                "{} more are looks into the hash table, which few rules of a mask save by a filter                  in front of it and many don't; at 64 masks that saves more than it costs here",
+                "{} more are looks into the hash table, which few rules of a mask save by a filter in \
+                 front of it, and many don't",
                 number(Some(pruned))
             ))
         });
@@ -155,7 +156,7 @@ impl<'a> Goals<'a> {
         let more = self.more(&lookup(FEW, MORE_MASKS), none);
         let result = more.zip(probe).map(|(m, p)| m / p);
         self.with_limit(
-            "instructions for 63 masks that don't match / for a look into the hash table for one",
+            "instructions for 63 masks of few rules that don't match / for one mask of many rules",
             (more, probe),
             result,
             (8.0, 64.0),
@@ -163,7 +164,7 @@ impl<'a> Goals<'a> {
         self.why(|goals| {
             let each = goals.more(&lookup(FEW, MORE_MASKS), none)? / f64::from(MORE_MASKS - 1);
             Some(format!(
-                "A mask that a filter in front of the hash table rules out takes {}, most of them to                  put the words of the packet under it",
+                "A mask that the filter in front of the hash table rules out takes {}",
                 number(Some(each))
             ))
         });
@@ -202,9 +203,13 @@ impl<'a> Goals<'a> {
             Some(shares.collect::<BTreeMap<_, _>>())
         };
         let (ours, theirs) = (of("ekho")?, of("veth")?);
+        // Profiles have the first functions only: one of the kernel's that isn't in both isn't compared.
         let mut more: Vec<_> = ours
             .iter()
-            .map(|(function, own)| (function, own - theirs.get(function).unwrap_or(&0.0)))
+            .filter_map(|(function, own)| match theirs.get(function) {
+                Some(other) => Some((function, own - other)),
+                None => function.contains("ekho").then_some((function, *own)),
+            })
             .collect();
         more.sort_by(|a, b| b.1.total_cmp(&a.1));
         let functions: Vec<_> = more
@@ -213,7 +218,9 @@ impl<'a> Goals<'a> {
             .map(|(function, more)| format!("`{function}` {more:.0}"))
             .collect();
         Some(format!(
-            "By samples of small UDP packets, the functions that take most more of each are {}; each              port is polled by itself (NAPI), where veths share the backlog of the CPU, and packets              come one by one here",
+            "By samples of the kernel's part of small UDP packets, the functions that take most more of \
+             each are {}; each port is polled by itself (NAPI), where veths share the backlog of the \
+             CPU, and packets come one by one here",
             functions.join(", ")
         ))
     }

@@ -309,7 +309,8 @@ an event. Its events are read between rounds, and none is lost; native ones go i
 nobody reads and that wakes nobody. Profiles are of 500 adds to an empty device, twenty times. \
 A packet goes from a socket in one network namespace to one in another, by itself; the system \
 call that sends it counts, and the one that receives it doesn't, but of TCP, whose confirmations \
-count too. TCP's packets of 1 500 bytes come ten at a time, without TSO. What it is compared with \
+count too. TCP's packets of 1 500 bytes come ten at a time, without TSO; ports of EKHO merge them when they \
+are received (GRO), and veths, as they come, don't. What it is compared with \
 is a pair of veth for each cable. \
 Memory is measured in a memory cgroup, all else outside of one, with 10 000 flows, and with all \
 that slabs keep in reserve given back. Two CPUs are measured in real time, and what else the \
