@@ -239,6 +239,7 @@ mod tests {
             "ekho-fw stats set --dev ek0 --prio 1 --handle 1 --protocol none --packets 1",
             "ekho-fw stats set --cookie 1 --chain 1 --packets 1",
             "ekho-fw stats set --dev ek0 --nft t --handle 4 --packets 1",
+            "ekho-fw stats set --dev ek0 --nft t c --nft t d --handle 4 --packets 1",
             "ekho-fw stats set --dev ek0 --nft t c --packets 1",
             "ekho-fw stats set --nft t c --handle 4 --packets 1",
             "ekho-fw stats set --dev ek0 --nft t c --prio 1 --handle 4 --packets 1",

@@ -167,11 +167,15 @@ impl<'state> Monitor<'state> {
             }
             // What comes into a namespace may bring its firmware.
             Notice::DeviceAdd(device) => {
-                if let Some(firmware) = device.firmware {
-                    let key = (device.netns, device.ifindex);
-                    self.devices.insert(key, Some(firmware));
+                let firmware = device.firmware?;
+                let key = (device.netns, device.ifindex);
+                self.devices.insert(key, Some(firmware.clone()));
+                Notification {
+                    firmware: Some(firmware),
+                    dev: Some(device.dev),
+                    netns: Some(device.netns),
+                    ..Notification::new(Kind::Attached, now_ns)
                 }
-                return None;
             }
             Notice::DeviceChange(_) => return None,
             Notice::DeviceDel(device) => Notification {

@@ -111,6 +111,7 @@ struct One {
     /// Table and chain of a rule of nftables
     #[arg(
         long,
+        action = clap::ArgAction::Set,
         num_args = 2,
         value_names = ["TABLE", "CHAIN"],
         requires = "handle",

@@ -36,8 +36,10 @@ impl Text for Notification {
                 )
             }
             Kind::Gone => match &self.firmware {
-                Some(_) => format!("the device is gone, and firmware {firmware} with it"),
-                None => "the device is gone".into(),
+                Some(_) => format!(
+                    "the device is gone from its network namespace, and firmware {firmware} with it"
+                ),
+                None => "the device is gone from its network namespace".into(),
             },
             Kind::Lost => {
                 let text = style.warn("messages were lost: this output is incomplete");
@@ -103,7 +105,7 @@ mod tests {
             told(Kind::Replace, Some("old")).ends_with("ek0: firmware old was replaced by bad\n")
         );
         assert!(told(Kind::Attach, None).ends_with("ek0: firmware bad was attached\n"));
-        assert!(told(Kind::Gone, None).ends_with("the device is gone, and firmware bad with it\n"));
+        assert!(told(Kind::Gone, None).ends_with("and firmware bad with it\n"));
         assert!(told(Kind::Lost, None).ends_with("this output is incomplete\n"));
         let elsewhere = Notification {
             event: Kind::Attach,

@@ -548,6 +548,12 @@ impl<'state> Stats<'state> {
         change: &Change,
     ) -> Result<Updated> {
         if let Some(cookie) = self.resolved.get(target).copied() {
+            if let Target::Rule(rule) = target {
+                // The kernel never uses a handle again, but a rule's address, which is the cookie.
+                rule::poll(rule).inspect_err(|_| {
+                    self.resolved.remove(target);
+                })?;
+            }
             let result = self.change_cookie(cookie, Some(read.dev()), change);
             if !matches!(result, Err(Error::UnknownCookie { .. })) {
                 return result;

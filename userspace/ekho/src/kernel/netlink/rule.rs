@@ -3,6 +3,7 @@
 //! Rules of nftables: one is read, to make the kernel ask for its statistics.
 
 use netlink_sys::protocols::NETLINK_NETFILTER;
+use nix::errno::Errno;
 use nix::libc::{NFNL_SUBSYS_NFTABLES, NFPROTO_NETDEV, NFT_MSG_GETRULE};
 
 use super::message::Request;
@@ -53,9 +54,12 @@ pub fn poll(rule: &RuleSpec) -> Result<()> {
     Connection::with_protocol(NETLINK_NETFILTER)
         .and_then(|mut connection| connection.exchange(&read_request(rule).finish(), |_, _| ()))
         .map_err(Error::io(format!("can't ask for rule {rule}")))?
-        .map_err(|refusal| Error::NoRule {
-            rule: rule.to_string(),
-            source: refusal.errno.into(),
+        .map_err(|refusal| match refusal.errno {
+            Errno::ENOENT => Error::NoRule {
+                rule: rule.to_string(),
+                source: refusal.errno.into(),
+            },
+            errno => Error::io(format!("can't ask for rule {rule}"))(errno.into()),
         })
 }
 

@@ -120,13 +120,16 @@ impl Notifications {
         if !client::may_see_all_netns()? {
             return Self::open();
         }
+        let failed = |source| Error::io("can't listen to the module's notifications")(source);
         match generic::in_first_netns(|| generic::Notifications::open(MODULE, GROUP_ALL)) {
             Ok(Ok(receiver)) => Ok(Self {
                 receiver,
                 all_netns: true,
             }),
             // An older module has no such group.
-            _ => Self::open(),
+            Ok(Err(refusal)) if refusal.errno == Errno::ENOENT => Self::open(),
+            Ok(Err(refusal)) => Err(failed(refusal.into())),
+            Err(source) => Err(failed(source)),
         }
     }
 
