@@ -125,6 +125,12 @@ impl RuleTable {
         self.live.store(live, Relaxed);
     }
 
+    /// Whether it has rules, those included that are being made.
+    #[inline]
+    pub(crate) fn has_rules(&self) -> bool {
+        !self.total.is_zero()
+    }
+
     /// Whether no packet matches.
     #[inline]
     pub(in crate::hardware) fn is_empty(&self) -> bool {

@@ -20,6 +20,7 @@ use crate::{
         flow::Classifier,
         ops::Op, //
     },
+    hardware::rules::table::RuleTable,
     intake::{
         block::{
             binding::{
@@ -122,7 +123,8 @@ fn setup_flow(binding: &Binding, request: &mut FlowRequest<'_>) -> Result {
         Command::Stats => {
             let result = requests::stats(&context, cookie, request);
             hand_on(binding, cookie, request);
-            if is_alone(binding) {
+            // What firmware counts it was asked for.
+            if context.rules.is_some_and(RuleTable::has_rules) && is_alone(binding) {
                 requests::unasked_stats(&context, cookie, request);
             }
             result
