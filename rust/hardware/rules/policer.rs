@@ -47,30 +47,36 @@ use kernel::{
             Full,
             Relaxed, //
         },
+        new_mutex,
         new_spinlock,
         rcu,
         Arc,
+        Mutex,
         SpinLock, //
     },
 };
 
-/// The policers of all rules, by the kernel's key of the action.
-static POLICERS: RcuSlot<KeyedTable<Policer>> = RcuSlot::new();
-
-kernel::sync::global_lock! {
+/// The policers of all rules.
+#[pin_data]
+struct Policers {
+    /// By the kernel's key of the action.
+    #[pin]
+    table: KeyedTable<Policer>,
     /// Held while policers are made or given other limits, so that what is read of an action is what
     /// it has until its policer is found.
-    // SAFETY: Initialised by `init` before blocks can be bound.
-    unsafe(uninit) static EDIT: Mutex<()> = ();
+    #[pin]
+    edit: Mutex<()>,
 }
 
+static POLICERS: RcuSlot<Policers> = RcuSlot::new();
+
 /// To be called once. Process context.
-#[expect(unsafe_code)]
 pub(super) fn init() -> Result {
-    // SAFETY: Called once, when the module is initialised.
-    unsafe { EDIT.init() };
-    let policers = Arc::pin_init(KeyedTable::new(CALLBACKS), GFP_KERNEL)?;
-    drop(POLICERS.replace(Some(policers)));
+    let policers = try_pin_init!(Policers {
+        table <- KeyedTable::new(CALLBACKS),
+        edit <- new_mutex!((), "ekho::Policers::edit"),
+    }? Error);
+    drop(POLICERS.replace(Some(Arc::pin_init(policers, GFP_KERNEL)?)));
     Ok(())
 }
 
@@ -272,7 +278,8 @@ impl Share {
     /// result is the reason. May sleep.
     pub(super) fn new(action: &FlowAction<'_>) -> Result<Result<Self, &'static str>> {
         let cookie = action.cookie();
-        let _edit = EDIT.lock();
+        let policers = POLICERS.get_arc(&rcu::read_lock()).ok_or(ENODEV)?;
+        let _edit = policers.edit.lock();
         let Some(Police { limits, tokens }) = action.police() else {
             return Err(EINVAL);
         };
@@ -281,8 +288,7 @@ impl Share {
         }
         let known = {
             let guard = rcu::read_lock();
-            let policers = POLICERS.get(&guard).ok_or(ENODEV)?;
-            policers.find_arc(cookie, Policer::hold, &guard)
+            policers.table.find_arc(cookie, Policer::hold, &guard)
         };
         let policer = match known {
             Some(policer) => policer,
@@ -298,8 +304,7 @@ impl Share {
                     bucket: KBox::pin_init(bucket, GFP_KERNEL)?,
                 };
                 let policer = Arc::new(Keyed::new(cookie, policer), GFP_KERNEL)?;
-                let policers = POLICERS.get_arc(&rcu::read_lock()).ok_or(ENODEV)?;
-                policers.insert(policer.clone())?;
+                policers.table.insert(policer.clone())?;
                 policer
             }
         };
@@ -324,7 +329,7 @@ impl Share {
             return;
         }
         if let Some(policers) = POLICERS.get(&rcu::read_lock()) {
-            policers.remove(&self.policer);
+            policers.table.remove(&self.policer);
         }
     }
 }
@@ -339,8 +344,11 @@ impl Drop for Share {
 /// Actions may have been given other limits (`tc actions replace`), which the policers have from now on.
 /// What the device can't execute it leaves as it was. Process context.
 pub(crate) fn changed(rule: &FlowRule<'_>) {
+    let Some(policers) = POLICERS.get_arc(&rcu::read_lock()) else {
+        return;
+    };
     for action in rule.steps() {
-        let _edit = EDIT.lock();
+        let _edit = policers.edit.lock();
         let Some(Police { limits, tokens }) = action.police() else {
             continue;
         };
@@ -348,10 +356,7 @@ pub(crate) fn changed(rule: &FlowRule<'_>) {
             continue;
         }
         let guard = rcu::read_lock();
-        let Some(policer) = POLICERS
-            .get(&guard)
-            .and_then(|policers| policers.find(action.cookie(), |_| true, &guard))
-        else {
+        let Some(policer) = policers.table.find(action.cookie(), |_| true, &guard) else {
             continue;
         };
         without_bottom_halves(|_| {
