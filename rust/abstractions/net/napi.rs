@@ -310,8 +310,6 @@ impl Receiver<'_> {
         if merge {
             self.merging = true;
             self.flush();
-        }
-        if merge {
             // SAFETY: By the type invariants; the buffer is given to the stack.
             unsafe {
                 bindings::ekho_helper_gro_receive(self.napi, skb.into_raw().as_ptr());

@@ -84,7 +84,8 @@ impl Rtnl {
 /// User space may give a device any bytes for a name but white space, `/`, `:` and NUL, and whoever
 /// owns a user namespace may do so. As text (debugfs, extacks, uevents, the kernel's log), what a
 /// terminal would obey, what isn't UTF-8 and the backslash are shown as `\xNN` for each byte, so that
-/// nothing hides in a name; letters of different scripts can still look alike. [`Self::bytes`] has the name itself, for netlink attributes.
+/// nothing hides in a name; letters of different scripts can still look alike. [`Self::bytes`] has the
+/// name itself, for netlink attributes.
 #[derive(Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct DevName([u8; bindings::IFNAMSIZ as usize]);
 

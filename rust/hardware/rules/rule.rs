@@ -45,7 +45,7 @@ pub(super) enum Step {
     Change(Change),
     /// The keys of one pedit.
     Edit(KVec<Edit>),
-    /// What it says is the packet's fate may be another one later.
+    /// Limits what passes: its verdict depends on when a packet comes.
     Police(Share),
 }
 
