@@ -341,6 +341,27 @@ mod tests {
     }
 
     #[test]
+    fn a_device_that_moves_is_told_of_where_it_comes() {
+        let (mut monitor, _) = monitor(Vec::new());
+        let gone = monitor
+            .receive(Notice::DeviceDel(here(4, "ek1")), 1)
+            .unwrap();
+        assert_eq!(gone.event, Kind::Gone);
+        let moved = Device {
+            netns: 2,
+            firmware: Some("noop".into()),
+            ..device(5, "ek1")
+        };
+        let told = monitor.receive(Notice::DeviceAdd(moved), 2).unwrap();
+        assert_eq!(
+            (told.event, told.netns, told.firmware.as_deref()),
+            (Kind::Attached, Some(2), Some("noop"))
+        );
+        // One without firmware is none that anybody asked for.
+        assert_eq!(monitor.receive(Notice::DeviceAdd(here(6, "ek2")), 3), None);
+    }
+
+    #[test]
     fn devices_of_several_namespaces_may_have_the_same_index() {
         let state = Fake {
             firmware: vec![firmware(3, "ek0", 1, "one"), firmware(3, "ek0", 2, "two")],

@@ -9,7 +9,8 @@
 //!
 //! A flow is named by `cookie` (with `dev` when it is on several devices), or by
 //! `dev`, `prio` and `handle`, with `chain`, `protocol`, and `egress` or `block`
-//! where the filter hangs there, or by `dev`, `nft` (`[TABLE, CHAIN]`) and `handle`. `op` is `set` (default) or `add`; `packets`,
+//! where the filter hangs there, or by `dev`, `nft` (`[TABLE, CHAIN]`) and `handle`.
+//! `op` is `set` (default) or `add`; `packets`,
 //! `bytes`, `drops` and `last_used` (`now`, `never` or ns) are what [`Change`] takes.
 //! A misspelt key is an error, so that no counter gets lost silently.
 

@@ -18,8 +18,8 @@ pub const OPS: &str = "bpf_flow_offload_ops";
 pub const VALUE: &str = "bpf_struct_ops_bpf_flow_offload_ops";
 /// Enum that holds the newest ABI, and its enumerator.
 pub const ABI: (&str, &str) = ("bpf_flow_offload_abi", "BPF_FLOW_OFFLOAD_ABI");
-/// Ops that every firmware must have; `stats` only if it programs no tables. By hand: the list that
-/// user space could read (`rust/c/ops.h`) has no such mark, and a mark couldn't say this of `stats`.
+/// Ops that every firmware must have; `stats` only if it programs no tables. By hand: the module's list
+/// (`rust/c/ops.h`) is GPL-2.0-only, and what it says of an op can't depend on tables.
 pub const MANDATORY: [&str; 3] = ["replace", "destroy", "stats"];
 /// Section of ops that can be attached through a link, the only supported kind.
 pub const LINK_SECTION: &str = ".struct_ops.link";
