@@ -280,6 +280,23 @@ impl<'a> Goals<'a> {
         ))
     }
 
+    fn why_dump(&self) -> Option<String> {
+        let whole = self.more("dump/stats", "dump/software")?;
+        let kernel = self.more("dump/driver", "dump/software")?;
+        let call = self.median("op-stats/noop-ekho")?;
+        let map = self.more("op-stats/stats-ekho", "op-stats/noop-ekho")?;
+        Some(format!(
+            "Of {} more, {} are the kernel's own for any driver, {} the call of an op that does nothing, \
+             with its timing and its guard against misuse, {} the map of `stats`; {} are what EKHO takes to \
+             find the flow and to make a delta of its totals",
+            number(Some(whole)),
+            number(Some(kernel)),
+            number(Some(call)),
+            number(Some(map)),
+            number(Some(whole - kernel - call - map)),
+        ))
+    }
+
     /// Why an op costs more where there are many flows.
     fn why_scale(&self, op: &str) -> Option<String> {
         let at = |with: &str, flows: &str| self.median(&format!("{op}/{with}@{flows}"));
@@ -454,6 +471,7 @@ fn of_boot(figures: &BTreeMap<String, Figure>) -> Vec<Goal> {
         "dump/software",
         1.25,
     );
+    goals.why(Goals::why_dump);
     for op in ["add", "delete", "dump"] {
         goals.ratio(
             &format!("{op}, `noop`: at 100 000 flows / at 1 000"),

@@ -43,26 +43,31 @@ pub fn delete_clsact(ifindex: u32) -> Vec<u8> {
     tc::delete_clsact(ifindex).finish()
 }
 
+/// The action of all filters: drop.
+fn put_drop(options: &mut Request) {
+    options.nest(uapi::TCA_FLOWER_ACT, |actions| {
+        actions.nest(1, |action| {
+            action.put_text(uapi::TCA_ACT_KIND, "gact");
+            // As OVS asks for: what the allocator of per-CPU memory takes varies by ten
+            // thousand instructions.
+            action.put(
+                uapi::TCA_ACT_FLAGS,
+                &bitfield32(uapi::TCA_ACT_FLAGS_NO_PERCPU_STATS),
+            );
+            action.nest(uapi::TCA_ACT_OPTIONS, |gact| {
+                gact.put(uapi::TCA_GACT_PARMS, &tc_gen(0, uapi::TC_ACT_SHOT));
+            });
+        });
+    });
+}
+
 /// A request for a flower filter: TCP to port 80 of an address that is the handle's own, drop.
 pub fn add_filter(ifindex: u32, prio: u16, handle: u32, place: Place) -> Vec<u8> {
     let header = tcmsg(ifindex, handle, INGRESS, info(prio));
     let mut request = Request::new(uapi::RTM_NEWTFILTER, NEW, &header);
     request.put_text(uapi::TCA_KIND, "flower");
     request.nest(uapi::TCA_OPTIONS, |options| {
-        options.nest(uapi::TCA_FLOWER_ACT, |actions| {
-            actions.nest(1, |action| {
-                action.put_text(uapi::TCA_ACT_KIND, "gact");
-                // As OVS asks for: what the allocator of per-CPU memory takes varies by ten
-                // thousand instructions.
-                action.put(
-                    uapi::TCA_ACT_FLAGS,
-                    &bitfield32(uapi::TCA_ACT_FLAGS_NO_PERCPU_STATS),
-                );
-                action.nest(uapi::TCA_ACT_OPTIONS, |gact| {
-                    gact.put(uapi::TCA_GACT_PARMS, &tc_gen(0, uapi::TC_ACT_SHOT));
-                });
-            });
-        });
+        put_drop(options);
         let address = 0x0a00_0000 | (u32::from(prio & 0x3f) << 18) | handle;
         options.put(uapi::TCA_FLOWER_KEY_ETH_TYPE, &IPV4.to_be_bytes());
         options.put(uapi::TCA_FLOWER_KEY_IP_PROTO, &[TCP]);
@@ -102,18 +107,7 @@ pub fn add_prefix_filter(ifindex: u32, prio: u16, handle: u32, prefixes: Prefixe
     let mut request = Request::new(uapi::RTM_NEWTFILTER, NEW, &header);
     request.put_text(uapi::TCA_KIND, "flower");
     request.nest(uapi::TCA_OPTIONS, |options| {
-        options.nest(uapi::TCA_FLOWER_ACT, |actions| {
-            actions.nest(1, |action| {
-                action.put_text(uapi::TCA_ACT_KIND, "gact");
-                action.put(
-                    uapi::TCA_ACT_FLAGS,
-                    &bitfield32(uapi::TCA_ACT_FLAGS_NO_PERCPU_STATS),
-                );
-                action.nest(uapi::TCA_ACT_OPTIONS, |gact| {
-                    gact.put(uapi::TCA_GACT_PARMS, &tc_gen(0, uapi::TC_ACT_SHOT));
-                });
-            });
-        });
+        put_drop(options);
         let mask = |prefix: u8| (u32::MAX << (32 - u32::from(prefix))).to_be_bytes();
         let address = (FIRST + (handle << 7)).to_be_bytes();
         options.put(uapi::TCA_FLOWER_KEY_ETH_TYPE, &IPV4.to_be_bytes());
