@@ -139,8 +139,9 @@ test_a_chain_of_actions() {
 
 # range HANDLE SRC_IP PORTS VERDICT: a filter with such a mask.
 range() {
-	# shellcheck disable=SC2086 # flags may be none
-	tc filter "${how:-add}" dev ek0 ingress protocol ip prio 1 handle "$1" flower ${flags-skip_sw} \
+	local words
+	read -ra words <<<"${flags-skip_sw}"
+	tc filter "${how:-add}" dev ek0 ingress protocol ip prio 1 handle "$1" flower "${words[@]}" \
 		ip_proto udp src_ip "$2" dst_port "$3" action "$4"
 }
 
